@@ -1,0 +1,2 @@
+//! The compute shop: configuration, wiring, listener and commands.
+fn main() {}

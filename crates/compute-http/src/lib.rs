@@ -1,0 +1,1 @@
+//! The public HTTP API: axum routes, extractors and rendering.

@@ -1,0 +1,1 @@
+//! Vultr as a provider of machines.

@@ -1,0 +1,1 @@
+//! Settles x402 payments through a remote facilitator.

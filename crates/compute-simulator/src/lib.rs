@@ -1,0 +1,1 @@
+//! The simulated cloud and the simulated settlement network of development mode.

@@ -1,0 +1,1 @@
+//! The database: one implementation for SQLite and PostgreSQL.

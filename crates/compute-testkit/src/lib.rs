@@ -1,0 +1,1 @@
+//! Doubles, conformance suites and stand-ins for tests; never a normal dependency.

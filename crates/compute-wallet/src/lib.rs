@@ -1,0 +1,1 @@
+//! Blockchain addresses and the signatures that prove who holds them, without I/O.

@@ -1,0 +1,111 @@
+use serde_json::{Map, Value};
+
+use crate::networks::Network;
+use crate::payload::Version;
+use crate::wire::v2::EXACT;
+
+/// What a facilitator can settle: the answer of `GET /supported`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Supported {
+    kinds: Vec<SupportedKind>,
+}
+
+/// One combination of version, scheme and network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupportedKind {
+    /// The protocol version.
+    pub version: Version,
+    /// The scheme, as `exact`.
+    pub scheme: String,
+    /// The network, as the facilitator names it.
+    pub network: String,
+    /// Further data, as the fee payer on Solana.
+    pub extra: Map<String, Value>,
+}
+
+/// The answer of `/supported` has no array `kinds`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer of /supported has no list of kinds")]
+pub struct SupportedError;
+
+impl Supported {
+    /// Reads the answer body; kinds of unknown versions or shapes are left out.
+    ///
+    /// # Errors
+    /// When the body is not JSON with an array `kinds`.
+    pub fn parse(body: &[u8]) -> Result<Self, SupportedError> {
+        let answer: Value = serde_json::from_slice(body).map_err(|_| SupportedError)?;
+        let kinds = answer
+            .get("kinds")
+            .and_then(Value::as_array)
+            .ok_or(SupportedError)?;
+        Ok(Self {
+            kinds: kinds.iter().filter_map(parse_kind).collect(),
+        })
+    }
+
+    /// All kinds that could be read.
+    #[must_use]
+    pub fn kinds(&self) -> &[SupportedKind] {
+        &self.kinds
+    }
+
+    /// Whether scheme `exact` is settled on this network in this version.
+    #[must_use]
+    pub fn supports(&self, version: Version, network: &Network) -> bool {
+        self.kinds.iter().any(|kind| {
+            kind.version == version && kind.scheme == EXACT && network.is_named(&kind.network)
+        })
+    }
+}
+
+fn parse_kind(kind: &Value) -> Option<SupportedKind> {
+    let version = match kind.get("x402Version")?.as_u64()? {
+        1 => Version::V1,
+        2 => Version::V2,
+        _ => return None,
+    };
+    Some(SupportedKind {
+        version,
+        scheme: kind.get("scheme")?.as_str()?.to_owned(),
+        network: kind.get("network")?.as_str()?.to_owned(),
+        extra: kind
+            .get("extra")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read_and_unknown_kinds_left_out() {
+        let body = br#"{"kinds":[
+            {"x402Version":1,"scheme":"exact","network":"base-sepolia"},
+            {"x402Version":2,"scheme":"exact","network":"eip155:8453","extra":{"a":1}},
+            {"x402Version":2,"scheme":"upto","network":"eip155:84532"},
+            {"x402Version":3,"scheme":"exact","network":"eip155:84532"},
+            {"scheme":"exact"}, 7],
+            "extensions":[],"signers":{"eip155:*":["0x0"]}}"#;
+        let supported = Supported::parse(body).unwrap();
+        assert_eq!(supported.kinds().len(), 3);
+        assert!(supported.supports(Version::V1, &Network::BASE_SEPOLIA));
+        assert!(supported.supports(Version::V2, &Network::BASE));
+        assert!(!supported.supports(Version::V2, &Network::BASE_SEPOLIA));
+        assert!(!supported.supports(Version::V1, &Network::BASE));
+    }
+
+    #[test]
+    fn other_bodies_are_refused() {
+        for body in ["", "[]", "{}", "<html>", r#"{"kinds":{}}"#] {
+            assert_eq!(
+                Supported::parse(body.as_bytes()),
+                Err(SupportedError),
+                "{body}"
+            );
+        }
+    }
+}

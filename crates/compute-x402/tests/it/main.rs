@@ -1,0 +1,18 @@
+//! The crate as its users see it: vectors, hostile input, and both sides talking to each other.
+
+#[cfg(test)]
+mod bad_authorization;
+#[cfg(test)]
+mod bad_envelope;
+#[cfg(test)]
+mod challenge;
+#[cfg(test)]
+mod evm_vectors;
+#[cfg(test)]
+mod malformed_headers;
+#[cfg(test)]
+mod paying;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod shop;

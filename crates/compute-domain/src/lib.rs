@@ -1,1 +1,18 @@
 //! The nouns of the marketplace and their lifecycles.
+//!
+//! No I/O, no async, no cryptography of its own. A stored lifecycle is an enum whose variants carry
+//! exactly the data that exists in that state; transitions consume the old value.
+
+pub mod catalog;
+pub mod id;
+pub mod instance;
+pub mod ledger;
+pub mod money;
+pub mod operation;
+pub mod owner;
+pub mod payment;
+pub mod text;
+pub mod time;
+pub mod transition;
+
+pub use compute_wallet::WalletAddress;

@@ -1,0 +1,107 @@
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+fn instance(state: InstanceState) -> Instance {
+    let uuid = uuid::Uuid::from_u128(1);
+    Instance {
+        id: InstanceId::from_uuid(uuid),
+        owner: OwnerId::from_uuid(uuid),
+        provider: ProviderId::Vultr,
+        plan: PlanId::parse("vc2-1c-1gb").unwrap(),
+        region: RegionId::parse("ewr").unwrap(),
+        os: OsId::parse("2284").unwrap(),
+        label: Label::parse("x").unwrap(),
+        rate: HourlyRate::from_micros(7_000).unwrap(),
+        hours: Hours::new(24).unwrap(),
+        price: Usd::from_micros(168_000).unwrap(),
+        access: Access::Password,
+        ip: None,
+        created_at: NOW,
+        state,
+    }
+}
+
+fn machine() -> ProviderInstanceId {
+    ProviderInstanceId::parse("m-1").unwrap()
+}
+
+fn placement() -> Placement {
+    Placement {
+        machine: machine(),
+        expires_at: NOW.plus(Span::from_hours(24)),
+    }
+}
+
+fn every_state() -> Vec<InstanceState> {
+    vec![
+        InstanceState::Pending,
+        InstanceState::Provisioning(None),
+        InstanceState::Provisioning(Some(placement())),
+        InstanceState::Active(placement()),
+        InstanceState::Destroying {
+            placement: placement(),
+            reason: EndReason::Requested,
+        },
+        InstanceState::Destroyed {
+            placement: placement(),
+            reason: EndReason::Expired,
+            at: NOW,
+        },
+        InstanceState::Failed {
+            code: FailureCode::NoCapacity,
+            at: NOW,
+        },
+    ]
+}
+
+/// Tries one move from every state and says from which it succeeded, by position.
+fn allowed(event: impl Fn(Instance) -> Result<Instance, InvalidTransition>) -> Vec<usize> {
+    let outcomes = every_state()
+        .into_iter()
+        .map(|state| event(instance(state)).is_ok());
+    outcomes
+        .enumerate()
+        .filter_map(|(index, ok)| ok.then_some(index))
+        .collect()
+}
+
+#[test]
+fn each_move_has_its_states_and_no_others() {
+    assert_eq!(allowed(Instance::paid), [0]);
+    assert_eq!(allowed(|i| i.placed(machine(), NOW)), [1]);
+    assert_eq!(allowed(Instance::displaced), [1, 2]);
+    assert_eq!(allowed(|i| i.ready(IpAddr::from([192, 0, 2, 1]))), [2]);
+    assert_eq!(allowed(|i| i.fail(FailureCode::NotReady, NOW)), [0, 1, 2]);
+    assert_eq!(allowed(|i| i.begin_destroy(EndReason::Requested)), [3]);
+    assert_eq!(allowed(|i| i.gone(NOW)), [4]);
+}
+
+#[test]
+fn prepaid_time_starts_when_the_machine_exists() {
+    let later = NOW.plus(Span::from_secs(90));
+    let placed = instance(InstanceState::Provisioning(None))
+        .placed(machine(), later)
+        .unwrap();
+    assert_eq!(placed.expires_at(), later.plus(Span::from_hours(24)));
+    assert_eq!(
+        instance(InstanceState::Pending).expires_at(),
+        NOW.plus(Span::from_hours(24))
+    );
+}
+
+#[test]
+fn the_end_keeps_the_machine_and_the_reason() {
+    let ended = instance(InstanceState::Active(placement()))
+        .begin_destroy(EndReason::Expired)
+        .and_then(|instance| instance.gone(NOW))
+        .unwrap();
+    assert_eq!(ended.placement(), Some(&placement()));
+    assert!(matches!(
+        ended.state,
+        InstanceState::Destroyed {
+            reason: EndReason::Expired,
+            ..
+        }
+    ));
+}

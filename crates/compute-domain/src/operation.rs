@@ -1,0 +1,297 @@
+//! Operations: one durable piece of work each, made of steps.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{OsId, PlanId, RegionId};
+use crate::id::{InstanceId, OperationId, OwnerId};
+use crate::instance::FailureCode;
+use crate::text::{Hostname, Label, SshPublicKey};
+use crate::text_enum;
+use crate::time::Timestamp;
+
+text_enum! {
+    /// The kinds of work.
+    OperationKind {
+        /// Take a payment and deliver a machine.
+        Provision = "provision",
+        /// Take a machine down.
+        Destroy = "destroy",
+    }
+}
+
+text_enum! {
+    /// A stage of an operation. Each has at most one outside effect.
+    Step {
+        /// Make the money move.
+        Settle = "settle",
+        /// Have the provider make a machine.
+        Create = "create",
+        /// Wait until the machine runs and has an address.
+        AwaitReady = "await_ready",
+        /// Have the provider delete the machine.
+        Destroy = "destroy",
+        /// Make sure the provider no longer has it.
+        ConfirmGone = "confirm_gone",
+        /// Turn the settled payment into the owner's credit.
+        Refund = "refund",
+    }
+}
+
+impl OperationKind {
+    /// The steps an operation of this kind may go through, its undo included.
+    pub const fn steps(self) -> &'static [Step] {
+        match self {
+            Self::Provision => Step::ALL,
+            Self::Destroy => &[Step::Destroy, Step::ConfirmGone],
+        }
+    }
+
+    /// Where an operation of this kind starts.
+    pub const fn first_step(self) -> Step {
+        match self {
+            Self::Provision => Step::Settle,
+            Self::Destroy => Step::Destroy,
+        }
+    }
+}
+
+impl Step {
+    /// Whether the step acts on the outside world, so that a crash in it leaves a question.
+    pub const fn has_effect(self) -> bool {
+        match self {
+            Self::Settle | Self::Create | Self::Destroy => true,
+            Self::AwaitReady | Self::ConfirmGone | Self::Refund => false,
+        }
+    }
+}
+
+/// How far a running operation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The present step.
+    pub step: Step,
+    /// Set, and committed, before the step's effect is attempted; empty means it never started.
+    pub begun_at: Option<Timestamp>,
+    /// How often this step has been tried.
+    pub attempt: u32,
+    /// Not to be touched before.
+    pub run_at: Timestamp,
+}
+
+/// Where an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperationState {
+    /// There is work to do.
+    Running(Progress),
+    /// Done.
+    Succeeded,
+    /// Not done; the customer lost nothing.
+    Failed {
+        /// Why.
+        code: FailureCode,
+    },
+    /// Cannot be decided without a human; nothing is guessed.
+    Stuck {
+        /// What is unclear.
+        code: FailureCode,
+        /// Where it stopped.
+        step: Step,
+    },
+}
+
+impl OperationState {
+    /// The stored name of the state.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Running(_) => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Stuck { .. } => "stuck",
+        }
+    }
+}
+
+/// The machine that a provision operation is to have made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSpec {
+    /// Its size.
+    pub plan: PlanId,
+    /// Where.
+    pub region: RegionId,
+    /// Its image.
+    pub os: OsId,
+    /// The customer's name for it.
+    pub label: Label,
+    /// Its host name, when the customer chose one.
+    pub hostname: Option<Hostname>,
+    /// Who may log in; none means a root password.
+    pub ssh_public_key: Option<SshPublicKey>,
+}
+
+/// What follows once a machine is gone that the customer never got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Its root password was lost with an answer: make another machine.
+    Recreate,
+    /// Give the money back.
+    Fail(FailureCode),
+}
+
+/// What an operation must remember between steps. Stored as JSON; `format` guards its meaning.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OperationData {
+    /// What to make; provision only.
+    pub spec: Option<MachineSpec>,
+    /// The operation whose mark the machine carries; destroy only, a provision marks with its own.
+    pub marked_by: Option<OperationId>,
+    /// Counts machines asked for; part of the machine's tag, starts at 1.
+    pub machine_attempt: u32,
+    /// Why the machine is being taken back; provision only.
+    pub undo: Option<Undo>,
+    /// Since when the present step has been tried.
+    pub step_since: Option<Timestamp>,
+    /// Since when the money may have moved without our knowing.
+    pub settlement_unknown_since: Option<Timestamp>,
+    /// How often somebody was asked after a proof that can no longer settle, in vain.
+    pub overdue_looks: u32,
+    /// How often the provider did not answer a question of the present step.
+    pub unanswered: u32,
+    /// How often a machine was looked for after an unclear create, and not shown.
+    pub looks: u32,
+    /// Whether the provider ever showed the present machine; before that "gone" may mean "not yet".
+    pub seen_alive: bool,
+    /// The address seen at the last look; ready needs the same one twice.
+    pub seen_address: Option<IpAddr>,
+    /// Since when the provider answers that the machine is gone.
+    pub gone_since: Option<Timestamp>,
+}
+
+/// The version of [`OperationData`] that this build writes and understands.
+pub const OPERATION_FORMAT: i32 = 1;
+
+/// One durable piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its id; also the mark by which its machine is found at the provider.
+    pub id: OperationId,
+    /// What kind of work.
+    pub kind: OperationKind,
+    /// For whom.
+    pub owner: OwnerId,
+    /// On which instance.
+    pub instance: InstanceId,
+    /// Where it stands.
+    pub state: OperationState,
+    /// What it remembers.
+    pub data: OperationData,
+    /// SHA-256 of the canonical request: the same payment with another request is refused by it.
+    pub request_digest: [u8; 32],
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it came to rest.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Operation {
+    /// A new operation at its first step, to be worked on at once.
+    pub fn open(
+        id: OperationId,
+        kind: OperationKind,
+        owner: OwnerId,
+        instance: InstanceId,
+        spec: Option<MachineSpec>,
+        request_digest: [u8; 32],
+        now: Timestamp,
+    ) -> Self {
+        let step = kind.first_step();
+        let progress = Progress {
+            step,
+            begun_at: None,
+            attempt: 0,
+            run_at: now,
+        };
+        let data = OperationData {
+            spec,
+            machine_attempt: 1,
+            step_since: Some(now),
+            ..OperationData::default()
+        };
+        Self {
+            id,
+            kind,
+            owner,
+            instance,
+            state: OperationState::Running(progress),
+            data,
+            request_digest,
+            created_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// How far it is, while it runs.
+    pub const fn progress(&self) -> Option<&Progress> {
+        match &self.state {
+            OperationState::Running(progress) => Some(progress),
+            _ => None,
+        }
+    }
+
+    /// Marks the present step's effect as about to be attempted.
+    #[must_use]
+    pub fn begin(mut self, now: Timestamp) -> Self {
+        if let OperationState::Running(progress) = &mut self.state {
+            progress.begun_at = Some(now);
+            progress.attempt = progress.attempt.saturating_add(1);
+        }
+        self
+    }
+
+    /// Goes on to another step, to be worked on at `run_at`.
+    #[must_use]
+    pub fn advance(mut self, step: Step, now: Timestamp, run_at: Timestamp) -> Self {
+        self.state = OperationState::Running(Progress {
+            step,
+            begun_at: None,
+            attempt: 0,
+            run_at,
+        });
+        self.data.step_since = Some(now);
+        self.data.looks = 0;
+        self.data.unanswered = 0;
+        self.data.seen_address = None;
+        self.data.gone_since = None;
+        self
+    }
+
+    /// Keeps the question open and looks again at `run_at`.
+    #[must_use]
+    pub fn look_again(mut self, run_at: Timestamp) -> Self {
+        if let OperationState::Running(progress) = &mut self.state {
+            progress.run_at = run_at;
+        }
+        self
+    }
+
+    /// The effect certainly did not happen: try it again at `run_at`.
+    #[must_use]
+    pub fn try_again(mut self, run_at: Timestamp) -> Self {
+        if let OperationState::Running(progress) = &mut self.state {
+            progress.begun_at = None;
+            progress.run_at = run_at;
+        }
+        self
+    }
+
+    /// Comes to rest.
+    #[must_use]
+    pub fn rest(mut self, state: OperationState, now: Timestamp) -> Self {
+        self.state = state;
+        self.finished_at = Some(now);
+        self
+    }
+}

@@ -1,1 +1,23 @@
 //! The one constructor of outgoing HTTP clients.
+//!
+//! Every call this product makes to a cloud vendor, a payment facilitator or a chain node leaves
+//! through an [`OutboundClient`]. A client is bound to one origin, checks certificates against the
+//! bundled roots (plus an optional private authority), never follows a redirect, never retries,
+//! takes no proxy from the environment, and bounds every answer in time and in size. What a caller
+//! must know after a failure is in the error: either the request certainly was not sent, or it may
+//! have arrived.
+
+mod answer;
+mod client;
+mod config;
+mod error;
+mod request;
+mod tls;
+
+pub use answer::{Answer, NotJson};
+pub use client::OutboundClient;
+pub use config::{BearerToken, ConfigError, OutboundConfig};
+pub use error::{NotSentReason, OutboundError, UnknownReason};
+pub use request::OutboundRequest;
+// The method and status types that appear in this crate's signatures.
+pub use http::{Method, StatusCode};

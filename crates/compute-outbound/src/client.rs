@@ -1,0 +1,126 @@
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use reqwest::{Client, Url, redirect};
+
+use crate::answer::Answer;
+use crate::config::{ConfigError, OutboundConfig, origin};
+use crate::error::OutboundError;
+use crate::request::OutboundRequest;
+use crate::tls;
+
+/// An HTTP client for one peer. Cloning is cheap and shares the connections.
+///
+/// It sends each request at most once, and speaks HTTP/1.1 only, so that a broken connection
+/// concerns exactly one request.
+#[derive(Clone)]
+pub struct OutboundClient {
+    http: Client,
+    base: Url,
+    max_body_bytes: usize,
+}
+
+impl OutboundClient {
+    /// Builds a client; makes no connection.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that cannot be used.
+    pub fn new(config: &OutboundConfig) -> Result<Self, ConfigError> {
+        let base = config.parse_base_url()?;
+        let tls = tls::client_config(config.extra_roots_pem.as_deref())?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(bearer) = &config.bearer {
+            headers.insert(AUTHORIZATION, bearer.header()?);
+        }
+        let loopback = [
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+        ];
+        #[expect(clippy::disallowed_methods, reason = "this is the one constructor")]
+        let http = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .http1_only()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            // Plain http is allowed to this name, so no resolver may point it elsewhere.
+            .resolve_to_addrs("localhost", &loopback)
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.total_timeout)
+            .read_timeout(config.read_timeout)
+            .pool_idle_timeout(config.idle_timeout)
+            .user_agent(concat!("x402compute/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .build()
+            .map_err(|_| ConfigError::Build)?;
+        Ok(Self {
+            http,
+            base,
+            max_body_bytes: config.max_body_bytes,
+        })
+    }
+
+    /// Scheme, host and port of the peer: the part of its URL that may be logged.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        origin(&self.base)
+    }
+
+    /// Sends one request and reads the whole answer. Any complete answer is `Ok`, also a redirect
+    /// or an error status.
+    ///
+    /// # Errors
+    /// [`OutboundError::NotSent`] when no byte of the request was written,
+    /// [`OutboundError::Unknown`] when it may have arrived.
+    pub async fn send(&self, request: OutboundRequest) -> Result<Answer, OutboundError> {
+        let mut builder = self
+            .http
+            .request(request.method.clone(), request.url(&self.base));
+        if let Some(body) = request.json {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        if let Some(timeout) = request.total_timeout {
+            builder = builder.timeout(timeout);
+        }
+        let mut response = builder.send().await.map_err(OutboundError::from_send)?;
+        let status = response.status();
+        let body = self.read_body(&mut response, status).await?;
+        Ok(Answer::new(status, response.headers(), body))
+    }
+
+    async fn read_body(
+        &self,
+        response: &mut reqwest::Response,
+        status: StatusCode,
+    ) -> Result<Bytes, OutboundError> {
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).map_or(true, |length| length > self.max_body_bytes) {
+            return Err(OutboundError::oversized(status));
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| OutboundError::from_body(error, status))?
+        {
+            if body.len().saturating_add(chunk.len()) > self.max_body_bytes {
+                return Err(OutboundError::oversized(status));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+impl fmt::Debug for OutboundClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundClient")
+            .field("origin", &self.origin())
+            .finish_non_exhaustive()
+    }
+}

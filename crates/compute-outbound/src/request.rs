@@ -1,0 +1,182 @@
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use reqwest::Url;
+use serde::Serialize;
+
+use crate::error::OutboundError;
+
+/// A request to the client's own origin: method, path below the base URL, query, body.
+pub struct OutboundRequest {
+    pub(crate) method: Method,
+    path: Vec<String>,
+    query: Vec<(&'static str, String)>,
+    pub(crate) json: Option<Bytes>,
+    pub(crate) total_timeout: Option<Duration>,
+}
+
+impl OutboundRequest {
+    /// A request for the path made of `segments` below the base URL. Each segment is
+    /// percent-encoded, so an id from outside cannot reach another path.
+    #[must_use]
+    pub fn new(method: Method, segments: &[&str]) -> Self {
+        Self {
+            method,
+            path: segments
+                .iter()
+                .map(|segment| (*segment).to_owned())
+                .collect(),
+            query: Vec::new(),
+            json: None,
+            total_timeout: None,
+        }
+    }
+
+    /// A `GET`; see [`OutboundRequest::new`].
+    #[must_use]
+    pub fn get(segments: &[&str]) -> Self {
+        Self::new(Method::GET, segments)
+    }
+
+    /// A `POST`; see [`OutboundRequest::new`].
+    #[must_use]
+    pub fn post(segments: &[&str]) -> Self {
+        Self::new(Method::POST, segments)
+    }
+
+    /// A `DELETE`; see [`OutboundRequest::new`].
+    #[must_use]
+    pub fn delete(segments: &[&str]) -> Self {
+        Self::new(Method::DELETE, segments)
+    }
+
+    /// Adds one query parameter; the value is percent-encoded.
+    #[must_use]
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    /// Sets a JSON body.
+    ///
+    /// # Errors
+    /// [`OutboundError::NotSent`] when the value cannot be written as JSON.
+    pub fn json(mut self, body: &impl Serialize) -> Result<Self, OutboundError> {
+        let text = serde_json::to_vec(body).map_err(OutboundError::unencodable)?;
+        self.json = Some(Bytes::from(text));
+        Ok(self)
+    }
+
+    /// Replaces the client's total time-out for this request; its limit on silence stays.
+    #[must_use]
+    pub const fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) fn url(&self, base: &Url) -> Url {
+        let mut url = base.clone();
+        if !self.path.is_empty()
+            && let Ok(mut path) = url.path_segments_mut()
+        {
+            path.pop_if_empty()
+                .extend(self.path.iter().map(|segment| inert(segment)));
+        }
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        url
+    }
+}
+
+// `extend` drops "." and ".." as segments; a foreign id with that text must not shorten the path.
+fn inert(segment: &str) -> &str {
+    match segment {
+        "." | ".." | "" => "-",
+        other => other,
+    }
+}
+
+impl fmt::Debug for OutboundRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundRequest")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("json_bytes", &self.json.as_ref().map(Bytes::len))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(base: &str, request: &OutboundRequest, expected: &str) {
+        assert_eq!(request.url(&Url::parse(base).unwrap()).as_str(), expected);
+    }
+
+    #[test]
+    fn the_path_goes_below_the_base() {
+        let request = OutboundRequest::get(&["instances", "4f0f"]);
+        check(
+            "https://a.example/v2",
+            &request,
+            "https://a.example/v2/instances/4f0f",
+        );
+        check(
+            "https://a.example/v2/",
+            &request,
+            "https://a.example/v2/instances/4f0f",
+        );
+        check(
+            "https://a.example",
+            &request,
+            "https://a.example/instances/4f0f",
+        );
+    }
+
+    #[test]
+    fn a_foreign_id_cannot_leave_its_segment() {
+        let request = OutboundRequest::get(&["instances", "../account?x=1#y"]);
+        let base = "https://a.example/v2";
+        check(
+            base,
+            &request,
+            "https://a.example/v2/instances/..%2Faccount%3Fx=1%23y",
+        );
+        check(
+            base,
+            &OutboundRequest::get(&["instances", ".."]),
+            "https://a.example/v2/instances/-",
+        );
+        check(
+            base,
+            &OutboundRequest::get(&["instances", ""]),
+            "https://a.example/v2/instances/-",
+        );
+    }
+
+    #[test]
+    fn query_values_are_encoded_and_a_key_in_the_base_is_kept() {
+        let request = OutboundRequest::get(&["x"])
+            .query("tag", "x402-op=7f")
+            .query("cursor", "a+/=");
+        check(
+            "https://a.example/?apikey=k",
+            &request,
+            "https://a.example/x?apikey=k&tag=x402-op%3D7f&cursor=a%2B%2F%3D",
+        );
+    }
+
+    #[test]
+    fn no_segments_means_the_base_itself() {
+        let request = OutboundRequest::post(&[]);
+        check(
+            "https://rpc.example/v3/key",
+            &request,
+            "https://rpc.example/v3/key",
+        );
+    }
+}

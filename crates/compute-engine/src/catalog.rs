@@ -1,0 +1,286 @@
+//! The shelf: what is for sale now, at our prices, in memory.
+//!
+//! Providers' catalogues are stored as revisions that all replicas share; the shelf is computed from
+//! the newest of each. Recent shelves are kept, because a price stays payable for a while after it
+//! changed (decisions.md 14).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError};
+
+use compute_domain::catalog::{Catalog, OsId, OsImage, Plan, PlanId, ProviderId, Region, RegionId};
+use compute_domain::money::{HourlyRate, Usd};
+use compute_domain::time::{Span, Timestamp};
+use compute_pricing::{Markup, daily, monthly, sell_rate};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ports::{CatalogRevision, StoreError, TxMode};
+
+/// Superseded shelves kept at most; price changes are rare.
+const HISTORY_MAX: usize = 8;
+
+/// A plan with what the customer pays for it where no region says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PricedPlan {
+    /// The plan.
+    pub plan: Plan,
+    /// Dollars an hour.
+    pub rate: HourlyRate,
+    /// 24 hours.
+    pub daily: Usd,
+    /// 720 hours.
+    pub monthly: Usd,
+}
+
+/// What is for sale at one moment.
+#[derive(Debug)]
+pub struct Shelf {
+    /// Changes with the content, never goes back while the process lives.
+    pub revision: u64,
+    /// Plans, ascending by id.
+    pub plans: Vec<PricedPlan>,
+    /// Regions of all providers, ascending by id.
+    pub regions: Vec<Region>,
+    /// Images of all providers, ascending by id.
+    pub images: Vec<OsImage>,
+    /// When the oldest part of it was last confirmed by its provider.
+    pub as_of: Timestamp,
+    by_id: HashMap<PlanId, usize>,
+    images_of: BTreeMap<ProviderId, BTreeSet<OsId>>,
+    sources: BTreeMap<ProviderId, i64>,
+}
+
+/// The present shelf and the superseded ones with the moment they stopped to be present.
+#[derive(Debug, Default)]
+pub(crate) struct ShelfHistory {
+    current: Option<Arc<Shelf>>,
+    superseded: Vec<(Arc<Shelf>, Timestamp)>,
+}
+
+impl Shelf {
+    /// A plan by its id.
+    pub fn find_plan(&self, id: &PlanId) -> Option<&PricedPlan> {
+        self.by_id.get(id).and_then(|index| self.plans.get(*index))
+    }
+
+    /// Whether the image fits machines of this provider.
+    pub fn has_image(&self, provider: ProviderId, id: &OsId) -> bool {
+        self.images_of
+            .get(&provider)
+            .is_some_and(|images| images.contains(id))
+    }
+
+    /// Whether there is such a region at all.
+    pub fn has_region(&self, id: &RegionId) -> bool {
+        self.regions.iter().any(|region| region.id == *id)
+    }
+
+    fn build(
+        revision: u64,
+        parts: &[(ProviderId, i64, Timestamp, Catalog)],
+        markup: &BTreeMap<ProviderId, Markup>,
+    ) -> Option<Self> {
+        let as_of = parts.iter().map(|part| part.2).min()?;
+        let mut plans = Vec::new();
+        let mut regions = BTreeMap::new();
+        let mut images = BTreeMap::new();
+        let mut images_of = BTreeMap::new();
+        for (provider, _, _, catalog) in parts {
+            let markup = markup.get(provider).copied().unwrap_or_default();
+            plans.extend(catalog.plans.iter().filter_map(|plan| priced(plan, markup)));
+            for region in &catalog.regions {
+                regions
+                    .entry(region.id.clone())
+                    .or_insert_with(|| region.clone());
+            }
+            for image in &catalog.images {
+                images
+                    .entry(image.id.clone())
+                    .or_insert_with(|| image.clone());
+            }
+            let ids = catalog
+                .images
+                .iter()
+                .map(|image| image.id.clone())
+                .collect();
+            images_of.insert(*provider, ids);
+        }
+        plans.sort_by(|a, b| a.plan.id.cmp(&b.plan.id));
+        let by_id = plans
+            .iter()
+            .enumerate()
+            .map(|(i, p)| (p.plan.id.clone(), i))
+            .collect();
+        Some(Self {
+            revision,
+            plans,
+            regions: regions.into_values().collect(),
+            images: images.into_values().collect(),
+            as_of,
+            by_id,
+            images_of,
+            sources: parts.iter().map(|part| (part.0, part.1)).collect(),
+        })
+    }
+}
+
+/// A plan whose price cannot be expressed is not for sale.
+fn priced(plan: &Plan, markup: Markup) -> Option<PricedPlan> {
+    let rate = sell_rate(plan.cost, markup).ok()?;
+    Some(PricedPlan {
+        plan: plan.clone(),
+        rate,
+        daily: daily(rate).ok()?,
+        monthly: monthly(rate).ok()?,
+    })
+}
+
+impl Engine {
+    /// What is for sale now. Touches neither database nor network.
+    ///
+    /// # Errors
+    /// `CatalogUnavailable` when nothing was confirmed recently enough to sell by it.
+    pub fn shelf(&self) -> Result<Arc<Shelf>, Error> {
+        let history = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        let shelf = history.current.clone().ok_or(Error::CatalogUnavailable)?;
+        let oldest = self.now().minus(self.config.sales.catalog_max_age);
+        if shelf.as_of < oldest {
+            Err(Error::CatalogUnavailable)
+        } else {
+            Ok(shelf)
+        }
+    }
+
+    /// Superseded shelves whose prices are still payable, newest first.
+    pub(crate) fn recent_shelves(&self) -> Vec<Arc<Shelf>> {
+        let since = self.now().minus(self.config.sales.price_grace);
+        let history = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        let recent = history
+            .superseded
+            .iter()
+            .rev()
+            .filter(|(_, until)| *until >= since);
+        recent.map(|(shelf, _)| Arc::clone(shelf)).collect()
+    }
+
+    /// What a plan costs the customer in a region.
+    pub(crate) fn rate_in(
+        &self,
+        plan: &PricedPlan,
+        region: &RegionId,
+    ) -> Result<HourlyRate, Error> {
+        let markup = self.config.sales.markup.get(&plan.plan.provider).copied();
+        sell_rate(plan.plan.cost_in(region), markup.unwrap_or_default())
+            .map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    /// One round of keeping the catalogue fresh: each provider whose newest revision is old is
+    /// asked by one replica, then the shelf is rebuilt from the database. Failures are logged; the
+    /// last good shelf stays until it is too old to sell from.
+    pub async fn refresh_catalog(&self) {
+        for id in self.providers.keys() {
+            if let Err(error) = self.fetch_catalog(*id).await {
+                tracing::warn!(provider.name = %id, error = %error, "catalogue not refreshed");
+            }
+        }
+        if let Err(error) = self.reload_shelf().await {
+            tracing::warn!(error = %error, "catalogue not loaded");
+        }
+    }
+
+    async fn fetch_catalog(&self, id: ProviderId) -> Result<(), FetchError> {
+        let Some(provider) = self.providers.get(&id) else {
+            return Ok(());
+        };
+        let now = self.now();
+        let fresh_since = now.minus(self.timing().catalog_refresh);
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        let newest = tx.load_catalogs(id, 1).await?;
+        let is_fresh = newest
+            .first()
+            .is_some_and(|newest| newest.confirmed_at > fresh_since);
+        let lease = format!("catalog:{id}");
+        let holder = &self.config.holder;
+        let until = now.plus(self.timing().lease);
+        let is_ours = !is_fresh && tx.acquire_lease(&lease, holder, now, until).await?;
+        tx.commit().await?;
+        if !is_ours {
+            return Ok(());
+        }
+        let catalog = provider.catalog().await?;
+        let body = serde_json::to_string(&catalog)?;
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        let recorded = tx.record_catalog(id, &body, self.now()).await?;
+        tx.commit().await?;
+        tracing::debug!(provider.name = %id, catalog.revision = recorded.revision, "catalogue read");
+        Ok(())
+    }
+
+    /// Rebuilds the shelf from the stored catalogues, when they changed.
+    pub(crate) async fn reload_shelf(&self) -> Result<(), Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let mut newest = Vec::new();
+        for id in self.providers.keys() {
+            newest.extend(tx.load_catalogs(*id, 1).await?);
+        }
+        tx.rollback().await?;
+        let mut parts = Vec::new();
+        for revision in newest {
+            let catalog = parse(&revision)?;
+            parts.push((
+                revision.provider,
+                revision.revision,
+                revision.confirmed_at,
+                catalog,
+            ));
+        }
+        let now = self.now();
+        let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        history.put(
+            &parts,
+            &self.config.sales.markup,
+            now,
+            self.config.sales.price_grace,
+        );
+        Ok(())
+    }
+}
+
+impl ShelfHistory {
+    fn put(
+        &mut self,
+        parts: &[(ProviderId, i64, Timestamp, Catalog)],
+        markup: &BTreeMap<ProviderId, Markup>,
+        now: Timestamp,
+        grace: Span,
+    ) {
+        let sources: BTreeMap<_, _> = parts.iter().map(|part| (part.0, part.1)).collect();
+        let old = self.current.take();
+        let changed = old.as_ref().is_none_or(|old| old.sources != sources);
+        let revision = old
+            .as_ref()
+            .map_or(1, |old| old.revision + u64::from(changed));
+        self.current = Shelf::build(revision, parts, markup).map(Arc::new);
+        if changed && let Some(old) = old {
+            self.superseded.push((old, now));
+        }
+        let since = now.minus(grace);
+        self.superseded.retain(|(_, until)| *until >= since);
+        let surplus = self.superseded.len().saturating_sub(HISTORY_MAX);
+        self.superseded.drain(..surplus);
+    }
+}
+
+fn parse(revision: &CatalogRevision) -> Result<Catalog, Error> {
+    serde_json::from_str(&revision.body).map_err(|error| Error::Internal(Box::new(error)))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    #[error("the provider failed: {0}")]
+    Provider(#[from] crate::ports::ProviderError),
+    #[error("the catalogue cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}

@@ -1,0 +1,207 @@
+//! The engine: its parts, its configuration, and how it is put together.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+use compute_domain::catalog::ProviderId;
+use compute_domain::id::OperationId;
+use compute_domain::payment::RailLabel;
+use compute_domain::time::{Clock, Entropy, Span, Timestamp};
+use compute_pricing::Markup;
+use event_listener::Event;
+use secrecy::SecretBox;
+
+use crate::catalog::ShelfHistory;
+use crate::ports::{Provider, Rail, RailHealth, Store, Timer};
+use crate::seal::Sealer;
+use crate::timing::Timing;
+
+/// Places where progress is told.
+const PROGRESS_EVENTS: usize = 64;
+
+/// The outside world, behind ports.
+#[derive(Debug)]
+pub struct Adapters {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The clouds, at most one per vendor.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// The ways to pay, in the order they are offered.
+    pub rails: Vec<Arc<dyn Rail>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness fit for secrets.
+    pub entropy: Arc<dyn Entropy>,
+    /// Waiting.
+    pub timer: Arc<dyn Timer>,
+}
+
+/// By which terms things are sold.
+#[derive(Debug, Clone)]
+pub struct SalesTerms {
+    /// Margin per provider; none means none.
+    pub markup: BTreeMap<ProviderId, Markup>,
+    /// How long an old price stays payable after it changed.
+    pub price_grace: Span,
+    /// A catalogue that was not confirmed for this long is not sold from.
+    pub catalog_max_age: Span,
+    /// The rail offered when the request names none.
+    pub default_rail: RailLabel,
+}
+
+/// By which terms callers are recognised.
+#[derive(Debug, Clone)]
+pub struct AuthTerms {
+    /// How far a signature's timestamp may be from our clock, either way.
+    pub clock_skew: Span,
+    /// How long a spent nonce is remembered; more than twice the skew.
+    pub nonce_ttl: Span,
+    /// Live API keys an owner may have.
+    pub max_api_keys: u32,
+}
+
+/// Everything about the engine that is not an adapter or a secret.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The installation's mark on machines: 1 to 6 lower-case letters.
+    pub environment: String,
+    /// This replica's name, different at every process start.
+    pub holder: String,
+    /// Terms of sale.
+    pub sales: SalesTerms,
+    /// Terms of recognition.
+    pub auth: AuthTerms,
+    /// Waits and windows.
+    pub timing: Timing,
+}
+
+/// Keys that never reach the database.
+#[derive(Debug)]
+pub struct Secrets {
+    /// For one-time secrets at rest.
+    pub sealer: Sealer,
+    /// For the keyed hashes of API keys.
+    pub api_key_pepper: SecretBox<[u8; 32]>,
+}
+
+/// The engine was configured in a way that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The environment's name.
+    #[error("environment must be 1 to 6 lower-case letters")]
+    Environment,
+    /// Two adapters claim to be the same vendor.
+    #[error("provider {0} is configured twice")]
+    DuplicateProvider(ProviderId),
+    /// Two rails have one label.
+    #[error("rail {0} is configured twice")]
+    DuplicateRail(RailLabel),
+    /// A nonce would be forgotten while its signature is still valid.
+    #[error("nonce_ttl must be more than twice clock_skew")]
+    NonceTtl,
+}
+
+/// The marketplace.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: EngineConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) providers: BTreeMap<ProviderId, Arc<dyn Provider>>,
+    pub(crate) rails: Vec<Arc<dyn Rail>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) secrets: Secrets,
+    pub(crate) shelves: RwLock<ShelfHistory>,
+    pub(crate) health: RwLock<BTreeMap<RailLabel, RailHealth>>,
+    /// Set once at shutdown: operations are given back instead of gone on with.
+    stopping: AtomicBool,
+    /// Told after every commit that moves an operation, so that waiting requests look again. Many, so
+    /// that a commit wakes few who wait for something else.
+    progress: [Event; PROGRESS_EVENTS],
+}
+
+impl Engine {
+    /// Puts the engine together. It sells nothing until [`Engine::refresh_catalog`] and
+    /// [`Engine::refresh_health`] have run once.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself.
+    pub fn new(
+        config: EngineConfig,
+        adapters: Adapters,
+        secrets: Secrets,
+    ) -> Result<Self, ConfigError> {
+        let name = &config.environment;
+        if !(1..=6).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return Err(ConfigError::Environment);
+        }
+        if config.auth.nonce_ttl.millis() <= config.auth.clock_skew.millis().saturating_mul(2) {
+            return Err(ConfigError::NonceTtl);
+        }
+        let mut providers = BTreeMap::new();
+        for provider in adapters.providers {
+            let id = provider.id();
+            if providers.insert(id, provider).is_some() {
+                return Err(ConfigError::DuplicateProvider(id));
+            }
+        }
+        let mut health = BTreeMap::new();
+        for rail in &adapters.rails {
+            let label = rail.spec().label.clone();
+            let unknown = RailHealth::Withdrawn {
+                reason: "not checked yet".to_owned(),
+            };
+            if health.insert(label.clone(), unknown).is_some() {
+                return Err(ConfigError::DuplicateRail(label));
+            }
+        }
+        Ok(Self {
+            config,
+            store: adapters.store,
+            providers,
+            rails: adapters.rails,
+            clock: adapters.clock,
+            entropy: adapters.entropy,
+            timer: adapters.timer,
+            secrets,
+            shelves: RwLock::new(ShelfHistory::default()),
+            health: RwLock::new(health),
+            stopping: AtomicBool::new(false),
+            progress: core::array::from_fn(|_| Event::new()),
+        })
+    }
+
+    /// The present moment, by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Ends work in order: steps under way reach their commit, then their operations are given back
+    /// for another replica, or the next start, to go on with.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for event in &self.progress {
+            event.notify(usize::MAX);
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Where it is told that this operation moved. Others may share the place.
+    pub(crate) fn progress_of(&self, operation: OperationId) -> &Event {
+        // The last byte of a UUIDv7 is random.
+        let [.., last] = *operation.uuid().as_bytes();
+        let [first, ..] = &self.progress;
+        self.progress
+            .get(usize::from(last) % PROGRESS_EVENTS)
+            .unwrap_or(first)
+    }
+
+    pub(crate) const fn timing(&self) -> &Timing {
+        &self.config.timing
+    }
+}

@@ -1,0 +1,177 @@
+//! What can go wrong in a use case, free of HTTP and SQL.
+
+use compute_domain::catalog::RegionId;
+use compute_domain::id::InstanceId;
+use compute_domain::transition::InvalidTransition;
+
+use crate::offer::OfferSheet;
+use crate::ports::StoreError;
+
+/// Why a caller could not be authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthFailure {
+    /// Nothing was presented where something is needed.
+    #[error("sign the request with a wallet (X-Auth-*) or send X-API-Key")]
+    Required,
+    /// The signature set is malformed or does not fit the request.
+    #[error("the signature does not fit this request")]
+    Invalid,
+    /// The timestamp is too far from the server's clock.
+    #[error("the timestamp is more than five minutes away from the server's clock; sign again")]
+    Expired,
+    /// The nonce was spent by an earlier request.
+    #[error("the nonce was spent by an earlier request; sign again with a new one")]
+    NonceUsed,
+    /// The API key is malformed, unknown or revoked.
+    #[error("the API key is not valid")]
+    ApiKey,
+}
+
+impl AuthFailure {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Required => "auth_required",
+            Self::Invalid => "auth_invalid",
+            Self::Expired => "auth_expired",
+            Self::NonceUsed => "auth_nonce_used",
+            Self::ApiKey => "api_key_invalid",
+        }
+    }
+
+    /// A sentence for the caller.
+    pub fn detail(self) -> String {
+        self.to_string()
+    }
+}
+
+/// What is wrong with a payment that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentProblem {
+    /// The x402 code, for example `insufficient_funds`.
+    pub code: String,
+    /// A sentence for the caller.
+    pub detail: String,
+}
+
+/// Why a use case did not do what was asked. Unless it says otherwise, nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value of the request breaks a rule.
+    #[error("{field}: {rule}")]
+    Invalid {
+        /// The member of the request.
+        field: &'static str,
+        /// The rule, as a sentence.
+        rule: String,
+    },
+    /// No such plan, or not for sale.
+    #[error("this plan is not for sale")]
+    UnknownPlan,
+    /// No such region.
+    #[error("there is no such region")]
+    UnknownRegion,
+    /// No such image for this plan's provider.
+    #[error("there is no such image for this plan")]
+    UnknownImage,
+    /// No rail of this name is offered.
+    #[error("this network is not offered")]
+    UnknownNetwork {
+        /// The ones that are.
+        known: Vec<String>,
+    },
+    /// The plan exists, but not there.
+    #[error("the plan is not available in this region")]
+    PlanNotInRegion {
+        /// Where it is.
+        locations: Vec<RegionId>,
+    },
+    /// The request names another provider than the plan's.
+    #[error("the plan belongs to another provider than the request names")]
+    ProviderMismatch,
+    /// This provider makes no machine without a key.
+    #[error("this provider needs an ssh_public_key")]
+    SshKeyRequired,
+    /// Who is asking could not be established.
+    #[error(transparent)]
+    Unauthenticated(#[from] AuthFailure),
+    /// An API key was used where a wallet must sign.
+    #[error("only a wallet signature may do this")]
+    SignatureRequired,
+    /// Somebody else than the authenticated wallet pays.
+    #[error("the payer is not the authenticated wallet")]
+    PayerMismatch,
+    /// It does not exist, or is somebody else's.
+    #[error("there is no such thing")]
+    NotFound,
+    /// Pay first. Also: this payment is not good; nothing moved.
+    #[error("payment required")]
+    PaymentRequired {
+        /// How to pay.
+        sheet: Box<OfferSheet>,
+        /// What was wrong with the payment, if there was one.
+        problem: Option<PaymentProblem>,
+    },
+    /// The payment could not be read.
+    #[error("the payment is malformed: {detail}")]
+    PaymentMalformed {
+        /// The x402 code.
+        code: String,
+        /// A sentence for the caller.
+        detail: String,
+    },
+    /// The payment already bought something else.
+    #[error("this payment already paid for another request")]
+    PaymentAlreadyUsed,
+    /// Another operation must finish first.
+    #[error("another operation is in progress")]
+    OperationInProgress {
+        /// On which instance.
+        instance: InstanceId,
+    },
+    /// The instance's state does not allow it.
+    #[error("the instance is {state}")]
+    WrongState {
+        /// Its state.
+        state: &'static str,
+    },
+    /// The one-time password was taken before.
+    #[error("the one-time password was retrieved before")]
+    PasswordTaken,
+    /// There is no password: the machine takes an SSH key.
+    #[error("this instance has no password")]
+    NoPassword,
+    /// There will be one once the machine is made.
+    #[error("the machine is not made yet")]
+    PasswordNotReady,
+    /// The owner has as many keys as allowed.
+    #[error("the owner has as many API keys as allowed")]
+    TooManyApiKeys,
+    /// The payment network could not be asked; nothing moved.
+    #[error("the payment network cannot be reached")]
+    RailUnavailable,
+    /// There is no fresh price to sell by.
+    #[error("the catalogue is not available")]
+    CatalogUnavailable,
+    /// The database cannot be used; nothing was written.
+    #[error("the service cannot store anything now")]
+    Unavailable(#[source] StoreError),
+    /// A fault of ours.
+    #[error("an internal fault")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error),
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+impl From<InvalidTransition> for Error {
+    fn from(error: InvalidTransition) -> Self {
+        Self::Internal(Box::new(error))
+    }
+}

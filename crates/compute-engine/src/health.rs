@@ -1,0 +1,67 @@
+//! Which rails can settle now, and whether the service is ready.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::engine::Engine;
+use crate::ports::{Rail, RailHealth};
+
+/// Whether the service can take orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// True when it can.
+    pub ready: bool,
+    /// What is missing, for the operator.
+    pub reasons: Vec<String>,
+}
+
+impl Engine {
+    /// Asks every rail whether it can settle. A rail that cannot is offered to nobody until the
+    /// next round says otherwise.
+    pub async fn refresh_health(&self) {
+        for rail in &self.rails {
+            let label = rail.spec().label.clone();
+            let health = rail.health().await;
+            let before = self
+                .health
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(label.clone(), health.clone());
+            match (&before, &health) {
+                (Some(before), now) if before == now => {}
+                (_, RailHealth::Ready) => tracing::info!(payment.rail = %label, "rail is ready"),
+                (_, RailHealth::Withdrawn { reason }) => {
+                    tracing::error!(payment.rail = %label, reason = %reason, "rail is withdrawn");
+                }
+            }
+        }
+    }
+
+    /// The rails that may be offered, in configured order.
+    pub(crate) fn ready_rails(&self) -> Vec<Arc<dyn Rail>> {
+        let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
+        let is_ready = |rail: &&Arc<dyn Rail>| {
+            matches!(health.get(&rail.spec().label), Some(RailHealth::Ready))
+        };
+        self.rails.iter().filter(is_ready).cloned().collect()
+    }
+
+    /// Whether orders can be taken: the database commits, there is something to sell and a way to
+    /// pay for it.
+    pub async fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if let Err(error) = self.store.check_writable().await {
+            tracing::error!(error = %error, "the database cannot be written");
+            reasons.push("the database cannot be written".to_owned());
+        }
+        if self.shelf().is_err() {
+            reasons.push("no fresh catalogue".to_owned());
+        }
+        if self.ready_rails().is_empty() {
+            reasons.push("no payment rail can settle".to_owned());
+        }
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Offers: what a request costs and how it can be paid.
+
+use std::sync::Arc;
+
+use compute_domain::catalog::{OsId, PlanId, ProviderId, RegionId};
+use compute_domain::instance::Access;
+use compute_domain::money::{HourlyRate, Hours, Usd};
+use compute_domain::operation::MachineSpec;
+use compute_domain::payment::RailLabel;
+use compute_domain::text::{Hostname, Label, SshPublicKey};
+use compute_pricing::{price, to_asset};
+use compute_x402::{Amount, Offer};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::catalog::{PricedPlan, Shelf};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::ports::Rail;
+use crate::proof::ResourceInfo;
+
+/// What the paid answer is.
+const MIME_TYPE: &str = "application/json";
+
+/// A request for a machine, every value parsed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProvisionRequest {
+    /// Its size.
+    pub plan: PlanId,
+    /// Where.
+    pub region: RegionId,
+    /// Its image.
+    pub os: OsId,
+    /// The customer's name for it.
+    pub label: Label,
+    /// Its host name, when the customer chose one.
+    pub hostname: Option<Hostname>,
+    /// For how long.
+    pub hours: Hours,
+    /// The rail the customer wants to pay over.
+    pub network: RailLabel,
+    /// Who may log in; none asks for a root password.
+    pub ssh_public_key: Option<SshPublicKey>,
+    /// A hint that must agree with the plan.
+    pub provider: Option<ProviderId>,
+}
+
+impl ProvisionRequest {
+    /// SHA-256 of the request's meaning: two requests that ask for the same thing have the same
+    /// digest, however their JSON was written. `network` is left out, because a payment over any
+    /// offered rail buys the same thing.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        #[derive(Serialize)]
+        struct Canonical<'a>(
+            &'static str,
+            &'a PlanId,
+            &'a RegionId,
+            &'a OsId,
+            &'a Label,
+            Tail<'a>,
+        );
+        type Tail<'a> = (&'a Option<Hostname>, Hours, &'a Option<SshPublicKey>);
+        let tail = (&self.hostname, self.hours, &self.ssh_public_key);
+        let canonical = Canonical(
+            "provision",
+            &self.plan,
+            &self.region,
+            &self.os,
+            &self.label,
+            tail,
+        );
+        // Strings and one number: serialising them cannot fail.
+        let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
+        Sha256::digest(&bytes).into()
+    }
+
+    /// How the customer will get in.
+    pub(crate) const fn access(&self) -> Access {
+        if self.ssh_public_key.is_some() {
+            Access::SshKey
+        } else {
+            Access::Password
+        }
+    }
+
+    pub(crate) fn machine(&self) -> MachineSpec {
+        MachineSpec {
+            plan: self.plan.clone(),
+            region: self.region.clone(),
+            os: self.os.clone(),
+            label: self.label.clone(),
+            hostname: self.hostname.clone(),
+            ssh_public_key: self.ssh_public_key.clone(),
+        }
+    }
+}
+
+/// A price and every way to pay it.
+#[derive(Debug, Clone)]
+pub struct OfferSheet {
+    /// What the customer pays an hour.
+    pub rate: HourlyRate,
+    /// What the customer pays in all.
+    pub price: Usd,
+    /// For how long.
+    pub hours: Hours,
+    /// What is paid for.
+    pub resource: ResourceInfo,
+    /// One offer per rail that can settle now, the one the request asked for first.
+    pub offers: Vec<Offer>,
+    /// The rail of each offer.
+    pub rails: Vec<RailLabel>,
+    /// The rail the request asked for.
+    pub asked: RailLabel,
+}
+
+impl Engine {
+    /// What the request costs now, and how it can be paid.
+    ///
+    /// # Errors
+    /// When it asks for something that is not sold, or nothing can be sold now.
+    pub(crate) fn quote(
+        &self,
+        request: &ProvisionRequest,
+        resource_url: &str,
+    ) -> Result<OfferSheet, Error> {
+        let shelf = self.shelf()?;
+        self.quote_from(&shelf, request, resource_url)
+    }
+
+    /// The same at the prices of a given shelf.
+    pub(crate) fn quote_from(
+        &self,
+        shelf: &Shelf,
+        request: &ProvisionRequest,
+        resource_url: &str,
+    ) -> Result<OfferSheet, Error> {
+        let plan = self.find_sellable(shelf, request)?;
+        let rate = self.rate_in(plan, &request.region)?;
+        let ProvisionRequest {
+            plan,
+            region,
+            hours,
+            network,
+            ..
+        } = request;
+        self.sheet(rate, plan, region, *hours, network, resource_url)
+    }
+
+    /// The answer to a request that names nothing: a real offer, for the cheapest plan, so that a
+    /// registry that probes the service sees how it is paid (decisions.md 35).
+    pub fn probe(&self, resource_url: &str) -> Error {
+        match self.cheapest(resource_url) {
+            Ok(sheet) => Error::PaymentRequired {
+                sheet: Box::new(sheet),
+                problem: None,
+            },
+            Err(error) => error,
+        }
+    }
+
+    fn cheapest(&self, resource_url: &str) -> Result<OfferSheet, Error> {
+        let shelf = self.shelf()?;
+        let by_price = shelf
+            .plans
+            .iter()
+            .filter(|plan| !plan.plan.locations.is_empty());
+        let plan = by_price
+            .min_by_key(|plan| plan.rate)
+            .ok_or(Error::CatalogUnavailable)?;
+        let region = plan
+            .plan
+            .locations
+            .first()
+            .ok_or(Error::CatalogUnavailable)?;
+        let hours = Hours::new(Hours::MIN).map_err(|error| Error::Internal(Box::new(error)))?;
+        let rate = self.rate_in(plan, region)?;
+        let network = self.config.sales.default_rail.clone();
+        self.sheet(rate, &plan.plan.id, region, hours, &network, resource_url)
+    }
+
+    fn find_sellable<'a>(
+        &self,
+        shelf: &'a Shelf,
+        request: &ProvisionRequest,
+    ) -> Result<&'a PricedPlan, Error> {
+        let plan = shelf.find_plan(&request.plan).ok_or(Error::UnknownPlan)?;
+        let provider = plan.plan.provider;
+        if request.provider.is_some_and(|hint| hint != provider) {
+            return Err(Error::ProviderMismatch);
+        }
+        if plan.plan.locations.binary_search(&request.region).is_err() {
+            return Err(if shelf.has_region(&request.region) {
+                Error::PlanNotInRegion {
+                    locations: plan.plan.locations.clone(),
+                }
+            } else {
+                Error::UnknownRegion
+            });
+        }
+        if !shelf.has_image(provider, &request.os) {
+            return Err(Error::UnknownImage);
+        }
+        let takes_password = self
+            .providers
+            .get(&provider)
+            .is_some_and(|p| p.offers_root_password());
+        if request.access() == Access::Password && !takes_password {
+            return Err(Error::SshKeyRequired);
+        }
+        Ok(plan)
+    }
+
+    fn sheet(
+        &self,
+        rate: HourlyRate,
+        plan: &PlanId,
+        region: &RegionId,
+        hours: Hours,
+        asked: &RailLabel,
+        resource_url: &str,
+    ) -> Result<OfferSheet, Error> {
+        let mut ready = self.ready_rails();
+        if !self.rails.iter().any(|rail| rail.spec().label == *asked) {
+            let known = self
+                .rails
+                .iter()
+                .map(|rail| rail.spec().label.to_string())
+                .collect();
+            return Err(Error::UnknownNetwork { known });
+        }
+        if !ready.iter().any(|rail| rail.spec().label == *asked) {
+            return Err(Error::RailUnavailable);
+        }
+        ready.sort_by_key(|rail| rail.spec().label != *asked);
+        let price = price(rate, hours).map_err(|error| Error::Internal(Box::new(error)))?;
+        let offers = ready
+            .iter()
+            .map(|rail| offer_on(rail, price))
+            .collect::<Result<_, _>>()?;
+        Ok(OfferSheet {
+            rate,
+            price,
+            hours,
+            resource: ResourceInfo {
+                url: resource_url.to_owned(),
+                description: format!("{} h of {plan} in {region}", hours.get()),
+                mime_type: MIME_TYPE.to_owned(),
+            },
+            offers,
+            rails: ready.iter().map(|rail| rail.spec().label.clone()).collect(),
+            asked: asked.clone(),
+        })
+    }
+}
+
+fn offer_on(rail: &Arc<dyn Rail>, price: Usd) -> Result<Offer, Error> {
+    let spec = rail.spec();
+    let amount =
+        to_asset(price, spec.decimals).map_err(|error| Error::Internal(Box::new(error)))?;
+    Ok(spec.offer(Amount::new(amount.atomic)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> ProvisionRequest {
+        ProvisionRequest {
+            plan: PlanId::parse("vc2-1c-1gb").unwrap(),
+            region: RegionId::parse("ewr").unwrap(),
+            os: OsId::parse("2284").unwrap(),
+            label: Label::parse("x").unwrap(),
+            hostname: None,
+            hours: Hours::new(24).unwrap(),
+            network: RailLabel::parse("base").unwrap(),
+            ssh_public_key: None,
+            provider: None,
+        }
+    }
+
+    #[test]
+    fn the_digest_follows_the_meaning() {
+        let digest = request().digest();
+        let over_another_rail = ProvisionRequest {
+            network: RailLabel::parse("solana").unwrap(),
+            ..request()
+        };
+        assert_eq!(over_another_rail.digest(), digest);
+        let changes = [
+            ProvisionRequest {
+                plan: PlanId::parse("vc2-2c-4gb").unwrap(),
+                ..request()
+            },
+            ProvisionRequest {
+                region: RegionId::parse("lax").unwrap(),
+                ..request()
+            },
+            ProvisionRequest {
+                os: OsId::parse("1743").unwrap(),
+                ..request()
+            },
+            ProvisionRequest {
+                label: Label::parse("y").unwrap(),
+                ..request()
+            },
+            ProvisionRequest {
+                hours: Hours::new(25).unwrap(),
+                ..request()
+            },
+            ProvisionRequest {
+                hostname: Some(Hostname::parse("h").unwrap()),
+                ..request()
+            },
+        ];
+        for change in changes {
+            assert_ne!(change.digest(), digest, "{change:?}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the engine needs from the world, as traits. Adapters implement them and do not know each
+//! other; `compute-testkit` has a conformance suite for each.
+
+mod provider;
+mod rail;
+mod store;
+mod timer;
+
+pub use provider::{
+    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
+};
+pub use rail::{
+    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
+};
+pub use store::{
+    ApiKeys, CatalogRevision, Catalogs, ClaimOutcome, Event, Identities, Instances, Lease, Leases,
+    Ledger, Opened, Operations, Payments, Posted, Store, StoreError, TakenPassword, Tx, TxMode,
+    Vault,
+};
+pub use timer::Timer;

@@ -1,0 +1,156 @@
+//! One way money can arrive.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use compute_domain::payment::{Evidence, Payment, RailLabel};
+use compute_x402::{Amount, Offer, Recipient, TokenTerms};
+
+use crate::proof::StoredProof;
+
+/// What is fixed about a rail.
+#[derive(Debug, Clone)]
+pub struct RailSpec {
+    /// Its label: the `network` word of request bodies.
+    pub label: RailLabel,
+    /// Decimals of its token.
+    pub decimals: u8,
+    /// The token and its network.
+    pub token: Arc<TokenTerms>,
+    /// Who receives the money.
+    pub pay_to: Recipient,
+    /// How long a client may take to pay, in seconds.
+    pub max_timeout_seconds: u32,
+    /// What to print about it, such as `simulated` or the facilitator's host.
+    pub settlement: String,
+}
+
+impl RailSpec {
+    /// Our offer to be paid this amount over this rail.
+    pub fn offer(&self, amount: Amount) -> Offer {
+        Offer::new(
+            Arc::clone(&self.token),
+            self.pay_to.clone(),
+            amount,
+            self.max_timeout_seconds,
+        )
+    }
+}
+
+/// A payment that the claim transaction bound to its operation. Nothing else can be settled.
+#[derive(Debug)]
+pub struct ClaimedPayment {
+    payment: Payment,
+    proof: StoredProof,
+}
+
+impl ClaimedPayment {
+    /// Only the saga makes these, from a stored claim.
+    pub(crate) const fn new(payment: Payment, proof: StoredProof) -> Self {
+        Self { payment, proof }
+    }
+
+    /// For the conformance suites, which play the saga's part.
+    #[doc(hidden)]
+    pub const fn for_conformance_suite(payment: Payment, proof: StoredProof) -> Self {
+        Self::new(payment, proof)
+    }
+
+    /// Our record of it.
+    pub const fn payment(&self) -> &Payment {
+        &self.payment
+    }
+
+    /// What to send.
+    pub const fn proof(&self) -> &StoredProof {
+        &self.proof
+    }
+}
+
+/// Whether a rail may be offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RailHealth {
+    /// It can settle.
+    Ready,
+    /// It cannot; why.
+    Withdrawn {
+        /// For the operator.
+        reason: String,
+    },
+}
+
+/// The payment network's word on a payment before it settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing speaks against it.
+    Fine,
+    /// It would not settle.
+    Refused {
+        /// The network's code, such as `insufficient_funds`.
+        code: String,
+    },
+}
+
+/// The outcome of an attempt to settle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// The money arrived.
+    Settled(Evidence),
+    /// The payment network refused; this attempt moved nothing.
+    Declined {
+        /// The network's code.
+        code: String,
+    },
+    /// It may or may not have moved.
+    Unknown {
+        /// For the log.
+        reason: String,
+    },
+    /// Certainly nothing was sent.
+    NotSent {
+        /// For the log.
+        reason: String,
+    },
+}
+
+/// The answer to "did it happen?".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// The money arrived, whoever sent it.
+    Settled(Evidence),
+    /// Not yet; settling the same proof again is safe.
+    NotYet,
+    /// It did not, and never can any more.
+    Never {
+        /// The reason, as a code.
+        code: String,
+    },
+}
+
+/// The payment network could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the payment network could not be asked: {reason}")]
+pub struct RailUnavailable {
+    /// For the log.
+    pub reason: String,
+}
+
+/// A payment rail.
+///
+/// Contract: (1) every call returns within its own time-out, shorter than half a lease (30 s);
+/// (2) `settle` of one proof may be repeated any number of times and moves the money at most once;
+/// (3) `Declined`, `NotSent` and `Never` are said only when no money moved by that attempt, or at
+/// all; whatever is unclear is `Unknown` or `RailUnavailable`; (4) `check` and `lookup` move nothing.
+#[async_trait]
+pub trait Rail: Send + Sync + core::fmt::Debug {
+    /// What is fixed about it.
+    fn spec(&self) -> &RailSpec;
+    /// Whether it can settle now. Asked in the background, never for one request.
+    async fn health(&self) -> RailHealth;
+    /// Balance, nonce, simulation: what only the network knows. Moves nothing.
+    async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable>;
+    /// Makes the money move.
+    async fn settle(&self, payment: &ClaimedPayment) -> Settlement;
+    /// The probe after an unclear `settle`.
+    async fn lookup(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable>;
+}

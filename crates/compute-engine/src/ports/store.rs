@@ -1,0 +1,385 @@
+//! The database, as business verbs.
+
+use async_trait::async_trait;
+use compute_domain::WalletAddress;
+use compute_domain::catalog::ProviderId;
+use compute_domain::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
+use compute_domain::instance::Instance;
+use compute_domain::ledger::Transfer;
+use compute_domain::money::Usd;
+use compute_domain::operation::Operation;
+use compute_domain::owner::ApiKey;
+use compute_domain::payment::Payment;
+use compute_domain::time::Timestamp;
+
+/// Why the database did not do what was asked. Nothing was committed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or cannot commit; try again later.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A statement failed in a way that only a fault of ours explains.
+    #[error("the database refused a statement")]
+    Rejected(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row does not make sense.
+    #[error("inconsistent row in {table}: {detail}")]
+    Inconsistent {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong; never a secret.
+        detail: String,
+    },
+    /// Somebody else holds the operation now; stop.
+    #[error("the lease on the operation was lost")]
+    LeaseLost,
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TxMode {
+    /// Reads only.
+    Read,
+    /// Writes; on SQLite it holds the one writer from its start.
+    Write,
+}
+
+/// Opens transactions.
+#[async_trait]
+pub trait Store: Send + Sync + core::fmt::Debug {
+    /// Begins a transaction.
+    async fn begin(&self, mode: TxMode) -> Result<Box<dyn Tx>, StoreError>;
+    /// The database's own clock, for replicas that share one; `None` when the process clock rules.
+    async fn database_now(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Whether a commit would succeed now; for readiness.
+    async fn check_writable(&self) -> Result<(), StoreError>;
+}
+
+/// One transaction. Dropping it rolls back.
+#[async_trait]
+pub trait Tx:
+    Identities
+    + ApiKeys
+    + Instances
+    + Operations
+    + Payments
+    + Ledger
+    + Vault
+    + Catalogs
+    + Leases
+    + Send
+    + core::fmt::Debug
+{
+    /// Makes everything permanent.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+    /// Undoes everything, at once.
+    async fn rollback(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Owners, wallets, nonces.
+#[async_trait]
+pub trait Identities: Send {
+    /// The owner that holds this wallet.
+    async fn find_owner(&mut self, wallet: &WalletAddress) -> Result<Option<OwnerId>, StoreError>;
+    /// The owner that holds this wallet; `candidate` is written when there is none yet.
+    async fn ensure_owner(
+        &mut self,
+        candidate: OwnerId,
+        wallet: &WalletAddress,
+        now: Timestamp,
+    ) -> Result<OwnerId, StoreError>;
+    /// The wallets of an owner, ascending.
+    async fn wallets_of(&mut self, owner: OwnerId) -> Result<Vec<WalletAddress>, StoreError>;
+    /// Spends a nonce of a wallet; false when it was spent before.
+    async fn spend_nonce(
+        &mut self,
+        wallet: &WalletAddress,
+        nonce: &str,
+        now: Timestamp,
+        forget_at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// Forgets nonces whose time has come; how many.
+    async fn forget_nonces(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// API keys.
+#[async_trait]
+pub trait ApiKeys: Send {
+    /// Stores a key with the keyed hash of its text. False when the owner already has `limit`
+    /// live keys; nothing is written then.
+    async fn insert_api_key(
+        &mut self,
+        api_key: &ApiKey,
+        mac: &[u8; 32],
+        limit: u32,
+    ) -> Result<bool, StoreError>;
+    /// The key with this keyed hash, revoked or not.
+    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
+    /// All keys of an owner, newest first.
+    async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError>;
+    /// Revokes a key of this owner, keeping an earlier revocation; `None` when there is no such key.
+    async fn revoke_api_key(
+        &mut self,
+        owner: OwnerId,
+        id: ApiKeyId,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, StoreError>;
+}
+
+/// Instances.
+#[async_trait]
+pub trait Instances: Send {
+    /// Writes a new instance.
+    async fn insert_instance(&mut self, instance: &Instance) -> Result<(), StoreError>;
+    /// Writes the present state of a known instance.
+    async fn save_instance(&mut self, instance: &Instance) -> Result<(), StoreError>;
+    /// One instance.
+    async fn find_instance(&mut self, id: InstanceId) -> Result<Option<Instance>, StoreError>;
+    /// One instance, locked until the transaction ends.
+    async fn lock_instance(&mut self, id: InstanceId) -> Result<Option<Instance>, StoreError>;
+    /// An owner's instances: those that are not over first, then the others, each newest first.
+    async fn list_instances(
+        &mut self,
+        owner: OwnerId,
+        limit: u32,
+    ) -> Result<Vec<Instance>, StoreError>;
+    /// Active instances whose prepaid time ended before `before`, oldest first.
+    async fn list_expired(
+        &mut self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<InstanceId>, StoreError>;
+}
+
+/// The right to work on one operation until a moment. Every write repeats the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The operation.
+    pub operation: OperationId,
+    /// Who holds it.
+    pub holder: String,
+    /// Counts holders; a stale one is recognised by it.
+    pub epoch: i64,
+}
+
+/// Whether an operation could be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// Yes, and the caller holds it.
+    Leased(Lease),
+    /// No: another operation on the same instance is running or stuck.
+    InstanceBusy,
+}
+
+/// A line of an operation's append-only log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Position in the operation's log, from 0.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Which replica wrote it.
+    pub holder: String,
+    /// What happened, such as `settle.begun`.
+    pub name: String,
+    /// More about it, as JSON; never a secret.
+    pub detail: String,
+}
+
+/// Operations and the leases on them.
+#[async_trait]
+pub trait Operations: Send {
+    /// Writes a new operation and leases it to `holder` until `until`.
+    async fn open_operation(
+        &mut self,
+        operation: &Operation,
+        holder: &str,
+        until: Timestamp,
+    ) -> Result<Opened, StoreError>;
+    /// One operation.
+    async fn find_operation(&mut self, id: OperationId) -> Result<Option<Operation>, StoreError>;
+    /// The newest operation of an instance.
+    async fn latest_operation(
+        &mut self,
+        instance: InstanceId,
+    ) -> Result<Option<Operation>, StoreError>;
+    /// The operation that provisioned an instance.
+    async fn provision_of(&mut self, instance: InstanceId)
+    -> Result<Option<Operation>, StoreError>;
+    /// A running operation of this owner with an equal request, opened at or after `since`, whose
+    /// settlement is unknown, or was begun before `begun_before` and never concluded.
+    async fn find_hanging(
+        &mut self,
+        owner: OwnerId,
+        request_digest: &[u8; 32],
+        since: Timestamp,
+        begun_before: Timestamp,
+    ) -> Result<Option<Operation>, StoreError>;
+    /// Leases up to `limit` due operations that nobody holds, oldest first.
+    async fn claim_due(
+        &mut self,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Operation, Lease)>, StoreError>;
+    /// Writes the present state of an operation and extends its lease to `until`; `LeaseLost` when
+    /// somebody else holds it.
+    async fn save_operation(
+        &mut self,
+        operation: &Operation,
+        lease: &Lease,
+        until: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Gives an operation back; harmless when the lease is lost.
+    async fn release_lease(&mut self, lease: &Lease) -> Result<(), StoreError>;
+    /// Adds a line to the operation's log.
+    async fn append_event(
+        &mut self,
+        operation: OperationId,
+        at: Timestamp,
+        holder: &str,
+        name: &str,
+        detail: &str,
+    ) -> Result<(), StoreError>;
+    /// The operation's log.
+    async fn list_events(&mut self, operation: OperationId) -> Result<Vec<Event>, StoreError>;
+}
+
+/// Whether a proof could be bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a value lives for one match; boxing it buys nothing"
+)]
+pub enum ClaimOutcome {
+    /// Yes.
+    Claimed,
+    /// No: this payment already binds it. The caller must roll back.
+    AlreadyClaimed(Payment),
+}
+
+/// Payments.
+#[async_trait]
+pub trait Payments: Send {
+    /// Binds a proof to an operation, with everything needed to settle it, sealed.
+    async fn claim_payment(
+        &mut self,
+        payment: &Payment,
+        sealed_proof: &[u8],
+    ) -> Result<ClaimOutcome, StoreError>;
+    /// The payment that binds this proof; declined ones do not count.
+    async fn find_payment(&mut self, proof_key: &str) -> Result<Option<Payment>, StoreError>;
+    /// The payment of an operation.
+    async fn payment_of(&mut self, operation: OperationId) -> Result<Option<Payment>, StoreError>;
+    /// The sealed proof, while the payment is claimed.
+    async fn load_sealed_proof(
+        &mut self,
+        operation: OperationId,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes the present state; erases the sealed proof once it is no longer claimed.
+    async fn save_payment(&mut self, payment: &Payment) -> Result<(), StoreError>;
+}
+
+/// Whether a transfer was new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// It was written.
+    New,
+    /// One with the same operation and reason stood there already; nothing was written.
+    Already,
+}
+
+/// The ledger.
+#[async_trait]
+pub trait Ledger: Send {
+    /// Writes a transfer and moves the credits account it touches.
+    async fn post_transfer(&mut self, transfer: &Transfer) -> Result<Posted, StoreError>;
+    /// What an owner has in credits.
+    async fn credits_of(&mut self, owner: OwnerId) -> Result<Usd, StoreError>;
+    /// The transfers of an operation, oldest first.
+    async fn transfers_of(&mut self, operation: OperationId) -> Result<Vec<Transfer>, StoreError>;
+}
+
+/// What taking a password found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenPassword {
+    /// Here it is, sealed; it is no longer in the database.
+    Sealed(Vec<u8>),
+    /// Somebody took it before, or its time was over.
+    AlreadyTaken,
+    /// There never was one.
+    None,
+}
+
+/// One-time secrets, sealed.
+#[async_trait]
+pub trait Vault: Send {
+    /// Stores an instance's sealed root password.
+    async fn store_password(
+        &mut self,
+        instance: InstanceId,
+        sealed: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Takes it: of any number of callers, at any time, one gets it.
+    async fn take_password(
+        &mut self,
+        instance: InstanceId,
+        now: Timestamp,
+    ) -> Result<TakenPassword, StoreError>;
+    /// Removes an instance's password unread: its machine is gone, or another one replaces it.
+    async fn erase_password(&mut self, instance: InstanceId) -> Result<(), StoreError>;
+    /// Erases passwords stored before `before`, unread; how many.
+    async fn expire_passwords(
+        &mut self,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+}
+
+/// One stored catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogRevision {
+    /// Whose.
+    pub provider: ProviderId,
+    /// Counts changes, from 1.
+    pub revision: i64,
+    /// The catalogue as JSON.
+    pub body: String,
+    /// When it was first seen.
+    pub first_seen_at: Timestamp,
+    /// When it was last confirmed.
+    pub confirmed_at: Timestamp,
+}
+
+/// Catalogues, shared by all replicas.
+#[async_trait]
+pub trait Catalogs: Send {
+    /// The newest revisions of a provider's catalogue, newest first.
+    async fn load_catalogs(
+        &mut self,
+        provider: ProviderId,
+        limit: u32,
+    ) -> Result<Vec<CatalogRevision>, StoreError>;
+    /// Records a catalogue seen now: confirms the newest revision when the body is equal, else
+    /// writes the next one and forgets all but the newest eight.
+    async fn record_catalog(
+        &mut self,
+        provider: ProviderId,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<CatalogRevision, StoreError>;
+}
+
+/// Named leases, for duties that one replica does at a time.
+#[async_trait]
+pub trait Leases: Send {
+    /// Takes or renews a lease; false while somebody else holds it.
+    async fn acquire_lease(
+        &mut self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
+}

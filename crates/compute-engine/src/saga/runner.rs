@@ -1,0 +1,417 @@
+//! The loop: load, plan, commit the beginning, act, decide, commit the result.
+
+use std::sync::Arc;
+
+use compute_domain::id::{OperationId, TransferId};
+use compute_domain::operation::{Operation, OperationState};
+use compute_domain::payment::Payment;
+use compute_domain::time::{Span, Timestamp};
+use secrecy::ExposeSecret;
+
+use super::decide::{Context, Decision, Outcome, PasswordWrite, Work, decide};
+use super::failpoints;
+use super::plan::{Effect, Next, plan};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::password::seal_context;
+use crate::ports::{
+    ClaimedPayment, CreateSpec, Lease, MachineState, MachineTag, Posted, Provider, ProviderError,
+    Rail, RailUnavailable, Settlement, StoreError, TxMode,
+};
+use crate::proof::StoredProof;
+use crate::provision::Submitted;
+
+/// Whether there may be more to do at once.
+enum Turn {
+    Again,
+    Done,
+}
+
+impl Engine {
+    /// Does accepted work until it rests, must wait for long, or somebody else took it over. Run it
+    /// on a task of its own: a client that goes away must stop nothing. After a failure the lease
+    /// runs out and any replica goes on from what was committed.
+    pub async fn work(&self, submitted: Submitted) {
+        if let Some(lease) = submitted.lease {
+            self.run(lease).await;
+        }
+    }
+
+    pub(crate) async fn run(&self, lease: Lease) {
+        loop {
+            match self.turn(&lease).await {
+                Ok(Turn::Again) => {}
+                Ok(Turn::Done) => return,
+                Err(Error::Internal(source)) if is_lease_lost(source.as_ref()) => {
+                    tracing::info!(operation.id = %lease.operation, "taken over by another replica");
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        operation.id = %lease.operation, error = %chain(&error),
+                        "operation interrupted; it continues when its lease ends"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn turn(&self, lease: &Lease) -> Result<Turn, Error> {
+        if self.is_stopping() {
+            return self.give_back(lease).await;
+        }
+        let work = self.load(lease.operation).await?;
+        let effect = match plan(&work.operation, self.now()) {
+            Next::Rest => return Ok(Turn::Done),
+            Next::Wait(until) => return self.pause(lease, until).await,
+            Next::Perform(effect) => effect,
+            Next::Begin(effect) => {
+                let begun = self.begin(&work, lease).await?;
+                return self
+                    .act(
+                        Work {
+                            operation: begun,
+                            ..work
+                        },
+                        effect,
+                        lease,
+                    )
+                    .await;
+            }
+        };
+        self.act(work, effect, lease).await
+    }
+
+    async fn act(&self, work: Work, effect: Effect, lease: &Lease) -> Result<Turn, Error> {
+        let outcome = self.perform(&work, effect).await?;
+        failpoints::reached(&work.operation, "effect.after");
+        let before = work.operation.clone();
+        let mut jitter = [0_u8; 2];
+        self.entropy.fill(&mut jitter);
+        let now = self.now();
+        let context = Context {
+            now,
+            timing: self.timing(),
+            transfer: TransferId::generate(now, self.entropy.as_ref()),
+            jitter_permille: i64::from(u16::from_le_bytes(jitter) % 201) - 100,
+        };
+        let decision =
+            decide(work, outcome, &context).map_err(|error| Error::Internal(Box::new(error)))?;
+        failpoints::reached(&before, "result.before");
+        self.conclude_patiently(&decision, lease, now).await?;
+        failpoints::reached(&before, "result.after");
+        self.progress_of(lease.operation).notify(usize::MAX);
+        report(&decision);
+        Ok(Turn::Again)
+    }
+
+    async fn load(&self, id: OperationId) -> Result<Work, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let operation = tx
+            .find_operation(id)
+            .await?
+            .ok_or_else(|| lost("operation"))?;
+        let instance = tx
+            .find_instance(operation.instance)
+            .await?
+            .ok_or_else(|| lost("instance"))?;
+        let payment = tx.payment_of(id).await?;
+        tx.rollback().await?;
+        Ok(Work {
+            operation,
+            instance,
+            payment,
+        })
+    }
+
+    /// Sleeps through a short wait; gives the operation back for a long one.
+    async fn pause(&self, lease: &Lease, until: Timestamp) -> Result<Turn, Error> {
+        if until.since(self.now()) <= self.timing().linger {
+            self.timer.sleep_until(until).await;
+            return Ok(Turn::Again);
+        }
+        self.give_back(lease).await
+    }
+
+    async fn give_back(&self, lease: &Lease) -> Result<Turn, Error> {
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        tx.release_lease(lease).await?;
+        tx.commit().await?;
+        Ok(Turn::Done)
+    }
+
+    async fn begin(&self, work: &Work, lease: &Lease) -> Result<Operation, Error> {
+        let now = self.now();
+        failpoints::reached(&work.operation, "begin.before");
+        let begun = work.operation.clone().begin(now);
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        tx.save_operation(&begun, lease, now.plus(self.timing().lease))
+            .await?;
+        let event = work
+            .step()
+            .map_or_else(String::new, |step| format!("{step}.begun"));
+        tx.append_event(begun.id, now, &lease.holder, &event, "")
+            .await?;
+        tx.commit().await?;
+        failpoints::reached(&begun, "begin.after");
+        Ok(begun)
+    }
+
+    /// What came of an effect may exist nowhere else (a root password, a facilitator's only answer),
+    /// so a database that is away for a moment is tried again while the lease lasts. Writing the same
+    /// decision twice changes nothing but the log.
+    async fn conclude_patiently(
+        &self,
+        decision: &Decision,
+        lease: &Lease,
+        since: Timestamp,
+    ) -> Result<(), Error> {
+        let give_up = since.plus(Span::from_millis(self.timing().lease.millis() / 2));
+        let mut pause = Span::from_millis(50);
+        loop {
+            match self.conclude(decision, lease).await {
+                Err(Error::Unavailable(source)) if self.now() < give_up => {
+                    tracing::warn!(
+                        operation.id = %lease.operation, error = %chain(&source),
+                        "a result could not be stored yet"
+                    );
+                }
+                outcome => return outcome,
+            }
+            self.timer.sleep_until(self.now().plus(pause)).await;
+            pause = pause.doubled(Span::from_secs(2));
+        }
+    }
+
+    async fn conclude(&self, decision: &Decision, lease: &Lease) -> Result<(), Error> {
+        let Work {
+            operation,
+            instance,
+            payment,
+        } = &decision.work;
+        let now = self.now();
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        tx.save_operation(operation, lease, now.plus(self.timing().lease))
+            .await?;
+        tx.save_instance(instance).await?;
+        if let Some(payment) = payment {
+            tx.save_payment(payment).await?;
+        }
+        if let Some(transfer) = &decision.transfer
+            && tx.post_transfer(transfer).await? == Posted::Already
+        {
+            // The lease makes this unreachable; the unique row makes it harmless.
+            tracing::error!(operation.id = %operation.id, "a transfer was posted before");
+        }
+        match &decision.password {
+            PasswordWrite::Keep => {}
+            PasswordWrite::Erase => tx.erase_password(instance.id).await?,
+            PasswordWrite::Store(password) => {
+                let sealed = self
+                    .secrets
+                    .sealer
+                    .seal(
+                        password.expose_secret().as_bytes(),
+                        &seal_context(instance.id),
+                        self.entropy.as_ref(),
+                    )
+                    .map_err(|error| Error::Internal(Box::new(error)))?;
+                tx.store_password(instance.id, &sealed, now).await?;
+            }
+        }
+        tx.append_event(
+            operation.id,
+            now,
+            &lease.holder,
+            decision.event,
+            &decision.detail,
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn perform(&self, work: &Work, effect: Effect) -> Result<Outcome, Error> {
+        Ok(match effect {
+            Effect::Settle => Outcome::Settlement(match self.claimed(work).await? {
+                Ok((rail, claimed)) => rail.settle(&claimed).await,
+                Err(missing) => Settlement::NotSent {
+                    reason: missing.reason,
+                },
+            }),
+            Effect::LookUpPayment => Outcome::Lookup(match self.claimed(work).await? {
+                Ok((rail, claimed)) => rail.lookup(&claimed).await,
+                Err(missing) => Err(missing),
+            }),
+            Effect::CreateMachine => Outcome::Created(self.create_machine(work).await),
+            Effect::FindMachines => Outcome::Found(match self.provider_of(work) {
+                Ok(provider) => provider.find(work.operation.id).await,
+                Err(missing) => Err(missing),
+            }),
+            Effect::Observe => Outcome::Observed(self.observe(work).await),
+            Effect::DestroyMachine => Outcome::Destroyed(self.destroy_machine(work).await),
+            Effect::ConfirmGone => Outcome::Gone(self.confirm_gone(work).await),
+            Effect::PostRefund => Outcome::Refund,
+        })
+    }
+
+    /// The rail and the proof of a claimed payment. The inner error is a rail that is no longer
+    /// configured: certainly nothing was sent this time.
+    async fn claimed(
+        &self,
+        work: &Work,
+    ) -> Result<Result<(Arc<dyn Rail>, ClaimedPayment), RailUnavailable>, Error> {
+        let payment = work.payment.clone().ok_or_else(|| lost("payment"))?;
+        let Some(rail) = self.rail(&payment.rail).cloned() else {
+            let reason = format!("rail {} is not configured", payment.rail);
+            return Ok(Err(RailUnavailable { reason }));
+        };
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let sealed = tx.load_sealed_proof(work.operation.id).await?;
+        tx.rollback().await?;
+        let sealed = sealed.ok_or_else(|| lost("sealed proof"))?;
+        let proof = self.open_proof(&payment, &sealed)?;
+        Ok(Ok((rail, ClaimedPayment::new(payment, proof))))
+    }
+
+    pub(crate) fn seal_proof(
+        &self,
+        payment: &Payment,
+        proof: &StoredProof,
+    ) -> Result<Vec<u8>, Error> {
+        let bytes = proof
+            .to_bytes()
+            .map_err(|error| Error::Internal(Box::new(error)))?;
+        let context = proof_context(payment);
+        let sealed = self
+            .secrets
+            .sealer
+            .seal(&bytes, &context, self.entropy.as_ref());
+        sealed.map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    fn open_proof(&self, payment: &Payment, sealed: &[u8]) -> Result<StoredProof, Error> {
+        let opened = self.secrets.sealer.open(sealed, &proof_context(payment));
+        let bytes = opened.map_err(|error| Error::Internal(Box::new(error)))?;
+        StoredProof::from_bytes(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    fn provider_of(&self, work: &Work) -> Result<&Arc<dyn Provider>, ProviderError> {
+        // A provider that is no longer configured is as good as one that does not answer.
+        self.providers
+            .get(&work.instance.provider)
+            .ok_or(ProviderError::Unreachable)
+    }
+
+    async fn create_machine(&self, work: &Work) -> Result<crate::ports::Created, ProviderError> {
+        let machine = work
+            .operation
+            .data
+            .spec
+            .clone()
+            .ok_or_else(|| ProviderError::Rejected {
+                reason: "the operation has no machine to make".to_owned(),
+            })?;
+        let tag = MachineTag {
+            environment: self.config.environment.clone(),
+            operation: work.operation.id,
+            attempt: work.operation.data.machine_attempt,
+        };
+        self.provider_of(work)?
+            .create(&CreateSpec { machine, tag })
+            .await
+    }
+
+    async fn observe(&self, work: &Work) -> Result<crate::ports::Observed, ProviderError> {
+        let placement = work.instance.placement().ok_or_else(no_machine)?;
+        self.provider_of(work)?.observe(&placement.machine).await
+    }
+
+    async fn destroy_machine(&self, work: &Work) -> Result<(), ProviderError> {
+        let placement = work.instance.placement().ok_or_else(no_machine)?;
+        self.provider_of(work)?.destroy(&placement.machine).await
+    }
+
+    /// Gone means: the provider does not know it any more, and lists nothing with its mark and id.
+    async fn confirm_gone(&self, work: &Work) -> Result<bool, ProviderError> {
+        let placement = work.instance.placement().ok_or_else(no_machine)?;
+        let provider = self.provider_of(work)?;
+        if provider.observe(&placement.machine).await?.state != MachineState::Gone {
+            return Ok(false);
+        }
+        let marked_by = work.operation.data.marked_by.unwrap_or(work.operation.id);
+        let listed = provider.find(marked_by).await?;
+        Ok(!listed.iter().any(|machine| {
+            machine.machine == placement.machine && machine.state != MachineState::Gone
+        }))
+    }
+}
+
+/// The associated data of a sealed proof.
+fn proof_context(payment: &Payment) -> String {
+    format!("payments/{}", payment.id)
+}
+
+fn no_machine() -> ProviderError {
+    ProviderError::Rejected {
+        reason: "the instance has no machine".to_owned(),
+    }
+}
+
+fn lost(what: &'static str) -> Error {
+    Error::Internal(format!("the operation's {what} is missing").into())
+}
+
+fn is_lease_lost(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref::<StoreError>(),
+        Some(StoreError::LeaseLost)
+    )
+}
+
+/// The whole chain of an error, for the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn report(decision: &Decision) {
+    let operation = &decision.work.operation;
+    if decision.is_alarming {
+        tracing::error!(
+            operation.id = %operation.id, operation.kind = %operation.kind,
+            instance.id = %operation.instance, event = decision.event, detail = %decision.detail,
+            "operation makes no progress"
+        );
+    }
+    let age = operation
+        .finished_at
+        .map_or(Span::ZERO, |at| at.since(operation.created_at));
+    match &operation.state {
+        OperationState::Running(_) => tracing::debug!(
+            operation.id = %operation.id, event = decision.event, detail = %decision.detail,
+            "operation moved"
+        ),
+        OperationState::Succeeded => tracing::info!(
+            operation.id = %operation.id, operation.kind = %operation.kind,
+            instance.id = %operation.instance, duration_ms = age.millis(), "operation succeeded"
+        ),
+        OperationState::Failed { code } => tracing::warn!(
+            operation.id = %operation.id, operation.kind = %operation.kind,
+            instance.id = %operation.instance, code = %code, detail = %decision.detail,
+            "operation failed; the customer lost nothing"
+        ),
+        OperationState::Stuck { code, step } => tracing::error!(
+            operation.id = %operation.id, operation.kind = %operation.kind,
+            instance.id = %operation.instance, code = %code, operation.step = %step,
+            "operation is stuck: a human must decide"
+        ),
+    }
+}

@@ -1,0 +1,6 @@
+//! Background duties. Each call does one round and re-reads the world; the binary calls them in
+//! loops. Any number of replicas may run them at once.
+
+mod clean_up;
+mod driver;
+mod expirer;

@@ -1,1 +1,29 @@
 //! The database: one implementation for SQLite and PostgreSQL.
+//!
+//! [`Database`] implements the engine's `Store` port. Every statement has one text for both
+//! databases; what has to differ is in `dialect`. A transaction in which anything failed cannot be
+//! committed, on either database.
+
+mod dialect;
+mod file_lock;
+mod row;
+mod statement;
+
+mod connect;
+mod schema;
+mod stamp;
+mod tx;
+
+mod api_keys;
+mod catalogs;
+mod identities;
+mod instances;
+mod leases;
+mod ledger;
+mod operations;
+mod payments;
+mod vault;
+
+pub use connect::{ConnectError, Database, DatabaseConfig};
+pub use schema::SchemaError;
+pub use stamp::{Mode, Stamp, StampError};

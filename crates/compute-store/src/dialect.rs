@@ -1,0 +1,193 @@
+//! The only place where the two databases differ.
+
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use crate::operations::operation_columns;
+
+/// A statement's text for each database.
+pub(crate) trait Statement {
+    fn sqlite(&self) -> &'static str;
+    fn postgres(&self) -> &'static str;
+}
+
+impl Statement for &'static str {
+    fn sqlite(&self) -> &'static str {
+        self
+    }
+    fn postgres(&self) -> &'static str {
+        self
+    }
+}
+
+/// A statement that has to differ.
+pub(crate) struct Pair(&'static str, &'static str);
+
+impl Statement for Pair {
+    fn sqlite(&self) -> &'static str {
+        self.0
+    }
+    fn postgres(&self) -> &'static str {
+        self.1
+    }
+}
+
+/// A reader sees one moment on both.
+pub(crate) const BEGIN_READ: Pair = Pair(
+    "BEGIN DEFERRED",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+);
+/// A deferred SQLite transaction that turns into a writer fails at once when another one writes.
+/// The modes are spelled out, so that none is inherited from a `BEGIN` that nobody waited for.
+pub(crate) const BEGIN_WRITE: Pair = Pair(
+    "BEGIN IMMEDIATE",
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+);
+
+pub(crate) const LOCK_OWNER: Pair = Pair(
+    "SELECT id FROM owners WHERE id = $1",
+    "SELECT id FROM owners WHERE id = $1 FOR NO KEY UPDATE",
+);
+pub(crate) const LOCK_INSTANCE: Pair = Pair(
+    "SELECT id FROM instances WHERE id = $1",
+    "SELECT id FROM instances WHERE id = $1 FOR NO KEY UPDATE",
+);
+pub(crate) const LOCK_OPERATION: Pair = Pair(
+    "SELECT id FROM operations WHERE id = $1",
+    "SELECT id FROM operations WHERE id = $1 FOR NO KEY UPDATE",
+);
+
+/// `$1` holder, `$2` now, `$3` until, `$4` format, `$5` limit. PostgreSQL gets a materialised list:
+/// it may run a sub-select more than once, and would then lock more than the limit.
+pub(crate) const CLAIM_DUE: Pair = Pair(
+    concat!(
+        "UPDATE operations
+         SET lease_holder = $1, lease_until = $3, lease_epoch = lease_epoch + 1
+         WHERE id IN (
+             SELECT id FROM operations
+             WHERE state = 'running' AND run_at <= $2 AND format <= $4
+               AND (lease_until IS NULL OR lease_until <= $2)
+             ORDER BY run_at, id
+             LIMIT $5)
+         RETURNING ",
+        operation_columns!()
+    ),
+    concat!(
+        "WITH due AS MATERIALIZED (
+             SELECT id AS due_id FROM operations
+             WHERE state = 'running' AND run_at <= $2 AND format <= $4
+               AND (lease_until IS NULL OR lease_until <= $2)
+             ORDER BY run_at, id
+             LIMIT $5
+             FOR UPDATE SKIP LOCKED)
+         UPDATE operations
+         SET lease_holder = $1, lease_until = $3, lease_epoch = lease_epoch + 1
+         FROM due
+         WHERE id = due_id
+         RETURNING ",
+        operation_columns!()
+    ),
+);
+
+/// Whether the migrations' own table is there.
+pub(crate) const COUNT_MIGRATION_TABLES: Pair = Pair(
+    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+    "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_sqlx_migrations')",
+);
+
+/// PostgreSQL's clock in milliseconds; on SQLite the process clock rules.
+pub(crate) const POSTGRES_NOW: &str =
+    "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)";
+
+/// `NORMAL` may lose the last commits with the power.
+pub(crate) fn sqlite_options(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+}
+
+/// The second limit frees the locks of a replica that froze inside a transaction.
+pub(crate) fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("compute-server").options([
+        ("statement_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+    ])
+}
+
+/// What a failed statement means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It may succeed another time.
+    Passing,
+    /// The database, or this transaction, is not for writing.
+    ReadOnly,
+    /// It never will.
+    Lasting,
+}
+
+pub(crate) fn fault(error: &dyn DatabaseError) -> Fault {
+    let code = error.code();
+    let code = code.as_deref().unwrap_or_default();
+    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+        postgres_fault(code)
+    } else {
+        sqlite_fault(code)
+    }
+}
+
+/// Classes of PostgreSQL's appendix A: 08 connection, 40 rollback (40001, 40P01), 53 resources,
+/// 55P03 lock wait, 57 intervention (57014 statement time-out), 58 system, 25P03 idle too long.
+fn postgres_fault(code: &str) -> Fault {
+    match code {
+        "25006" => Fault::ReadOnly,
+        "25P03" | "55P03" => Fault::Passing,
+        _ if ["08", "40", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            Fault::Passing
+        }
+        _ => Fault::Lasting,
+    }
+}
+
+/// Primary codes: 5 busy, 6 locked, 7 memory, 9 interrupted, 10 I/O, 13 full, 14 cannot open,
+/// 15 protocol; 8 read-only. The upper bytes of the number say more.
+fn sqlite_fault(code: &str) -> Fault {
+    match code.parse::<u32>().unwrap_or_default() & 0xff {
+        5 | 6 | 7 | 9 | 10 | 13 | 14 | 15 => Fault::Passing,
+        8 => Fault::ReadOnly,
+        _ => Fault::Lasting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conflicts_between_transactions_pass() {
+        for code in ["40001", "40P01", "57014", "57P01", "53300", "08006"] {
+            assert_eq!(postgres_fault(code), Fault::Passing, "{code}");
+        }
+        for code in ["5", "517", "6", "13", "3338"] {
+            assert_eq!(sqlite_fault(code), Fault::Passing, "{code}");
+        }
+    }
+
+    #[test]
+    fn broken_rules_last() {
+        for code in ["23505", "23514", "42601", ""] {
+            assert_eq!(postgres_fault(code), Fault::Lasting, "{code}");
+        }
+        for code in ["1", "2067", "1555", "275", ""] {
+            assert_eq!(sqlite_fault(code), Fault::Lasting, "{code}");
+        }
+    }
+}

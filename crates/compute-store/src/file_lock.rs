@@ -1,0 +1,56 @@
+//! One process per SQLite database: a lock file beside it.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::connect::ConnectError;
+
+/// Held for life. The operating system gives the lock back when the process ends, however it ends;
+/// the file itself stays, because removing it would let two processes lock two files of one name.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    pub(crate) fn acquire(database: &Path) -> Result<Self, ConnectError> {
+        let path = lock_path(database);
+        let broken = |source| ConnectError::LockFile {
+            path: path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(broken)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(ConnectError::InUse {
+                    path: database.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(broken(source)),
+        }
+        // For the human who wonders who it is; nothing reads it.
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(broken)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Beside the file itself, not beside a link to it.
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name: OsString = database
+        .canonicalize()
+        .unwrap_or_else(|_| database.to_owned())
+        .into_os_string();
+    name.push(".lock");
+    PathBuf::from(name)
+}

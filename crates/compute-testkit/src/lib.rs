@@ -1,1 +1,21 @@
 //! Doubles, conformance suites and stand-ins for tests; never a normal dependency.
+//!
+//! The stand-ins are small servers on loopback that play a partner faithfully, misbehave on
+//! request, and keep their own record of what happened: who bought what is proven by that record,
+//! not by our database alone.
+
+mod faults;
+mod journal;
+mod listen;
+
+pub mod ambient;
+pub mod crash;
+pub mod database;
+pub mod facilitator;
+pub mod market;
+pub mod provider_suite;
+pub mod rail_suite;
+pub mod scripted_provider;
+pub mod scripted_rail;
+pub mod store_suite;
+pub mod vultr;

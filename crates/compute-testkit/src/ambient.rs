@@ -1,0 +1,68 @@
+//! Time and randomness that tests control.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use compute_domain::time::{Clock, Entropy, Span, Timestamp};
+use compute_engine::ports::Timer;
+
+/// A clock that moves only when told, and a timer that tells it: sleeping moves time.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that shows `at`.
+    pub fn at(at: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(at.millis())))
+    }
+
+    /// Moves time forward.
+    pub fn advance(&self, by: Span) {
+        self.0.fetch_add(by.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[async_trait]
+impl Timer for ManualClock {
+    async fn sleep_until(&self, at: Timestamp) {
+        self.0.fetch_max(at.millis(), Ordering::SeqCst);
+        // Others get their turn, as they would during a real sleep.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Bytes that look random and are the same in every run.
+#[derive(Debug)]
+pub struct SeededEntropy(AtomicU64);
+
+impl SeededEntropy {
+    /// A generator of its own stream per seed.
+    pub const fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+}
+
+impl Entropy for SeededEntropy {
+    /// Splitmix64: good enough to be different everywhere, and nothing more.
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut word = self
+                .0
+                .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst)
+                .wrapping_add(0x9e37_79b9_7f4a_7c15);
+            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let word = (word ^ (word >> 31)).to_le_bytes();
+            for (byte, random) in chunk.iter_mut().zip(word) {
+                *byte = random;
+            }
+        }
+    }
+}

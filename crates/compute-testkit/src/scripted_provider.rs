@@ -1,0 +1,290 @@
+//! A cloud in memory that misbehaves on request.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use compute_domain::catalog::{
+    Catalog, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region,
+    RegionId,
+};
+use compute_domain::id::OperationId;
+use compute_domain::money::HourlyRate;
+use compute_domain::time::Clock;
+use compute_engine::ports::{
+    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
+};
+use secrecy::SecretString;
+
+use crate::ambient::ManualClock;
+use crate::crash::Crash;
+
+/// What the cloud does with the next create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateFault {
+    /// The machine is made, but the answer is lost.
+    MadeUnseen,
+    /// Nothing is made, and the answer is lost.
+    LostBefore,
+    /// It refuses.
+    Rejects,
+    /// It has none left.
+    SoldOut,
+    /// It asks us to slow down.
+    Throttles,
+    /// It refuses our credentials.
+    Unauthorized,
+    /// The process dies before anything is sent.
+    DiesBefore,
+    /// It makes a machine that never starts.
+    NeverReady,
+}
+
+/// A machine as the cloud knows it.
+#[derive(Debug, Clone)]
+pub struct ScriptedMachine {
+    /// Its id.
+    pub id: ProviderInstanceId,
+    /// Our mark on it.
+    pub tag: MachineTag,
+    /// Whether it still exists.
+    pub is_alive: bool,
+    never_ready: bool,
+    made_at_look: u32,
+}
+
+#[derive(Debug, Default)]
+struct Cloud {
+    machines: Vec<ScriptedMachine>,
+    faults: VecDeque<CreateFault>,
+    refused_deletes: u32,
+    hidden_looks: u32,
+    looks: u32,
+    rate_micros: i64,
+}
+
+/// A provider over a cloud in memory. The cloud outlives the process that uses it.
+#[derive(Debug)]
+pub struct ScriptedProvider {
+    clock: ManualClock,
+    crash: Crash,
+    cloud: Mutex<Cloud>,
+}
+
+impl ScriptedProvider {
+    /// An empty cloud that sells `vc2-1c-1gb` in `ewr` and `lax` for 0.007 USD an hour.
+    pub fn new(clock: ManualClock, crash: Crash) -> Self {
+        let cloud = Cloud {
+            rate_micros: 7_000,
+            ..Cloud::default()
+        };
+        Self {
+            clock,
+            crash,
+            cloud: Mutex::new(cloud),
+        }
+    }
+
+    fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues faults for the next creates.
+    pub fn misbehave(&self, faults: impl IntoIterator<Item = CreateFault>) {
+        self.cloud().faults.extend(faults);
+    }
+
+    /// The next `times` deletions are refused.
+    pub fn refuse_deletes(&self, times: u32) {
+        self.cloud().refused_deletes = times;
+    }
+
+    /// The next `looks` searches by mark show nothing.
+    pub fn hide(&self, looks: u32) {
+        self.cloud().hidden_looks = looks;
+    }
+
+    /// From the next catalogue on an hour costs this many micro-dollars.
+    pub fn set_rate(&self, micros: i64) {
+        self.cloud().rate_micros = micros;
+    }
+
+    /// Everything that was ever made, by the cloud's own record.
+    pub fn machines(&self) -> Vec<ScriptedMachine> {
+        self.cloud().machines.clone()
+    }
+
+    /// The machines that exist.
+    pub fn alive(&self) -> Vec<ScriptedMachine> {
+        self.machines()
+            .into_iter()
+            .filter(|machine| machine.is_alive)
+            .collect()
+    }
+
+    fn observed(&self, cloud: &Cloud, machine: &ScriptedMachine) -> Observed {
+        let booted = !machine.never_ready && cloud.looks > machine.made_at_look;
+        let state = match (machine.is_alive, booted) {
+            (false, _) => MachineState::Gone,
+            (true, false) => MachineState::Starting,
+            (true, true) => MachineState::Ready,
+        };
+        Observed {
+            machine: machine.id.clone(),
+            tag: Some(machine.tag.clone()),
+            state,
+            address: (state == MachineState::Ready)
+                .then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
+            created_at: Some(self.clock.now()),
+        }
+    }
+}
+
+fn unknown() -> ProviderError {
+    ProviderError::Ambiguous(Ambiguity::NoAnswer)
+}
+
+#[async_trait]
+impl Provider for ScriptedProvider {
+    fn id(&self) -> ProviderId {
+        ProviderId::Vultr
+    }
+
+    fn offers_root_password(&self) -> bool {
+        true
+    }
+
+    #[expect(clippy::unwrap_used, reason = "constants of the double")]
+    async fn catalog(&self) -> Result<Catalog, ProviderError> {
+        let region = |id: &str| Region {
+            id: RegionId::parse(id).unwrap(),
+            city: "City".to_owned(),
+            country: "US".to_owned(),
+            continent: "North America".to_owned(),
+        };
+        let regions: Vec<Region> = ["ewr", "lax", "syd"].map(region).into();
+        let plan = Plan {
+            id: PlanId::parse("vc2-1c-1gb").unwrap(),
+            provider: ProviderId::Vultr,
+            family: PlanFamily::Vps,
+            vcpu_count: 1,
+            ram_mib: 1_024,
+            disk_gb: 25,
+            bandwidth_gb: 1_024,
+            gpu: None,
+            cost: HourlyRate::from_micros(self.cloud().rate_micros).unwrap(),
+            regional_cost: std::collections::BTreeMap::new(),
+            locations: regions
+                .iter()
+                .take(2)
+                .map(|region| region.id.clone())
+                .collect(),
+        };
+        let image = OsImage {
+            id: OsId::parse("2284").unwrap(),
+            name: "Ubuntu 24.04 LTS x64".to_owned(),
+            arch: "x64".to_owned(),
+            family: "ubuntu".to_owned(),
+        };
+        Ok(Catalog {
+            plans: vec![plan],
+            regions,
+            images: vec![image],
+        })
+    }
+
+    async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
+        let mut cloud = self.cloud();
+        let fault = cloud.faults.pop_front();
+        if fault == Some(CreateFault::DiesBefore) {
+            self.crash.now();
+        }
+        if self.crash.is_dead() {
+            return Err(unknown());
+        }
+        let reason = "scripted".to_owned();
+        match fault {
+            Some(CreateFault::LostBefore) => return Err(unknown()),
+            Some(CreateFault::Rejects) => return Err(ProviderError::Rejected { reason }),
+            Some(CreateFault::SoldOut) => return Err(ProviderError::NoCapacity { reason }),
+            Some(CreateFault::Throttles) => {
+                return Err(ProviderError::Throttled { retry_after: None });
+            }
+            Some(CreateFault::Unauthorized) => return Err(ProviderError::Unauthorized),
+            _ => {}
+        }
+        let id = format!("machine-{}", cloud.machines.len() + 1);
+        let id = ProviderInstanceId::parse(&id).map_err(|_| unknown())?;
+        let machine = ScriptedMachine {
+            id: id.clone(),
+            tag: spec.tag.clone(),
+            is_alive: true,
+            never_ready: fault == Some(CreateFault::NeverReady),
+            made_at_look: cloud.looks,
+        };
+        cloud.machines.push(machine);
+        if fault == Some(CreateFault::MadeUnseen) {
+            return Err(unknown());
+        }
+        let password = SecretString::from(format!("root-of-{id}"));
+        Ok(Created {
+            machine: id,
+            root_password: Some(password),
+        })
+    }
+
+    async fn find(&self, operation: OperationId) -> Result<Vec<Observed>, ProviderError> {
+        let mut cloud = self.cloud();
+        if cloud.hidden_looks > 0 {
+            cloud.hidden_looks -= 1;
+            return Ok(Vec::new());
+        }
+        let ours = cloud
+            .machines
+            .iter()
+            .filter(|m| m.tag.operation == operation && m.is_alive);
+        Ok(ours.map(|machine| self.observed(&cloud, machine)).collect())
+    }
+
+    async fn observe(&self, machine: &ProviderInstanceId) -> Result<Observed, ProviderError> {
+        let mut cloud = self.cloud();
+        cloud.looks += 1;
+        let known = cloud.machines.iter().find(|known| known.id == *machine);
+        Ok(match known {
+            Some(known) => self.observed(&cloud, known),
+            None => Observed {
+                machine: machine.clone(),
+                tag: None,
+                state: MachineState::Gone,
+                address: None,
+                created_at: None,
+            },
+        })
+    }
+
+    async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
+        let mut cloud = self.cloud();
+        if self.crash.is_dead() {
+            return Err(unknown());
+        }
+        if cloud.refused_deletes > 0 {
+            cloud.refused_deletes -= 1;
+            return Err(ProviderError::Rejected {
+                reason: "locked".to_owned(),
+            });
+        }
+        if let Some(known) = cloud.machines.iter_mut().find(|known| known.id == *machine) {
+            known.is_alive = false;
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
+        let cloud = self.cloud();
+        let alive = cloud.machines.iter().filter(|machine| machine.is_alive);
+        Ok(alive
+            .map(|machine| self.observed(&cloud, machine))
+            .collect())
+    }
+}

@@ -1,0 +1,283 @@
+//! Operations and their logs.
+
+use std::sync::Arc;
+
+use compute_domain::catalog::{OsId, PlanId, RegionId};
+use compute_domain::id::OperationId;
+use compute_domain::instance::FailureCode;
+use compute_domain::operation::{
+    MachineSpec, Operation, OperationData, OperationKind, OperationState, Progress, Step, Undo,
+};
+use compute_domain::text::{Hostname, Label};
+use compute_engine::ports::{Opened, Store, StoreError};
+
+use super::fixture::{
+    RACERS, add_instance, add_operation, at, begin_read, begin_write, count, fresh_owner,
+    fresh_uuid, open, provision_of, race,
+};
+
+fn full_data() -> OperationData {
+    let spec = MachineSpec {
+        plan: PlanId::parse("do:s-1vcpu-1gb").unwrap(),
+        region: RegionId::parse("nyc3").unwrap(),
+        os: OsId::parse("ubuntu-24-04-x64").unwrap(),
+        label: Label::parse("it's \"quoted\" 🚀").unwrap(),
+        hostname: Some(Hostname::parse("web-1").unwrap()),
+        ssh_public_key: None,
+    };
+    OperationData {
+        spec: Some(spec),
+        marked_by: Some(OperationId::from_uuid(uuid::Uuid::from_u128(9))),
+        machine_attempt: 3,
+        undo: Some(Undo::Fail(FailureCode::NotReady)),
+        step_since: Some(at(1)),
+        settlement_unknown_since: Some(at(2)),
+        overdue_looks: 4,
+        unanswered: 2,
+        looks: 21,
+        seen_alive: true,
+        seen_address: Some("192.0.2.7".parse().unwrap()),
+        gone_since: Some(at(3)),
+    }
+}
+
+fn every_state() -> Vec<OperationState> {
+    let mut states = vec![OperationState::Succeeded];
+    for step in Step::ALL {
+        for begun_at in [None, Some(at(7))] {
+            let progress = Progress {
+                step: *step,
+                begun_at,
+                attempt: u32::MAX,
+                run_at: at(8),
+            };
+            states.push(OperationState::Running(progress));
+        }
+        let code = FailureCode::SettlementUnknown;
+        states.push(OperationState::Stuck { code, step: *step });
+    }
+    states.extend(
+        FailureCode::ALL
+            .iter()
+            .map(|code| OperationState::Failed { code: *code }),
+    );
+    states
+}
+
+pub(super) async fn every_operation_state_reads_back(store: Arc<dyn Store>) {
+    let (operation, lease) = add_operation(&store).await;
+    let mut tx = begin_write(&store).await;
+    assert_eq!(
+        tx.find_operation(operation.id).await.unwrap(),
+        Some(operation.clone())
+    );
+    for (state, data) in every_state()
+        .into_iter()
+        .zip([OperationData::default(), full_data()].into_iter().cycle())
+    {
+        let finished_at = (state.name() != "running").then_some(at(9));
+        let saved = Operation {
+            state,
+            data,
+            finished_at,
+            ..operation.clone()
+        };
+        tx.save_operation(&saved, &lease, at(20_000)).await.unwrap();
+        assert_eq!(tx.find_operation(operation.id).await.unwrap(), Some(saved));
+    }
+    let unknown = OperationId::from_uuid(fresh_uuid());
+    assert_eq!(tx.find_operation(unknown).await.unwrap(), None);
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn an_instance_has_one_open_operation(store: Arc<dyn Store>) {
+    let instance = add_instance(&store).await;
+    let (first, second) = (provision_of(&instance), provision_of(&instance));
+    let lease = open(&store, &first, "a", at(10)).await;
+    assert_eq!(
+        (lease.operation, lease.holder.as_str(), lease.epoch),
+        (first.id, "a", 1)
+    );
+    let code = FailureCode::SettlementUnknown;
+    let stuck = first.clone().rest(
+        OperationState::Stuck {
+            code,
+            step: Step::Settle,
+        },
+        at(5),
+    );
+    let mut tx = begin_write(&store).await;
+    let busy = tx.open_operation(&second, "b", at(10)).await.unwrap();
+    assert_eq!(busy, Opened::InstanceBusy);
+    tx.save_operation(&stuck, &lease, at(10)).await.unwrap();
+    let busy = tx.open_operation(&second, "b", at(10)).await.unwrap();
+    assert_eq!(busy, Opened::InstanceBusy);
+    assert_eq!(tx.find_operation(second.id).await.unwrap(), None);
+    tx.save_operation(
+        &first.rest(OperationState::Succeeded, at(6)),
+        &lease,
+        at(10),
+    )
+    .await
+    .unwrap();
+    let opened = tx.open_operation(&second, "b", at(10)).await.unwrap();
+    assert!(matches!(opened, Opened::Leased(_)));
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn racing_requests_open_one_operation(store: Arc<dyn Store>) {
+    let instance = add_instance(&store).await;
+    let opened = race(16, |number| {
+        let store = Arc::clone(&store);
+        let operation = provision_of(&instance);
+        async move {
+            let mut tx = begin_write(&store).await;
+            let holder = format!("holder-{number}");
+            let opened = tx
+                .open_operation(&operation, &holder, at(10))
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            opened
+        }
+    })
+    .await;
+    assert_eq!(count(&opened, &Opened::InstanceBusy), 15);
+}
+
+pub(super) async fn the_newest_and_the_provision_are_found(store: Arc<dyn Store>) {
+    let instance = add_instance(&store).await;
+    let mut tx = begin_write(&store).await;
+    assert_eq!(tx.latest_operation(instance.id).await.unwrap(), None);
+    assert_eq!(tx.provision_of(instance.id).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    let provision = provision_of(&instance);
+    let lease = open(&store, &provision, "a", at(10)).await;
+    let provision = provision.rest(OperationState::Succeeded, at(5));
+    let mut tx = begin_write(&store).await;
+    tx.save_operation(&provision, &lease, at(10)).await.unwrap();
+    tx.commit().await.unwrap();
+    let destroy = Operation::open(
+        OperationId::from_uuid(fresh_uuid()),
+        OperationKind::Destroy,
+        instance.owner,
+        instance.id,
+        None,
+        [8; 32],
+        at(6),
+    );
+    open(&store, &destroy, "a", at(10)).await;
+    let mut tx = begin_read(&store).await;
+    assert_eq!(
+        tx.latest_operation(instance.id).await.unwrap(),
+        Some(destroy)
+    );
+    assert_eq!(tx.provision_of(instance.id).await.unwrap(), Some(provision));
+}
+
+pub(super) async fn a_hanging_operation_is_found(store: Arc<dyn Store>) {
+    let (mut operation, lease) = add_operation(&store).await;
+    let (owner, digest) = (operation.owner, operation.request_digest);
+    let mut tx = begin_write(&store).await;
+    let nothing = tx.find_hanging(owner, &digest, at(-9), at(99)).await;
+    assert_eq!(nothing.unwrap(), None);
+    operation.data.settlement_unknown_since = Some(at(3));
+    tx.save_operation(&operation, &lease, at(10)).await.unwrap();
+    let found = Some(operation.clone());
+    for (who, what, since, expected) in [
+        (owner, digest, at(0), &found),
+        (owner, digest, at(1), &None),
+        (owner, [8; 32], at(0), &None),
+        (fresh_owner(), digest, at(0), &None),
+    ] {
+        let seen = tx.find_hanging(who, &what, since, at(0)).await.unwrap();
+        assert_eq!(&seen, expected);
+    }
+    let code = FailureCode::SettlementUnknown;
+    let step = Step::Settle;
+    let stuck = operation.rest(OperationState::Stuck { code, step }, at(5));
+    tx.save_operation(&stuck, &lease, at(10)).await.unwrap();
+    let resting = tx.find_hanging(owner, &digest, at(0), at(99)).await;
+    assert_eq!(resting.unwrap(), None);
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn a_settlement_that_never_concluded_hangs(store: Arc<dyn Store>) {
+    let (operation, lease) = add_operation(&store).await;
+    let (owner, digest) = (operation.owner, operation.request_digest);
+    let begun = operation.begin(at(4));
+    let mut tx = begin_write(&store).await;
+    tx.save_operation(&begun, &lease, at(10)).await.unwrap();
+    let running = tx.find_hanging(owner, &digest, at(0), at(4)).await.unwrap();
+    assert_eq!(running, None, "it may be about to conclude");
+    let overdue = tx.find_hanging(owner, &digest, at(0), at(5)).await.unwrap();
+    assert_eq!(overdue, Some(begun));
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn log_lines_are_numbered_from_zero(store: Arc<dyn Store>) {
+    let (operation, _) = add_operation(&store).await;
+    let (other, _) = add_operation(&store).await;
+    let mut tx = begin_write(&store).await;
+    for (id, name) in [
+        (operation.id, "settle.begun"),
+        (other.id, "x"),
+        (operation.id, "settle.done"),
+    ] {
+        tx.append_event(id, at(4), "a", name, r#"{"code":"ok"}"#)
+            .await
+            .unwrap();
+    }
+    let unknown = OperationId::from_uuid(fresh_uuid());
+    assert_eq!(tx.list_events(unknown).await.unwrap(), []);
+    tx.commit().await.unwrap();
+    let events = begin_read(&store)
+        .await
+        .list_events(operation.id)
+        .await
+        .unwrap();
+    let lines: Vec<_> = events
+        .iter()
+        .map(|event| (event.seq, event.name.as_str()))
+        .collect();
+    assert_eq!(lines, [(0, "settle.begun"), (1, "settle.done")]);
+    assert!(events.iter().all(|event| event.at == at(4)
+        && event.holder == "a"
+        && event.detail == r#"{"code":"ok"}"#));
+    let mut tx = begin_write(&store).await;
+    let outcome = tx.append_event(unknown, at(4), "a", "x", "{}").await;
+    let outcome = match outcome {
+        // A reference may be checked at the commit.
+        Ok(()) => tx.commit().await,
+        Err(error) => Err(error),
+    };
+    assert!(
+        matches!(outcome, Err(StoreError::Rejected(_))),
+        "{outcome:?}"
+    );
+}
+
+pub(super) async fn racing_writers_number_their_lines_apart(store: Arc<dyn Store>) {
+    let (operation, _) = add_operation(&store).await;
+    race(RACERS, |number| {
+        let store = Arc::clone(&store);
+        let id = operation.id;
+        async move {
+            let mut tx = begin_write(&store).await;
+            let name = format!("line.{number}");
+            tx.append_event(id, at(4), "a", &name, "{}").await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    })
+    .await;
+    let events = begin_read(&store)
+        .await
+        .list_events(operation.id)
+        .await
+        .unwrap();
+    let numbers: Vec<_> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(
+        numbers,
+        (0..i64::try_from(RACERS).unwrap()).collect::<Vec<_>>()
+    );
+}

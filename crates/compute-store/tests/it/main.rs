@@ -1,0 +1,14 @@
+//! The conformance suite on both databases, and what only a look behind the port can show.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod file_lock;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod suite;

@@ -1,0 +1,66 @@
+//! A door behind the port: statements of the tests' own, on a connection of their own.
+
+use compute_testkit::database::TestDatabase;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+/// Runs one statement; how many rows it changed.
+pub(crate) async fn execute(
+    database: &TestDatabase,
+    statement: &'static str,
+) -> Result<u64, sqlx::Error> {
+    let url = &database.config().url;
+    if database.database().is_sqlite() {
+        let mut connection = SqliteConnection::connect(url).await?;
+        let done = sqlx::query(statement).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(done.rows_affected())
+    } else {
+        let mut connection = PgConnection::connect(url).await?;
+        let done = sqlx::query(statement).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// The one number that a query returns.
+pub(crate) async fn number(database: &TestDatabase, query: &'static str) -> i64 {
+    let url = &database.config().url;
+    let (number,): (i64,) = if database.database().is_sqlite() {
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        sqlx::query_as(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    } else {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::query_as(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    };
+    number
+}
+
+/// Makes a test of an `async fn(TestDatabase)` for each database.
+macro_rules! on_both {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(compute_testkit::database::TestDatabase::sqlite().await).await;
+                }
+            )+
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(compute_testkit::database::TestDatabase::postgres().await).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,213 @@
+//! The simulated cloud: a vendor's catalogue and rules, machines that exist on paper.
+
+mod account;
+mod machine_id;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId};
+use compute_domain::id::OperationId;
+use compute_domain::operation::MachineSpec;
+use compute_domain::time::{Clock, Entropy, Span};
+use compute_engine::ports::{
+    Ambiguity, CreateSpec, Created, MachineState, Observed, Provider, ProviderError,
+};
+use secrecy::SecretString;
+
+use self::account::{Account, Machine};
+use self::machine_id::MachineId;
+use crate::catalogue;
+use crate::error::{JournalError, SimulatorError};
+use crate::permit::DevPermit;
+
+/// How a simulated cloud acts where real ones differ from day to day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloudBehaviour {
+    /// From the making of a machine until it runs and has an address; none is possible.
+    pub boot_time: Span,
+}
+
+impl Default for CloudBehaviour {
+    /// Three seconds: long enough to see a machine start, short enough to wait for.
+    fn default() -> Self {
+        Self {
+            boot_time: Span::from_secs(3),
+        }
+    }
+}
+
+/// A cloud that plays one vendor.
+///
+/// It sells that vendor's real plans and follows its rules about SSH keys and passwords. The
+/// account belongs to one installation: nobody else's machines are in it.
+#[derive(Debug)]
+pub struct SimulatedCloud {
+    provider: ProviderId,
+    catalog: Catalog,
+    behaviour: CloudBehaviour,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    account: Mutex<Account>,
+}
+
+impl SimulatedCloud {
+    /// A cloud that plays `provider`. Its machines outlive the process when there is a journal.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written, is not one, or is held by another process.
+    pub fn new(
+        provider: ProviderId,
+        _permit: DevPermit,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        journal_path: Option<PathBuf>,
+        behaviour: CloudBehaviour,
+    ) -> Result<Self, SimulatorError> {
+        let catalog = catalogue::load(provider)?;
+        let account = Mutex::new(Account::open(journal_path.as_deref())?);
+        Ok(Self {
+            provider,
+            catalog,
+            behaviour,
+            clock,
+            entropy,
+            account,
+        })
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        // Every change of the account is one call that cannot stop half way.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The vendor's rules, in the vendor's words.
+    fn check(&self, machine: &MachineSpec) -> Result<(), ProviderError> {
+        let refuse = |reason: &str| {
+            Err(ProviderError::Rejected {
+                reason: reason.to_owned(),
+            })
+        };
+        let Some(plan) = catalogue::find_plan(&self.catalog, &machine.plan) else {
+            return refuse("Invalid plan chosen.");
+        };
+        if plan.locations.binary_search(&machine.region).is_err() {
+            return refuse("Plan is not available in this location");
+        }
+        if !catalogue::has_image(&self.catalog, &machine.os) {
+            return refuse("Invalid image.");
+        }
+        if machine.ssh_public_key.is_none() && !self.offers_root_password() {
+            return refuse("An SSH key is required.");
+        }
+        Ok(())
+    }
+
+    fn look(&self, machine: Machine) -> Observed {
+        let known = MachineId::parse(&machine.id);
+        let now = self.clock.now();
+        let ready = known.filter(|id| id.is_ready(now, self.behaviour.boot_time));
+        Observed {
+            machine: machine.id,
+            tag: Some(machine.tag),
+            state: if ready.is_some() {
+                MachineState::Ready
+            } else {
+                MachineState::Starting
+            },
+            address: ready.map(MachineId::address),
+            created_at: known.map(MachineId::created_at),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for SimulatedCloud {
+    fn id(&self) -> ProviderId {
+        self.provider
+    }
+
+    fn offers_root_password(&self) -> bool {
+        match self.provider {
+            ProviderId::Vultr => true,
+            ProviderId::DigitalOcean => false,
+        }
+    }
+
+    async fn catalog(&self) -> Result<Catalog, ProviderError> {
+        Ok(self.catalog.clone())
+    }
+
+    async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
+        self.check(&spec.machine)?;
+        let id = MachineId::generate(&*self.clock, &*self.entropy).to_string();
+        // The id is 34 characters of digits, letters and hyphens; a catalogue id takes 96.
+        let machine = ProviderInstanceId::parse(&id)
+            .map_err(|_| ProviderError::Ambiguous(Ambiguity::Unreadable))?;
+        let (plan, region) = (&spec.machine.plan, &spec.machine.region);
+        self.account()
+            .add(&machine, &spec.tag, plan, region)
+            .map_err(server_error)?;
+        // Vultr sets a password even when there is an SSH key.
+        let root_password = self
+            .offers_root_password()
+            .then(|| root_password(&*self.entropy));
+        Ok(Created {
+            machine,
+            root_password,
+        })
+    }
+
+    async fn find(&self, operation: OperationId) -> Result<Vec<Observed>, ProviderError> {
+        let found = self.account().select(|tag| tag.operation == operation);
+        Ok(found
+            .into_iter()
+            .map(|machine| self.look(machine))
+            .collect())
+    }
+
+    async fn observe(&self, machine: &ProviderInstanceId) -> Result<Observed, ProviderError> {
+        let found = self.account().find(machine).cloned();
+        Ok(found.map_or_else(|| gone(machine), |machine| self.look(machine)))
+    }
+
+    async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
+        self.account().remove(machine).map_err(server_error)
+    }
+
+    async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
+        let all = self.account().select(|_| true);
+        Ok(all.into_iter().map(|machine| self.look(machine)).collect())
+    }
+}
+
+fn gone(machine: &ProviderInstanceId) -> Observed {
+    Observed {
+        machine: machine.clone(),
+        tag: None,
+        state: MachineState::Gone,
+        address: None,
+        created_at: None,
+    }
+}
+
+/// A vendor that cannot write answers 500 and leaves the asker in doubt; so does this one.
+fn server_error(error: JournalError) -> ProviderError {
+    tracing::error!(?error, "the simulated cloud cannot write its journal");
+    ProviderError::Ambiguous(Ambiguity::ServerError(500))
+}
+
+/// 20 characters of 64 possible ones: 120 bits.
+fn root_password(entropy: &dyn Entropy) -> SecretString {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut chance = [0_u8; 20];
+    entropy.fill(&mut chance);
+    let letter = |byte: &u8| {
+        ALPHABET
+            .get(usize::from(byte & 63))
+            .copied()
+            .map(char::from)
+    };
+    chance.iter().filter_map(letter).collect::<String>().into()
+}

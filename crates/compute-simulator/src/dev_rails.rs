@@ -1,0 +1,66 @@
+//! The rails of development mode: test chains only, so that a signature given to a development
+//! server is worthless on a real network.
+
+use std::sync::Arc;
+
+use compute_domain::payment::{InvalidRailLabel, RailLabel};
+use compute_engine::ports::RailSpec;
+use compute_x402::networks::BASE_SEPOLIA_USDC;
+use compute_x402::{OfferError, Recipient};
+
+/// A rail of development mode cannot be described.
+#[derive(Debug, thiserror::Error)]
+pub enum DevRailError {
+    /// Its label is refused.
+    #[error("the label of a development rail is refused")]
+    Label(#[source] InvalidRailLabel),
+    /// Its token is refused.
+    #[error("the token of a development rail is refused")]
+    Token(#[source] OfferError),
+}
+
+/// How long a client may take to pay, in seconds; x402 servers usually allow this much.
+const MAX_TIMEOUT_SECONDS: u32 = 300;
+
+/// Every rail of development mode: `base`, USDC on Base Sepolia, paid to `pay_to`.
+///
+/// # Errors
+/// Only when label or token no longer fit the crates that define them.
+pub fn dev_rails(pay_to: &Recipient) -> Result<Vec<RailSpec>, DevRailError> {
+    let token = BASE_SEPOLIA_USDC
+        .eip3009_terms()
+        .map_err(DevRailError::Token)?;
+    Ok(vec![RailSpec {
+        label: RailLabel::parse("base").map_err(DevRailError::Label)?,
+        decimals: BASE_SEPOLIA_USDC.decimals,
+        token: Arc::new(token),
+        pay_to: pay_to.clone(),
+        max_timeout_seconds: MAX_TIMEOUT_SECONDS,
+        settlement: "simulated".to_owned(),
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn development_takes_test_usdc_on_base_sepolia() {
+        let recipient = Recipient::new(compute_wallet::EvmAddress::new([0x11; 20]));
+        let rails = dev_rails(&recipient).unwrap();
+        let [base] = rails.as_slice() else {
+            panic!("one rail")
+        };
+        assert_eq!((base.label.as_str(), base.decimals), ("base", 6));
+        assert_eq!(base.token.network().caip2(), "eip155:84532");
+        assert_eq!(
+            base.token.asset_text(),
+            "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
+        );
+        assert_eq!(
+            (base.token.domain_name(), base.token.domain_version()),
+            ("USDC", "2")
+        );
+        assert_eq!(base.settlement, "simulated");
+    }
+}

@@ -1,0 +1,8 @@
+//! The simulators, tested through the engine's ports.
+
+#[cfg(test)]
+mod cloud;
+#[cfg(test)]
+mod settlement;
+#[cfg(test)]
+mod stage;

@@ -1,0 +1,132 @@
+//! Requests to the vendor: lists page by page, single things, and the two that spend money.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use compute_engine::ports::Ambiguity;
+use compute_outbound::{Answer, OutboundClient, OutboundRequest};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::classify::{Failure, ambiguous, status, transport};
+use crate::wire::{
+    Availability, CreateBody, CreatedRow, InstanceAnswer, InstanceRow, KeyAnswer, KeyBody, Meta,
+};
+
+/// The vendor's largest page.
+const PAGE_SIZE: &str = "500";
+
+/// A list longer than this is taken for a broken one: 20 000 rows.
+const MAX_PAGES: u32 = 40;
+
+/// The vendor's API.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: OutboundClient,
+    create_timeout: Duration,
+}
+
+impl Client {
+    pub(crate) const fn new(http: OutboundClient, create_timeout: Duration) -> Self {
+        Self {
+            http,
+            create_timeout,
+        }
+    }
+
+    /// Every row of a list, as text. It fails as a whole: a part of a list proves nothing.
+    pub(crate) async fn list(
+        &self,
+        resource: &'static str,
+        tag: Option<&str>,
+    ) -> Result<Vec<Box<RawValue>>, Failure> {
+        let mut rows = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..MAX_PAGES {
+            let mut request = OutboundRequest::get(&[resource]).query("per_page", PAGE_SIZE);
+            if let Some(tag) = tag {
+                request = request.query("tag", tag);
+            }
+            if !cursor.is_empty() {
+                request = request.query("cursor", cursor.as_str());
+            }
+            let answer = self.ask(request).await?;
+            let page: Page = read(&answer)?;
+            let next = read_page(&page, resource, &mut rows).ok_or_else(unreadable)?;
+            if next.is_empty() {
+                return Ok(rows);
+            }
+            if next == cursor {
+                break;
+            }
+            cursor = next;
+        }
+        Err(unreadable())
+    }
+
+    /// The plans that can be had in a region now.
+    pub(crate) async fn available_plans(&self, region: &str) -> Result<Vec<String>, Failure> {
+        let request = OutboundRequest::get(&["regions", region, "availability"]);
+        Ok(read::<Availability>(&self.ask(request).await?)?.available_plans)
+    }
+
+    pub(crate) async fn instance(&self, id: &str) -> Result<InstanceRow, Failure> {
+        let answer = self.ask(OutboundRequest::get(&["instances", id])).await?;
+        Ok(read::<InstanceAnswer<InstanceRow>>(&answer)?.instance)
+    }
+
+    /// Makes a machine. Sent once, whatever happens.
+    pub(crate) async fn create(&self, body: &CreateBody<'_>) -> Result<CreatedRow, Failure> {
+        let request = OutboundRequest::post(&["instances"])
+            .json(body)
+            .map_err(|error| transport(&error))?
+            .total_timeout(self.create_timeout);
+        Ok(read::<InstanceAnswer<CreatedRow>>(&self.ask(request).await?)?.instance)
+    }
+
+    pub(crate) async fn delete_instance(&self, id: &str) -> Result<(), Failure> {
+        self.ask(OutboundRequest::delete(&["instances", id]))
+            .await
+            .map(drop)
+    }
+
+    pub(crate) async fn add_key(&self, name: &str, ssh_key: &str) -> Result<String, Failure> {
+        let request = OutboundRequest::post(&["ssh-keys"])
+            .json(&KeyBody { name, ssh_key })
+            .map_err(|error| transport(&error))?;
+        Ok(read::<KeyAnswer>(&self.ask(request).await?)?.ssh_key.id)
+    }
+
+    pub(crate) async fn delete_key(&self, id: &str) -> Result<(), Failure> {
+        self.ask(OutboundRequest::delete(&["ssh-keys", id]))
+            .await
+            .map(drop)
+    }
+
+    async fn ask(&self, request: OutboundRequest) -> Result<Answer, Failure> {
+        match self.http.send(request).await {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            Ok(answer) => Err(status(&answer)),
+            Err(error) => Err(transport(&error)),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
+    answer.json().map_err(|_| unreadable())
+}
+
+fn unreadable() -> Failure {
+    ambiguous(Ambiguity::Unreadable)
+}
+
+/// The members of one page, as text: `meta`, and the rows under the resource's own name.
+type Page = BTreeMap<String, Box<RawValue>>;
+
+// Returns the cursor of the next page; `None` when the page has not the documented shape.
+fn read_page(page: &Page, resource: &str, rows: &mut Vec<Box<RawValue>>) -> Option<String> {
+    let meta: Meta = serde_json::from_str(page.get("meta")?.get()).ok()?;
+    let mut own: Vec<Box<RawValue>> = serde_json::from_str(page.get(resource)?.get()).ok()?;
+    rows.append(&mut own);
+    Some(meta.links.next)
+}

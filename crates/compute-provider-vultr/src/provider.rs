@@ -1,0 +1,298 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId, RegionId};
+use compute_domain::id::OperationId;
+use compute_engine::ports::{
+    Ambiguity, CreateSpec, Created, MachineState, Observed, Provider, ProviderError,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use secrecy::ExposeSecret;
+use serde_json::value::RawValue;
+
+use crate::classify::Failure;
+use crate::client::Client;
+use crate::config::{VultrConfig, VultrConfigError};
+use crate::convert::{self, Stock};
+use crate::tag;
+use crate::wire::{CreateBody, InstanceRow, OsRow, PlanRow, RegionRow};
+
+/// Availability is asked region by region; the vendor allows 30 requests a second and takes about
+/// one second for each.
+const PARALLEL_REGIONS: usize = 8;
+
+/// One account at Vultr.
+#[derive(Clone, Debug)]
+pub struct Vultr {
+    client: Client,
+    environment: String,
+    call_timeout: Duration,
+}
+
+impl Vultr {
+    /// An adapter for the configured account; sends nothing.
+    ///
+    /// # Errors
+    /// [`VultrConfigError`] names the setting that cannot be used.
+    pub fn new(config: &VultrConfig) -> Result<Self, VultrConfigError> {
+        Ok(Self {
+            client: Client::new(config.connect()?, config.timeouts.create),
+            environment: config.environment.clone(),
+            call_timeout: config.timeouts.call,
+        })
+    }
+
+    // Several requests in a row may each be in time and still be too slow together.
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let too_late = |_| ProviderError::Ambiguous(Ambiguity::NoAnswer);
+        tokio::time::timeout(self.call_timeout, work)
+            .await
+            .map_err(too_late)?
+    }
+
+    async fn read_catalog(&self) -> Result<Catalog, ProviderError> {
+        let (plans, regions, images) = futures::try_join!(
+            self.client.list("plans", None),
+            self.client.list("regions", None),
+            self.client.list("os", None),
+        )?;
+        let mut regions: BTreeMap<RegionId, _> = sellable(&regions, |row: &RegionRow| {
+            convert::region(row).map(|region| (region.id.clone(), region))
+        });
+        let stock = self.read_stock(regions.keys()).await?;
+        let plans = plans.iter().filter_map(|row| {
+            // Rows are read one by one: a strange one must not hide the others.
+            let row: PlanRow<'_> = serde_json::from_str(row.get()).ok()?;
+            convert::plan(&row, &stock).map(|plan| (plan.id.clone(), plan))
+        });
+        // Through maps: pages may repeat a row when the list changes between them.
+        let plans: BTreeMap<_, _> = plans.collect();
+        let images: BTreeMap<_, _> = sellable(&images, |row: &OsRow| {
+            convert::image(row).map(|image| (image.id.clone(), image))
+        });
+        regions.retain(|id, _| stock.contains_key(id));
+        Ok(Catalog {
+            plans: plans.into_values().collect(),
+            regions: regions.into_values().collect(),
+            images: images.into_values().collect(),
+        })
+    }
+
+    async fn read_stock(
+        &self,
+        regions: impl Iterator<Item = &RegionId>,
+    ) -> Result<Stock, ProviderError> {
+        let ask = |region: RegionId| async move {
+            match self.client.available_plans(region.as_str()).await {
+                Ok(plans) => Ok(Some((region, plans.into_iter().collect::<BTreeSet<_>>()))),
+                // The list names a region that the availability call does not know.
+                Err(Failure::NotFound | Failure::Port(ProviderError::Rejected { .. })) => {
+                    tracing::warn!(provider.name = "vultr", region = %region, "region has no availability");
+                    Ok(None)
+                }
+                Err(failure) => Err(ProviderError::from(failure)),
+            }
+        };
+        let known: Vec<RegionId> = regions.cloned().collect();
+        let stock: Stock = stream::iter(known)
+            .map(ask)
+            .buffer_unordered(PARALLEL_REGIONS)
+            .try_filter_map(|entry| async move { Ok(entry) })
+            .try_collect()
+            .await?;
+        // Without a valid key the vendor answers 200 with empty lists, as if all were sold out.
+        if !stock.is_empty() && stock.values().all(BTreeSet::is_empty) {
+            return Err(ProviderError::Unauthorized);
+        }
+        Ok(stock)
+    }
+
+    async fn read_machines(&self, tag: &str) -> Result<Vec<Observed>, ProviderError> {
+        let rows = self.client.list("instances", Some(tag)).await?;
+        let mut machines = BTreeMap::new();
+        for row in rows {
+            // A machine that cannot be read might be the one that is looked for.
+            let unreadable = || ProviderError::Ambiguous(Ambiguity::Unreadable);
+            let row: InstanceRow = serde_json::from_str(row.get()).map_err(|_| unreadable())?;
+            let seen = convert::observed(&row, &self.environment).ok_or_else(unreadable)?;
+            // The vendor's dates have whole seconds; attempts tell the order within one.
+            if let Some(attempt) = seen.tag.as_ref().map(|tag| tag.attempt) {
+                machines.insert((seen.created_at, attempt, seen.machine.clone()), seen);
+            }
+        }
+        Ok(machines.into_values().collect())
+    }
+
+    // A key of its own for each machine, so that it can be removed with the machine.
+    async fn register_key(&self, name: &str, ssh_key: &str) -> Result<String, ProviderError> {
+        self.client.add_key(name, ssh_key).await.map_err(|failure| match failure.into() {
+            // Whatever became of the key, no machine was asked for yet.
+            ProviderError::Ambiguous(ambiguity) => {
+                tracing::warn!(provider.name = "vultr", %ambiguity, "an SSH key may be left over");
+                ProviderError::Unreachable
+            }
+            error => error,
+        })
+    }
+
+    // A key left behind costs nothing and grants nothing: it is worth a line in the log, not more.
+    async fn drop_key(&self, id: &str) {
+        match self.client.delete_key(id).await {
+            Ok(()) | Err(Failure::NotFound) => {}
+            Err(Failure::Port(error)) => {
+                tracing::warn!(provider.name = "vultr", key.id = id, %error, "an SSH key is left over");
+            }
+        }
+    }
+
+    async fn order(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
+        let rejected = |reason: &str| ProviderError::Rejected {
+            reason: reason.to_owned(),
+        };
+        if spec.tag.environment != self.environment {
+            return Err(rejected("the machine is meant for another installation"));
+        }
+        let machine = &spec.machine;
+        let os_id = machine.os.as_str().parse();
+        let os_id = os_id.map_err(|_| rejected("the image is not a number"))?;
+        let name = tag::name(&spec.tag);
+        let key = match &machine.ssh_public_key {
+            Some(key) => Some(self.register_key(&name, key.as_str()).await?),
+            None => None,
+        };
+        let tags = tag::all(&spec.tag, key.as_deref());
+        let spare_hostname = tag::hostname(&spec.tag);
+        let hostname = machine
+            .hostname
+            .as_ref()
+            .map_or(spare_hostname.as_str(), |h| h.as_str());
+        let keys: Vec<&str> = key.as_deref().into_iter().collect();
+        let body = CreateBody {
+            region: machine.region.as_str(),
+            plan: machine.plan.as_str(),
+            os_id,
+            label: &name,
+            hostname,
+            tags: &tags,
+            sshkey_id: &keys,
+            backups: "disabled",
+            enable_ipv6: false,
+            activation_email: false,
+            user_scheme: "root",
+        };
+        match self.client.create(&body).await {
+            Ok(made) => {
+                let id = ProviderInstanceId::parse(&made.id)
+                    .map_err(|_| ProviderError::Ambiguous(Ambiguity::Unreadable))?;
+                if tag::parse(&made.tags, &self.environment).as_ref() != Some(&spec.tag) {
+                    tracing::error!(provider.name = "vultr", machine = %id, "the vendor changed our tags");
+                }
+                let is_told =
+                    |password: &_| !ExposeSecret::<str>::expose_secret(password).is_empty();
+                Ok(Created {
+                    machine: id,
+                    root_password: made.default_password.filter(is_told),
+                })
+            }
+            Err(failure) => {
+                let error = ProviderError::from(failure);
+                // After an unclear create the key belongs to the machine that may exist.
+                if let (Some(key), false) = (&key, matches!(error, ProviderError::Ambiguous(_))) {
+                    self.drop_key(key).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn remove(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
+        // Only to learn the key's id: the delete must not depend on this answer.
+        let row = self.client.instance(machine.as_str()).await.ok();
+        match self.client.delete_instance(machine.as_str()).await {
+            Ok(()) | Err(Failure::NotFound) => {}
+            Err(failure) => return Err(failure.into()),
+        }
+        if let Some(key) = row.as_ref().and_then(|row| tag::key_id(&row.tags)) {
+            self.drop_key(key).await;
+        }
+        Ok(())
+    }
+}
+
+// Rows that can be read and sold, by id.
+fn sellable<'a, R, K, V>(
+    rows: &'a [Box<RawValue>],
+    convert: impl Fn(&R) -> Option<(K, V)>,
+) -> BTreeMap<K, V>
+where
+    R: serde::Deserialize<'a>,
+    K: Ord,
+{
+    rows.iter()
+        .filter_map(|row| convert(&serde_json::from_str(row.get()).ok()?))
+        .collect()
+}
+
+#[async_trait]
+impl Provider for Vultr {
+    fn id(&self) -> ProviderId {
+        ProviderId::Vultr
+    }
+
+    fn offers_root_password(&self) -> bool {
+        true
+    }
+
+    async fn catalog(&self) -> Result<Catalog, ProviderError> {
+        self.in_time(self.read_catalog()).await
+    }
+
+    async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
+        // No limit around it: key and machine have their own, and the machine's answer holds the
+        // only copy of its password.
+        self.order(spec).await
+    }
+
+    async fn find(&self, operation: OperationId) -> Result<Vec<Observed>, ProviderError> {
+        let mut found = self
+            .in_time(self.read_machines(&tag::operation(operation)))
+            .await?;
+        found.retain(|seen| {
+            seen.tag
+                .as_ref()
+                .is_some_and(|tag| tag.operation == operation)
+        });
+        Ok(found)
+    }
+
+    async fn observe(&self, machine: &ProviderInstanceId) -> Result<Observed, ProviderError> {
+        let unreadable = || ProviderError::Ambiguous(Ambiguity::Unreadable);
+        match self.client.instance(machine.as_str()).await {
+            Ok(row) if row.id == machine.as_str() => {
+                convert::observed(&row, &self.environment).ok_or_else(unreadable)
+            }
+            Ok(_) => Err(unreadable()),
+            Err(Failure::NotFound) => Ok(Observed {
+                machine: machine.clone(),
+                tag: None,
+                state: MachineState::Gone,
+                address: None,
+                created_at: None,
+            }),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
+        self.in_time(self.remove(machine)).await
+    }
+
+    async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
+        self.in_time(self.read_machines(&tag::fleet(&self.environment)))
+            .await
+    }
+}

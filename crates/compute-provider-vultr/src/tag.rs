@@ -1,0 +1,110 @@
+//! The marks on a machine. The vendor stores tags as they are, at most 50 of 512 characters.
+
+use compute_domain::id::OperationId;
+use compute_engine::ports::MachineTag;
+
+const OPERATION: &str = "x402-op=";
+const ATTEMPT: &str = "x402-attempt=";
+const KEY: &str = "x402-key=";
+
+/// The mark of all machines of an installation.
+pub(crate) fn fleet(environment: &str) -> String {
+    format!("x402compute-{environment}")
+}
+
+/// The mark of all machines of an operation.
+pub(crate) fn operation(id: OperationId) -> String {
+    format!("{OPERATION}{id}")
+}
+
+/// Every mark of a machine, with the id of its registered SSH key.
+pub(crate) fn all(tag: &MachineTag, key_id: Option<&str>) -> Vec<String> {
+    let mut tags = vec![
+        fleet(&tag.environment),
+        operation(tag.operation),
+        format!("{ATTEMPT}{}", tag.attempt),
+    ];
+    tags.extend(key_id.map(|id| format!("{KEY}{id}")));
+    tags
+}
+
+/// Reads the marks back; `None` unless the machine is of this installation.
+pub(crate) fn parse(tags: &[String], environment: &str) -> Option<MachineTag> {
+    let fleet = fleet(environment);
+    if !tags.iter().any(|tag| tag.eq_ignore_ascii_case(&fleet)) {
+        return None;
+    }
+    Some(MachineTag {
+        environment: environment.to_owned(),
+        operation: value_of(tags, OPERATION)?.parse().ok()?,
+        attempt: value_of(tags, ATTEMPT)?.parse().ok()?,
+    })
+}
+
+/// The id of the SSH key that was registered for the machine alone.
+pub(crate) fn key_id(tags: &[String]) -> Option<&str> {
+    value_of(tags, KEY)
+}
+
+fn value_of<'a>(tags: &'a [String], name: &str) -> Option<&'a str> {
+    tags.iter().find_map(|tag| {
+        let (head, value) = tag.split_at_checked(name.len())?;
+        head.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+/// A name for the panel and for the key: it says nothing about the customer.
+pub(crate) fn name(tag: &MachineTag) -> String {
+    format!("x402-{}-{}", tag.operation.uuid().simple(), tag.attempt)
+}
+
+/// A host name for customers who chose none.
+pub(crate) fn hostname(tag: &MachineTag) -> String {
+    let id = tag.operation.uuid().simple().to_string();
+    // The first half of the id is the time, the second is random.
+    let random = id.get(20..).unwrap_or(&id);
+    format!("x402-{random}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag() -> MachineTag {
+        let operation = "0190a1b2-0000-7000-8000-0000000000ab".parse().unwrap();
+        MachineTag {
+            environment: "prod".into(),
+            operation,
+            attempt: 2,
+        }
+    }
+
+    #[test]
+    fn marks_can_be_read_back_in_any_case_and_order() {
+        let mut tags = all(&tag(), Some("key"));
+        assert_eq!(parse(&tags, "prod"), Some(tag()));
+        assert_eq!(key_id(&tags), Some("key"));
+        tags.reverse();
+        let shouted: Vec<String> = tags.iter().map(|tag| tag.to_uppercase()).collect();
+        assert_eq!(parse(&shouted, "prod"), Some(tag()));
+    }
+
+    #[test]
+    fn another_installation_is_not_ours() {
+        let tags = all(&tag(), None);
+        assert_eq!(parse(&tags, "dev"), None);
+        assert_eq!(parse(&[], "prod"), None);
+        assert_eq!(parse(&[fleet("prod")], "prod"), None);
+        assert_eq!(key_id(&tags), None);
+        assert_eq!(
+            parse(&[fleet("prod"), "ü".into(), "x402-op=junk".into()], "prod"),
+            None
+        );
+    }
+
+    #[test]
+    fn names_are_short_and_say_nothing() {
+        assert_eq!(name(&tag()), "x402-0190a1b20000700080000000000000ab-2");
+        assert_eq!(hostname(&tag()), "x402-0000000000ab");
+    }
+}

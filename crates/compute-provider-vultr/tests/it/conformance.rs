@@ -1,0 +1,58 @@
+use async_trait::async_trait;
+use compute_domain::catalog::ProviderInstanceId;
+use compute_domain::operation::MachineSpec;
+use compute_engine::ports::Provider;
+use compute_provider_vultr::Vultr;
+use compute_testkit::provider_suite::{ProviderFixture, run};
+use compute_testkit::vultr::Handle;
+
+use crate::{connect, order_with_key, start};
+
+struct Account {
+    double: Handle,
+    vultr: Vultr,
+    neighbour: Vultr,
+}
+
+#[async_trait]
+impl ProviderFixture for Account {
+    fn provider(&self) -> &dyn Provider {
+        &self.vultr
+    }
+
+    fn environment(&self) -> &str {
+        "prod"
+    }
+
+    fn machine(&self) -> MachineSpec {
+        order_with_key(1).machine
+    }
+
+    fn absent_machine(&self) -> ProviderInstanceId {
+        ProviderInstanceId::parse("4f0f12e5-1f84-404f-aa84-85f431ea5ec2").unwrap()
+    }
+
+    async fn finish_booting(&self) {
+        // Machines of the double boot as they are looked at.
+        for id in self.double.machines() {
+            let id = ProviderInstanceId::parse(&id).unwrap();
+            self.vultr.observe(&id).await.unwrap();
+        }
+    }
+
+    fn neighbour(&self) -> Option<(&dyn Provider, &str)> {
+        Some((&self.neighbour, "dev"))
+    }
+}
+
+#[tokio::test]
+async fn the_adapter_keeps_the_contract_of_its_port() {
+    let (double, vultr) = start().await;
+    let neighbour = connect(&double.api_url(), "test-key", "dev");
+    run(&Account {
+        double,
+        vultr,
+        neighbour,
+    })
+    .await;
+}

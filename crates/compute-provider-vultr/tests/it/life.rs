@@ -1,0 +1,117 @@
+use std::net::IpAddr;
+
+use compute_domain::text::Hostname;
+use compute_engine::ports::{MachineState, Provider};
+use compute_testkit::vultr::{CreateBody, Event};
+use secrecy::ExposeSecret;
+
+use crate::{KEY, connect, order, order_with_key, start, tag};
+
+fn created(events: &[Event]) -> Vec<(&CreateBody, &str)> {
+    fn body(event: &Event) -> Option<(&CreateBody, &str)> {
+        match event {
+            Event::Created { body, password, .. } => Some((&**body, password.as_str())),
+            _ => None,
+        }
+    }
+    events.iter().filter_map(body).collect()
+}
+
+#[tokio::test]
+async fn a_machine_is_made_boots_and_is_deleted() {
+    let (double, vultr) = start().await;
+    let made = vultr.create(&order(1, 1)).await.unwrap();
+    let journal = double.journal();
+    let [(body, password)] = created(&journal)[..] else {
+        panic!("{journal:?}")
+    };
+    assert_eq!(made.root_password.unwrap().expose_secret(), password);
+    assert_eq!(
+        (body.backups.as_deref(), body.activation_email),
+        (Some("disabled"), Some(false))
+    );
+    assert_eq!(body.tags.len(), 3);
+    assert!(
+        !body.label.contains("agent"),
+        "the vendor learns nothing about the customer"
+    );
+
+    let first = vultr.observe(&made.machine).await.unwrap();
+    assert_eq!((first.state, first.address), (MachineState::Starting, None));
+    let second = vultr.observe(&made.machine).await.unwrap();
+    assert_eq!(second.state, MachineState::Ready);
+    assert_eq!(second.address, Some(IpAddr::from([203, 0, 113, 1])));
+    assert_eq!(second.tag, Some(tag(1, 1)));
+
+    vultr.destroy(&made.machine).await.unwrap();
+    assert_eq!(
+        vultr.observe(&made.machine).await.unwrap().state,
+        MachineState::Gone
+    );
+    vultr.destroy(&made.machine).await.unwrap();
+    assert!(double.machines().is_empty());
+}
+
+#[tokio::test]
+async fn an_ssh_key_comes_and_goes_with_its_machine() {
+    let (double, vultr) = start().await;
+    let mut spec = order_with_key(1);
+    spec.machine.hostname = Some(Hostname::parse("web-1.example").unwrap());
+    let made = vultr.create(&spec).await.unwrap();
+    vultr.destroy(&made.machine).await.unwrap();
+    let journal = double.journal();
+    let [
+        Event::KeyAdded { id, ssh_key, .. },
+        ..,
+        Event::KeyRemoved { id: removed },
+    ] = &journal[..]
+    else {
+        panic!("{journal:?}")
+    };
+    assert_eq!((id, ssh_key.as_str()), (removed, KEY));
+    let (body, _) = created(&journal)[0];
+    assert_eq!(
+        (&body.sshkey_id, body.hostname.as_str()),
+        (&vec![id.clone()], "web-1.example")
+    );
+}
+
+#[tokio::test]
+async fn a_refused_machine_leaves_no_key() {
+    let (double, vultr) = start().await;
+    let mut spec = order_with_key(1);
+    spec.machine.os = compute_domain::catalog::OsId::parse("1").unwrap();
+    vultr.create(&spec).await.unwrap_err();
+    assert!(matches!(
+        double.journal()[..],
+        [Event::KeyAdded { .. }, Event::KeyRemoved { .. }]
+    ));
+}
+
+#[tokio::test]
+async fn all_machines_of_an_operation_are_found_oldest_first() {
+    let (_double, vultr) = start().await;
+    let first = vultr.create(&order(1, 1)).await.unwrap().machine;
+    let second = vultr.create(&order(1, 2)).await.unwrap().machine;
+    vultr.create(&order(2, 1)).await.unwrap();
+    let found = vultr.find(tag(1, 1).operation).await.unwrap();
+    let mut ids: Vec<_> = found.iter().map(|seen| seen.machine.clone()).collect();
+    // Both were made within the vendor's clock tick, so that only the set is certain.
+    ids.sort();
+    let mut expected = [first, second];
+    expected.sort();
+    assert_eq!(ids, expected);
+    assert_eq!(vultr.find(tag(3, 1).operation).await.unwrap(), []);
+    assert_eq!(vultr.list().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn another_installation_in_the_same_account_is_invisible() {
+    let (double, vultr) = start().await;
+    vultr.create(&order(1, 1)).await.unwrap();
+    let other = connect(&double.api_url(), "test-key", "dev");
+    assert_eq!(other.list().await.unwrap(), []);
+    assert_eq!(other.find(tag(1, 1).operation).await.unwrap(), []);
+    other.create(&order(2, 1)).await.unwrap_err();
+    assert_eq!(double.machines().len(), 1);
+}

@@ -1,0 +1,36 @@
+use compute_domain::catalog::{OsId, PlanId, RegionId};
+use compute_engine::ports::{Ambiguity, Provider, ProviderError};
+use compute_testkit::vultr::Fault;
+
+use crate::start;
+
+#[tokio::test]
+async fn the_catalogue_holds_what_can_be_sold_now() {
+    let (double, vultr) = start().await;
+    let ewr = RegionId::parse("ewr").unwrap();
+    let small = PlanId::parse("vc2-1c-1gb").unwrap();
+    double.inject(Fault::OutOfStock {
+        plan: small.to_string(),
+        region: Some("ams".to_owned()),
+    });
+    let catalog = vultr.catalog().await.unwrap();
+    assert_eq!(catalog.regions.len(), 32);
+    assert!(catalog.plans.len() > 180);
+    assert!(catalog.plans.is_sorted_by(|a, b| a.id < b.id));
+    let plan = catalog.plans.iter().find(|plan| plan.id == small).unwrap();
+    assert!(plan.locations.contains(&ewr));
+    assert!(!plan.locations.contains(&RegionId::parse("ams").unwrap()));
+    assert_eq!(plan.cost_in(&ewr).micros(), 7_441);
+    let ubuntu = OsId::parse("2284").unwrap();
+    assert!(catalog.images.iter().any(|image| image.id == ubuntu));
+    assert!(catalog.images.iter().all(|image| image.family != "windows"));
+}
+
+#[tokio::test]
+async fn a_catalogue_read_in_part_is_no_catalogue() {
+    let (double, vultr) = start().await;
+    double.inject(Fault::Html502);
+    let error = vultr.catalog().await.unwrap_err();
+    assert_eq!(error, ProviderError::Ambiguous(Ambiguity::ServerError(502)));
+    assert!(vultr.catalog().await.is_ok());
+}

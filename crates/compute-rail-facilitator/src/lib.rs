@@ -1,1 +1,15 @@
 //! Settles x402 payments through a remote facilitator.
+//!
+//! [`FacilitatorRail`] implements the engine's `Rail` port. A facilitator is not trusted more than
+//! needed: what is unclear is said to be unclear, and with a chain node of one's own its word is
+//! checked against the chain, which also tells what became of a payment it lost.
+
+mod abi;
+mod chain;
+mod config;
+mod node;
+mod rail;
+mod transfer;
+
+pub use config::{FacilitatorConfig, FacilitatorConfigError, Timeouts};
+pub use rail::FacilitatorRail;

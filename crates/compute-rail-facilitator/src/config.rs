@@ -1,0 +1,127 @@
+use std::fmt;
+use std::time::Duration;
+
+use compute_outbound::{BearerToken, ConfigError, OutboundClient, OutboundConfig};
+use secrecy::{ExposeSecret, SecretString};
+
+/// Largest answer of a facilitator. Real ones have less than 4 KiB.
+const MAX_FACILITATOR_BYTES: usize = 64 << 10;
+
+/// Largest answer of a chain node; a window of log entries is far smaller.
+const MAX_NODE_BYTES: usize = 1 << 20;
+
+/// What a rail over a facilitator is made from.
+#[derive(Clone)]
+pub struct FacilitatorConfig {
+    /// The facilitator's base URL, below which `/verify` and `/settle` are. Plain http only on
+    /// loopback; redirects are not followed, so this must be the final address.
+    pub url: String,
+    /// Sent as bearer token, where the facilitator wants one.
+    pub bearer: Option<SecretString>,
+    /// A chain node for the rail's network. Its URL may hold a key.
+    pub rpc_url: Option<SecretString>,
+    /// A private certificate authority in PEM form, for both.
+    pub extra_roots_pem: Option<Vec<u8>>,
+    /// How long calls may take.
+    pub timeouts: Timeouts,
+    /// Blocks after which the chain's word on what did *not* happen is final.
+    pub confirmations: u64,
+}
+
+/// How long calls may take. Together the parts of one call must stay below half a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// DNS, TCP and TLS of one request.
+    pub connect: Duration,
+    /// `/verify` and `/supported`.
+    pub verify: Duration,
+    /// `/settle`: the facilitator waits for the chain inside this call.
+    pub settle: Duration,
+    /// One request to the chain node.
+    pub node: Duration,
+    /// A call that needs several requests.
+    pub call: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(4),
+            verify: Duration::from_secs(10),
+            settle: Duration::from_secs(22),
+            node: Duration::from_secs(5),
+            call: Duration::from_secs(28),
+        }
+    }
+}
+
+impl FacilitatorConfig {
+    /// A facilitator without credentials, and no chain node.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            bearer: None,
+            rpc_url: None,
+            extra_roots_pem: None,
+            timeouts: Timeouts::default(),
+            // What the reliability rules of this project ask for on EVM chains.
+            confirmations: 12,
+        }
+    }
+
+    pub(crate) fn connect(&self) -> Result<OutboundClient, FacilitatorConfigError> {
+        let bearer = self.bearer.clone().map(BearerToken::parse).transpose();
+        let config = OutboundConfig {
+            bearer: bearer.map_err(FacilitatorConfigError::Facilitator)?,
+            max_body_bytes: MAX_FACILITATOR_BYTES,
+            ..self.outbound(&self.url)
+        };
+        OutboundClient::new(&config).map_err(FacilitatorConfigError::Facilitator)
+    }
+
+    pub(crate) fn connect_node(&self) -> Result<Option<OutboundClient>, FacilitatorConfigError> {
+        let Some(url) = &self.rpc_url else {
+            return Ok(None);
+        };
+        let config = OutboundConfig {
+            max_body_bytes: MAX_NODE_BYTES,
+            total_timeout: self.timeouts.node,
+            ..self.outbound(url.expose_secret())
+        };
+        let client = OutboundClient::new(&config).map_err(FacilitatorConfigError::Node)?;
+        Ok(Some(client))
+    }
+
+    fn outbound(&self, url: &str) -> OutboundConfig {
+        OutboundConfig {
+            extra_roots_pem: self.extra_roots_pem.clone(),
+            connect_timeout: self.timeouts.connect,
+            read_timeout: self.timeouts.settle.max(self.timeouts.verify),
+            total_timeout: self.timeouts.verify,
+            ..OutboundConfig::new(url)
+        }
+    }
+}
+
+impl fmt::Debug for FacilitatorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FacilitatorConfig")
+            .field("has_bearer", &self.bearer.is_some())
+            .field("has_rpc_url", &self.rpc_url.is_some())
+            .field("timeouts", &self.timeouts)
+            .field("confirmations", &self.confirmations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the rail cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FacilitatorConfigError {
+    /// The facilitator's address, token or certificate authority cannot be used.
+    #[error("the settings of the facilitator cannot be used")]
+    Facilitator(#[source] ConfigError),
+    /// The chain node's address cannot be used.
+    #[error("the settings of the chain node cannot be used")]
+    Node(#[source] ConfigError),
+}

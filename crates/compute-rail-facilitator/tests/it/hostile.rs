@@ -1,0 +1,232 @@
+//! Everything a facilitator can do to a settlement.
+
+use compute_engine::ports::{Lookup, Rail, Settlement};
+use compute_testkit::facilitator::Fault;
+use compute_x402::Version;
+
+use crate::{Market, Sight};
+
+/// The four outcomes, without their texts.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Settled,
+    Declined(String),
+    Unknown,
+    NotSent,
+}
+
+fn outcome(settlement: Settlement) -> Outcome {
+    match settlement {
+        Settlement::Settled(_) => Outcome::Settled,
+        Settlement::Declined { code } => Outcome::Declined(code),
+        Settlement::Unknown { .. } => Outcome::Unknown,
+        Settlement::NotSent { .. } => Outcome::NotSent,
+    }
+}
+
+/// What a fault leads to without and with a chain node, and whether money moved. Afterwards the
+/// probe and a repeat find out what is true.
+async fn check(fault: Fault, blind: Outcome, seeing: Outcome, moved: usize) {
+    for (sight, expected) in [(Sight::Blind, blind), (Sight::Node, seeing)] {
+        let market = Market::open(sight).await;
+        let payment = market.pay(1);
+        market.facilitator.inject(fault.clone());
+        let first = outcome(market.rail.settle(&payment).await);
+        assert_eq!(first, expected, "{fault:?}");
+        assert_eq!(
+            market.facilitator.calls("/settle"),
+            1,
+            "{fault:?}: sent once"
+        );
+        assert_eq!(market.times_moved(&payment), moved, "{fault:?}");
+        let look = market.rail.lookup(&payment).await.unwrap();
+        match (sight, moved) {
+            (Sight::Node, 1) => assert!(matches!(look, Lookup::Settled(_)), "{fault:?} {look:?}"),
+            _ => assert_eq!(look, Lookup::NotYet, "{fault:?}"),
+        }
+        assert_eq!(
+            outcome(market.rail.settle(&payment).await),
+            Outcome::Settled,
+            "{fault:?}"
+        );
+        assert_eq!(
+            market.times_moved(&payment),
+            1,
+            "{fault:?}: the money moved once"
+        );
+    }
+}
+
+async fn check_unknown(fault: Fault, moved: usize) {
+    check(fault, Outcome::Unknown, Outcome::Unknown, moved).await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown() {
+    check_unknown(Fault::SettleThenHang, 1).await;
+    check_unknown(Fault::SettleThenDrop, 1).await;
+    check_unknown(Fault::Hang, 0).await;
+    check_unknown(Fault::Down, 0).await;
+    check_unknown(Fault::Slow { ms: 60_000 }, 0).await;
+}
+
+#[tokio::test]
+async fn a_server_error_is_unknown() {
+    check_unknown(Fault::SettleThenHtml, 1).await;
+    for status in [408, 425, 429, 500, 502, 503, 504] {
+        check_unknown(Fault::SettleThenStatus { status }, 1).await;
+    }
+    check_unknown(Fault::Throttle { retry_after: 1 }, 0).await;
+}
+
+#[tokio::test]
+async fn a_pending_settlement_is_unknown_whatever_its_status() {
+    check_unknown(Fault::PendingThenLanded { status: 500 }, 1).await;
+    check_unknown(Fault::PendingThenLanded { status: 200 }, 1).await;
+    check_unknown(Fault::PendingNeverLands, 0).await;
+}
+
+#[tokio::test]
+async fn a_yes_that_contradicts_itself_is_unknown() {
+    check_unknown(Fault::SuccessWithoutTransaction, 1).await;
+    check_unknown(Fault::SuccessOnAnotherNetwork, 1).await;
+}
+
+#[tokio::test]
+async fn a_no_without_a_reason_is_unknown() {
+    check_unknown(Fault::SettleThenDeny, 1).await;
+    for reason in [
+        "duplicate_settlement",
+        "invalid_exact_evm_nonce_already_used",
+        "FiatTokenV2: authorization is used or canceled",
+        "unexpected_settle_error",
+        "settle_exact_svm_transaction_confirmation_timed_out",
+        "a word nobody knows",
+    ] {
+        check_unknown(
+            Fault::Decline {
+                reason: reason.to_owned(),
+            },
+            0,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_lie_is_believed_only_by_the_blind() {
+    // Nothing moved. With a node of one's own the chain is asked before a machine is bought.
+    for fault in [Fault::SuccessWithoutSettling, Fault::SuccessButReverted] {
+        check(fault, Outcome::Settled, Outcome::Unknown, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_check_is_a_refusal() {
+    for code in [
+        "insufficient_funds",
+        "invalid_exact_evm_payload_signature",
+        "invalid_exact_evm_payload_authorization_valid_before",
+        "invalid_network",
+    ] {
+        let declined = || Outcome::Declined(code.to_owned());
+        check(
+            Fault::Decline {
+                reason: code.to_owned(),
+            },
+            declined(),
+            declined(),
+            0,
+        )
+        .await;
+    }
+}
+
+async fn check_answer(status: u16, body: &str, expected: Outcome) {
+    let fault = Fault::Say {
+        status,
+        body: body.to_owned(),
+    };
+    let market = Market::open(Sight::Blind).await;
+    market.facilitator.inject(fault);
+    let seen = outcome(market.rail.settle(&market.pay(1)).await);
+    assert_eq!(seen, expected, "{status} {body:.80}");
+}
+
+#[tokio::test]
+async fn garbage_is_unknown() {
+    let hash = "ab".repeat(32);
+    for body in [
+        String::new(),
+        "null".to_owned(),
+        "[true]".to_owned(),
+        r#"{"success":"true"}"#.to_owned(),
+        r#"{"success":NaN}"#.to_owned(),
+        format!(r#"{{"success":true,"transaction":"0x{hash}"}}"#),
+        format!(r#"{{"success":true,"transaction":["0x{hash}"],"network":"base-sepolia"}}"#),
+        r#"{"success":true,"transaction":"pending","network":"base-sepolia"}"#.to_owned(),
+        format!(
+            r#"{{"success":true,"transaction":"0x{hash}","network":"base-sepolia","payer":"0x{}"}}"#,
+            "11".repeat(20)
+        ),
+        "[".repeat(50_000),
+        "x".repeat(100_000),
+    ] {
+        check_answer(200, &body, Outcome::Unknown).await;
+    }
+}
+
+#[tokio::test]
+async fn our_own_fault_sends_nothing() {
+    for status in [400, 401, 403, 404, 413, 422] {
+        check_answer(status, "{}", Outcome::NotSent).await;
+    }
+    // A refusal that can be read is one, whatever its status.
+    let body = r#"{"success":false,"errorReason":"insufficient_funds","transaction":""}"#;
+    for status in [200, 400, 402, 412, 500] {
+        check_answer(
+            status,
+            body,
+            Outcome::Declined("insufficient_funds".to_owned()),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    check_answer(308, "", Outcome::Unknown).await;
+}
+
+#[tokio::test]
+async fn a_facilitator_that_is_away_gets_nothing() {
+    let Market {
+        facilitator,
+        rail,
+        clock,
+    } = Market::open(Sight::Blind).await;
+    let market = Market {
+        rail,
+        clock,
+        facilitator,
+    };
+    let payment = market.pay(1);
+    let Market {
+        facilitator, rail, ..
+    } = market;
+    drop(facilitator);
+    assert_eq!(outcome(rail.settle(&payment).await), Outcome::NotSent);
+}
+
+#[tokio::test]
+async fn both_versions_settle() {
+    for version in [Version::V1, Version::V2] {
+        let market = Market::open(Sight::Node).await;
+        let payment = market.pay_in(version, 1);
+        assert_eq!(
+            outcome(market.rail.settle(&payment).await),
+            Outcome::Settled
+        );
+        assert_eq!(market.times_moved(&payment), 1);
+    }
+}

@@ -1,0 +1,323 @@
+//! What every handler shares: the engine, the settings, and the few things that live in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::payment::RailLabel;
+use compute_domain::time::Span;
+use compute_engine::{Engine, Error, Goal, OrderView, Readiness, Submitted};
+use compute_x402::Network;
+use http::Uri;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::error::ApiError;
+use crate::rate::RateLimit;
+use crate::readiness::Verdicts;
+use crate::render::shelf::ShopWindow;
+use crate::request_id::RequestIds;
+
+/// Query strings longer than this are left out of the resource that a challenge names, so that the
+/// challenge header stays small.
+const MAX_RESOURCE_QUERY: usize = 256;
+
+/// The address under which clients reach this server, without a slash at its end.
+///
+/// The `Host` header is never believed: it is the client's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+/// A public URL is `http://` or `https://`, a host, and at most a path; printable ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the public URL must be http:// or https:// with a host, without query or fragment")]
+pub struct InvalidPublicUrl;
+
+impl PublicUrl {
+    /// Reads the URL; slashes at its end are dropped.
+    ///
+    /// # Errors
+    /// `InvalidPublicUrl` when it is not an absolute HTTP URL or is longer than 256 bytes.
+    pub fn parse(text: &str) -> Result<Self, InvalidPublicUrl> {
+        let text = text.trim_end_matches('/');
+        let uri: Uri = text.parse().map_err(|_| InvalidPublicUrl)?;
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        let is_plain = uri.query().is_none() && !text.contains('#') && text.len() <= 256;
+        if is_web && has_host && is_plain {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidPublicUrl)
+        }
+    }
+
+    /// The text, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether real money and machines are behind this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They are.
+    Live,
+    /// Everything is simulated; every answer says so in `X-Compute-Mode`.
+    Dev,
+}
+
+/// How much of us one request or one address may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest request body, in bytes.
+    pub body_bytes: usize,
+    /// How long a client may take to send its body.
+    pub body_read: Duration,
+    /// Requests in progress at once; more are turned away with 503.
+    pub in_flight: usize,
+    /// How long a request with a payment waits to be one of them before it is turned away, too.
+    pub payment_wait: Duration,
+    /// Requests a minute, and at once, that an address may make without proving who it is or
+    /// that it pays.
+    pub unauthenticated_per_minute: NonZeroU32,
+    /// Whether requests from this machine itself are not counted.
+    pub exempt_loopback: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const SIX_HUNDRED: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
+        Self {
+            body_bytes: 64 * 1_024,
+            body_read: Duration::from_secs(15),
+            in_flight: 2_048,
+            payment_wait: Duration::from_secs(30),
+            unauthenticated_per_minute: SIX_HUNDRED,
+            exempt_loopback: false,
+        }
+    }
+}
+
+/// How long a request waits for the work it started before it answers with what there is.
+#[derive(Debug, Clone)]
+pub struct Waits {
+    /// For a machine to be made. Published clients give a purchase 120 s.
+    pub create: Span,
+    /// For the provider to accept a deletion. Published clients give it 30 s.
+    pub destroy: Span,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            create: Span::from_secs(50),
+            destroy: Span::from_secs(20),
+        }
+    }
+}
+
+/// The settings of this layer.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients reach us.
+    pub public_url: PublicUrl,
+    /// Live or simulated.
+    pub mode: Mode,
+    /// Limits.
+    pub limits: Limits,
+    /// Waits.
+    pub waits: Waits,
+    /// The network of a purchase that names none: `base`, unless only others are offered.
+    pub default_network: RailLabel,
+    /// The network of each rail, for receipts. A rail that is missing here is looked up by its
+    /// label.
+    pub networks: BTreeMap<RailLabel, Network>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Random, different at every process start: request ids are derived from it.
+    pub request_id_seed: u64,
+}
+
+/// The application; a clone is one reference count.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+struct Parts {
+    engine: Arc<Engine>,
+    settings: Settings,
+    tasks: TaskTracker,
+    rate: RateLimit,
+    in_flight: Semaphore,
+    verdicts: Verdicts,
+    request_ids: RequestIds,
+    window: RwLock<Option<Arc<ShopWindow>>>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Puts an engine behind the API.
+    pub fn new(engine: Arc<Engine>, settings: Settings) -> Self {
+        let rate = RateLimit::new(
+            Arc::clone(&engine),
+            settings.limits.unauthenticated_per_minute,
+        );
+        Self(Arc::new(Parts {
+            tasks: TaskTracker::new(),
+            rate,
+            in_flight: Semaphore::new(settings.limits.in_flight.min(Semaphore::MAX_PERMITS)),
+            verdicts: Verdicts::default(),
+            request_ids: RequestIds::new(settings.request_id_seed),
+            window: RwLock::new(None),
+            engine,
+            settings,
+        }))
+    }
+
+    /// The work that requests have started and that outlives them. At shutdown: close it, then
+    /// wait for it; what is cut off is taken up again from the database.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The network that a rail's payments are on.
+    pub(crate) fn network_of(&self, rail: &RailLabel) -> Option<Network> {
+        let configured = self.0.settings.networks.get(rail).cloned();
+        configured.or_else(|| Network::find(rail.as_str()))
+    }
+
+    pub(crate) fn rate(&self) -> &RateLimit {
+        &self.0.rate
+    }
+
+    pub(crate) fn in_flight(&self) -> &Semaphore {
+        &self.0.in_flight
+    }
+
+    /// Whether orders can be taken, as of a moment ago.
+    pub(crate) async fn readiness(&self) -> Readiness {
+        self.0.verdicts.current(&self.0.engine).await
+    }
+
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.0.request_ids
+    }
+
+    /// The catalogue as finished answers, rendered again only when its content has changed.
+    pub(crate) fn window(&self) -> Result<Arc<ShopWindow>, ApiError> {
+        let shelf = self.0.engine.shelf()?;
+        // A poisoned lock holds a finished value all the same: it is only ever replaced whole.
+        let present = self
+            .0
+            .window
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone();
+        if let Some(window) = present
+            && window.revision() == shelf.revision
+        {
+            return Ok(window);
+        }
+        let fresh = Arc::new(ShopWindow::render(&shelf)?);
+        *self
+            .0
+            .window
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    /// The absolute URL of a request, by which a challenge names what is sold.
+    pub(crate) fn resource_url(&self, uri: &Uri) -> String {
+        let (base, path) = (self.0.settings.public_url.as_str(), uri.path());
+        match uri
+            .query()
+            .filter(|query| query.len() <= MAX_RESOURCE_QUERY)
+        {
+            Some(query) => format!("{base}{path}?{query}"),
+            None => format!("{base}{path}"),
+        }
+    }
+
+    /// Where the state of an order can be read.
+    pub(crate) fn status_url(&self, id: InstanceId) -> String {
+        format!(
+            "{}/compute/orders/{id}",
+            self.0.settings.public_url.as_str()
+        )
+    }
+
+    /// Works on an operation in a task of its own, so that a client that goes away stops nothing.
+    pub(crate) fn work(&self, submitted: Submitted) {
+        let engine = Arc::clone(&self.0.engine);
+        self.0
+            .tasks
+            .spawn(async move { engine.work(submitted).await });
+    }
+
+    /// The state of an operation at its goal, or after `patience`.
+    pub(crate) async fn wait(
+        &self,
+        operation: OperationId,
+        goal: Goal,
+        patience: Span,
+    ) -> Result<OrderView, Error> {
+        let until = self.0.engine.now().plus(patience);
+        self.0.engine.wait(operation, goal, until).await
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            public_url: PublicUrl("https://compute.example".to_owned()),
+            mode: Mode::Live,
+            limits: Limits::default(),
+            waits: Waits::default(),
+            default_network: RailLabel::parse("base").unwrap(),
+            networks: BTreeMap::new(),
+            trusted_proxies: Vec::new(),
+            request_id_seed: 7,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_absolute_and_loses_its_last_slash() {
+        let url = PublicUrl::parse("https://compute.example/api/").unwrap();
+        assert_eq!(url.as_str(), "https://compute.example/api");
+        for junk in [
+            "",
+            "compute.example",
+            "ftp://x",
+            "https://",
+            "https://x/?a",
+            "https://x/#a",
+        ] {
+            assert_eq!(PublicUrl::parse(junk), Err(InvalidPublicUrl), "{junk}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One request, read and judged: who calls, with what, and with which payment.
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use compute_engine::{AuthFailure, Caller, Error};
+use compute_x402::PaymentPayload;
+use http::Uri;
+use http::request::Parts;
+
+use super::json::ReadBody;
+use super::{auth, body, payment};
+use crate::app::App;
+use crate::error::ApiError;
+
+/// A request whose shape is fine and whose credentials, if any, are good.
+#[derive(Debug)]
+pub(crate) struct Call<T> {
+    pub(crate) caller: Caller,
+    pub(crate) body: T,
+    pub(crate) uri: Uri,
+}
+
+/// Anybody may call, and may pay.
+#[derive(Debug)]
+pub(crate) struct Open<T> {
+    pub(crate) call: Call<T>,
+    pub(crate) payment: Option<PaymentPayload>,
+}
+
+/// Who calls must be known: by signature or API key.
+#[derive(Debug)]
+pub(crate) struct Authenticated<T>(pub(crate) Call<T>);
+
+/// Who calls must sign: an API key is not enough.
+#[derive(Debug)]
+pub(crate) struct Signed<T>(pub(crate) Call<T>);
+
+/// The shape of a request is judged before its credentials.
+async fn receive<T: ReadBody>(request: Request, app: &App) -> Result<(Parts, Bytes, T), ApiError> {
+    let (parts, stream) = request.into_parts();
+    let raw = body::read(stream, &parts.headers, &app.settings().limits).await?;
+    let body = T::read(&parts.headers, &raw, app.settings())?;
+    Ok((parts, raw, body))
+}
+
+async fn identify<T>(app: &App, parts: Parts, raw: &Bytes, body: T) -> Result<Call<T>, ApiError> {
+    let caller = app
+        .engine()
+        .authenticate(auth::presented(&parts, raw)?)
+        .await?;
+    Ok(Call {
+        caller,
+        body,
+        uri: parts.uri,
+    })
+}
+
+impl<T: ReadBody> FromRequest<App> for Open<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (parts, raw, body) = receive(request, app).await?;
+        let payment = payment::decode(&parts.headers)?;
+        Ok(Self {
+            call: identify(app, parts, &raw, body).await?,
+            payment,
+        })
+    }
+}
+
+impl<T: ReadBody> FromRequest<App> for Authenticated<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (parts, raw, body) = receive(request, app).await?;
+        let call = identify(app, parts, &raw, body).await?;
+        match call.caller {
+            Caller::Anonymous => Err(Error::Unauthenticated(AuthFailure::Required).into()),
+            Caller::Wallet(_) | Caller::ApiKey { .. } => Ok(Self(call)),
+        }
+    }
+}
+
+impl<T: ReadBody> FromRequest<App> for Signed<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let Authenticated(call) = Authenticated::<T>::from_request(request, app).await?;
+        match call.caller {
+            Caller::Wallet(_) => Ok(Self(call)),
+            Caller::Anonymous | Caller::ApiKey { .. } => Err(Error::SignatureRequired.into()),
+        }
+    }
+}

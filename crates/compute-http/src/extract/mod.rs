@@ -1,0 +1,15 @@
+//! Reading requests. The extractor in a handler's signature says who may call it.
+
+mod auth;
+mod body;
+mod call;
+mod header;
+mod json;
+mod path;
+mod payment;
+
+pub(crate) use auth::is_claimed;
+pub(crate) use call::{Authenticated, Open, Signed};
+pub(crate) use json::{AnyBody, NoBody, ReadBody, parse_json, require_json};
+pub(crate) use path::Id;
+pub(crate) use payment::is_presented;

@@ -1,0 +1,167 @@
+//! What every request passes: its id, the limits, and the rendering of whatever went wrong.
+//!
+//! One layer instead of a stack of them: an unpaid request is answered in microseconds, and each
+//! layer would cost it an allocation or two.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use compute_engine::Error;
+use futures::FutureExt as _;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::sync::SemaphorePermit;
+
+use crate::app::{App, Mode};
+use crate::error::{ApiError, Carried};
+use crate::render::problem;
+use crate::report;
+use crate::request_id::X_REQUEST_ID;
+use crate::visit::{Reach, Shown, Visit};
+
+const X_COMPUTE_MODE: HeaderName = HeaderName::from_static("x-compute-mode");
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+
+/// Answer headers that scripts in browsers may read (x402.md 4.2).
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, WWW-Authenticate, Payment-Receipt, \
+     X-Request-Id, Retry-After, Idempotent-Replayed",
+);
+
+/// Request headers that scripts in browsers may send.
+const ACCEPTED: HeaderValue = HeaderValue::from_static(
+    "Content-Type, X-PAYMENT, PAYMENT-SIGNATURE, Authorization, Idempotency-Key, X-Request-Id, \
+     X-API-Key, X-Auth-Address, X-Auth-Chain, X-Auth-Signature, X-Auth-Timestamp, X-Auth-Nonce, \
+     X-Auth-Sig-Encoding",
+);
+
+/// The middleware around all routes.
+pub(crate) async fn front_door(State(app): State<App>, request: Request, next: Next) -> Response {
+    let visit = Visit::of(&request, &app);
+    let is_preflight = request.method() == Method::OPTIONS && visit.reach == Reach::Anyone;
+    let mut response = match admit(&visit, &app).await {
+        Err(refused) => refused.into_response(),
+        Ok(_permit) if is_preflight => preflight(),
+        Ok(_permit) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => ApiError::Panicked.into_response(),
+        },
+    };
+    let carried = response
+        .extensions_mut()
+        .remove::<Carried>()
+        .and_then(|it| it.take());
+    if let Some(error) = carried {
+        let error = charge_afterwards(error, &visit, &app);
+        report::log(&error, &visit.id);
+        response = problem::render(&error, &visit.id, &app, response);
+    }
+    add_headers(response.headers_mut(), visit, &app);
+    response
+}
+
+/// Lets a request in, within the limits.
+///
+/// A request that shows a payment or credentials is not counted here: a repeat of a known payment
+/// must never be turned away (decisions.md 28), and who is known has proved more than an address.
+async fn admit<'a>(visit: &Visit, app: &'a App) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
+    if visit.is_counted && visit.shown == Shown::Nothing {
+        app.rate()
+            .charge(visit.address)
+            .map_err(|wait| ApiError::RateLimited { wait })?;
+    }
+    if visit.is_probe {
+        // A busy server is alive: its supervisor must not kill it for having no place left.
+        return Ok(None);
+    }
+    if visit.shown == Shown::Payment {
+        // Turned away, a paying client might pay again: it waits for its turn instead, and is told
+        // before anything settles when the turn does not come.
+        let patience = app.settings().limits.payment_wait;
+        return match tokio::time::timeout(patience, app.in_flight().acquire()).await {
+            Ok(place) => Ok(place.ok()),
+            Err(_) => Err(ApiError::Overloaded),
+        };
+    }
+    app.in_flight()
+        .try_acquire()
+        .map(Some)
+        .map_err(|_| ApiError::Overloaded)
+}
+
+/// A payment or credentials that were worth nothing count after all, and what certainly is no
+/// repeat of a known payment turns into 429 when the budget is used up.
+fn charge_afterwards(error: ApiError, visit: &Visit, app: &App) -> ApiError {
+    let is_worthless = visit.is_counted && visit.shown != Shown::Nothing && proves_nothing(&error);
+    if !is_worthless {
+        return error;
+    }
+    match app.rate().charge(visit.address) {
+        Err(wait) if may_be_turned_away(&error, visit.shown) => ApiError::RateLimited { wait },
+        _ => error,
+    }
+}
+
+/// Whether anybody could have got this answer.
+fn proves_nothing(error: &ApiError) -> bool {
+    match error {
+        // A repeat: that it was declined is known.
+        ApiError::Declined(declined) => !declined.replayed,
+        ApiError::Engine(Error::NotFound) => true,
+        _ => matches!(
+            error.row().status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::UNAUTHORIZED
+                | StatusCode::PAYMENT_REQUIRED
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        ),
+    }
+}
+
+/// Behind a refused payment may still be one that is known; not so behind one that cannot be read,
+/// that belongs to no order, or that is not there after all.
+fn may_be_turned_away(error: &ApiError, shown: Shown) -> bool {
+    let is_no_payment = matches!(
+        error,
+        ApiError::Engine(
+            Error::NotFound
+                | Error::PaymentMalformed { .. }
+                | Error::PaymentRequired { problem: None, .. }
+        )
+    );
+    is_no_payment || shown == Shown::Claim
+}
+
+fn preflight() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, HEAD, POST, OPTIONS"),
+    );
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ACCEPTED);
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+fn add_headers(headers: &mut HeaderMap, visit: Visit, app: &App) {
+    headers.insert(X_REQUEST_ID, visit.id.header());
+    if visit.reach == Reach::Anyone {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+    if app.settings().mode == Mode::Dev {
+        headers.insert(X_COMPUTE_MODE, HeaderValue::from_static("dev"));
+    }
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+}

@@ -1,0 +1,322 @@
+//! The catalogue as finished answers: written once per revision, sent as they are.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use compute_domain::catalog::{OsId, OsImage, Plan, PlanFamily, PlanId, Region};
+use compute_engine::{PricedPlan, Shelf};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::APPLICATION_JSON;
+use super::money::Dollars;
+use super::order::ImageId;
+use crate::error::ApiError;
+
+/// Prices stay payable for some minutes after a change, so half a minute in a cache does no harm.
+const CATALOGUE_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=30");
+
+/// What of a machine's size the order object repeats.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) vcpu_count: u32,
+    pub(crate) ram_mib: u32,
+    pub(crate) disk_gb: u32,
+}
+
+/// An answer of the catalogue: its bytes and their tag.
+pub(crate) struct Page {
+    bytes: Bytes,
+    etag: HeaderValue,
+}
+
+/// One revision of the shelf, ready to be sent.
+pub(crate) struct ShopWindow {
+    revision: u64,
+    all_plans: Page,
+    plans_by_family: Vec<(PlanFamily, Page)>,
+    pub(crate) regions: Page,
+    pub(crate) images: Page,
+    sizes: HashMap<PlanId, Size>,
+    image_names: HashMap<OsId, String>,
+}
+
+impl fmt::Debug for ShopWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShopWindow")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct PlansReply<'a> {
+    plans: Vec<PlanItem<'a>>,
+    count: usize,
+}
+
+/// A plan as compute-api.md 6.1 has it.
+#[derive(Serialize)]
+struct PlanItem<'a> {
+    id: &'a str,
+    name: String,
+    provider: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    vcpu_count: u32,
+    ram: u32,
+    disk: u32,
+    disk_count: u8,
+    bandwidth: u32,
+    monthly_cost: Dollars,
+    our_hourly: Dollars,
+    our_daily: Dollars,
+    our_monthly: Dollars,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu_vram_gb: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu_type: Option<&'a str>,
+    locations: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RegionsReply<'a> {
+    regions: Vec<RegionItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct RegionItem<'a> {
+    id: &'a str,
+    city: &'a str,
+    country: &'a str,
+    continent: &'a str,
+}
+
+/// One published client reads `os_options`, another one `os`.
+#[derive(Serialize)]
+struct ImagesReply<'a> {
+    os_options: &'a [ImageItem<'a>],
+    os: &'a [ImageItem<'a>],
+}
+
+#[derive(Serialize)]
+struct ImageItem<'a> {
+    id: ImageId<'a>,
+    name: &'a str,
+    arch: &'a str,
+    family: &'a str,
+}
+
+impl ShopWindow {
+    pub(crate) fn render(shelf: &Shelf) -> Result<Self, ApiError> {
+        Self::new(shelf.revision, &shelf.plans, &shelf.regions, &shelf.images)
+    }
+
+    fn new(
+        revision: u64,
+        plans: &[PricedPlan],
+        regions: &[Region],
+        images: &[OsImage],
+    ) -> Result<Self, ApiError> {
+        let regions: Vec<_> = regions.iter().map(RegionItem::new).collect();
+        let items: Vec<_> = images.iter().map(ImageItem::new).collect();
+        let family_page = |family: PlanFamily| {
+            let page = plans_page(plans.iter().filter(|priced| priced.plan.family == family));
+            page.map(|page| (family, page))
+        };
+        Ok(Self {
+            revision,
+            all_plans: plans_page(plans.iter())?,
+            plans_by_family: PlanFamily::ALL
+                .iter()
+                .map(|family| family_page(*family))
+                .collect::<Result<_, _>>()?,
+            regions: Page::new(&RegionsReply { regions })?,
+            images: Page::new(&ImagesReply {
+                os_options: &items,
+                os: &items,
+            })?,
+            sizes: plans
+                .iter()
+                .map(|priced| (priced.plan.id.clone(), size(&priced.plan)))
+                .collect(),
+            image_names: images
+                .iter()
+                .map(|os| (os.id.clone(), os.name.clone()))
+                .collect(),
+        })
+    }
+
+    pub(crate) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// All plans, or those of one family.
+    pub(crate) fn plans(&self, family: Option<PlanFamily>) -> &Page {
+        let of_family = family.and_then(|wanted| {
+            self.plans_by_family
+                .iter()
+                .find(|(family, _)| *family == wanted)
+                .map(|(_, page)| page)
+        });
+        of_family.unwrap_or(&self.all_plans)
+    }
+
+    pub(crate) fn size_of(&self, plan: &PlanId) -> Option<Size> {
+        self.sizes.get(plan).copied()
+    }
+
+    pub(crate) fn image_name(&self, os: &OsId) -> Option<&str> {
+        self.image_names.get(os).map(String::as_str)
+    }
+}
+
+impl Page {
+    fn new(reply: &impl Serialize) -> Result<Self, ApiError> {
+        let bytes = serde_json::to_vec(reply).map_err(ApiError::internal)?;
+        // Over the bytes themselves, so that all replicas agree.
+        let digest = hex::encode(Sha256::digest(&bytes));
+        let tag = format!("\"{}\"", digest.get(..24).unwrap_or(&digest));
+        let etag = HeaderValue::try_from(tag).map_err(ApiError::internal)?;
+        Ok(Self {
+            bytes: bytes.into(),
+            etag,
+        })
+    }
+
+    /// The page, or 304 when the client has it already.
+    pub(crate) fn respond(&self, headers: &HeaderMap) -> Response {
+        let is_known = headers
+            .get(IF_NONE_MATCH)
+            .is_some_and(|tags| self.is_among(tags));
+        let mut response = if is_known {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            let mut response = Response::new(Body::from(self.bytes.clone()));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, APPLICATION_JSON);
+            response
+        };
+        response.headers_mut().insert(ETAG, self.etag.clone());
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, CATALOGUE_CACHE);
+        response
+    }
+
+    /// Weak comparison, as RFC 9110 13.1.2 has it.
+    fn is_among(&self, tags: &HeaderValue) -> bool {
+        let (Ok(tags), Ok(own)) = (tags.to_str(), self.etag.to_str()) else {
+            return false;
+        };
+        let mut each = tags
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"));
+        each.any(|tag| tag == own || tag == "*")
+    }
+}
+
+fn plans_page<'a>(plans: impl Iterator<Item = &'a PricedPlan>) -> Result<Page, ApiError> {
+    let plans: Vec<_> = plans.map(PlanItem::new).collect();
+    Page::new(&PlansReply {
+        count: plans.len(),
+        plans,
+    })
+}
+
+impl<'a> PlanItem<'a> {
+    fn new(priced: &'a PricedPlan) -> Self {
+        let PricedPlan {
+            plan,
+            rate,
+            daily,
+            monthly,
+        } = priced;
+        Self {
+            id: plan.id.as_str(),
+            name: plan_name(plan),
+            provider: plan.provider.as_str(),
+            kind: family_name(plan.family),
+            vcpu_count: plan.vcpu_count,
+            ram: plan.ram_mib,
+            disk: plan.disk_gb,
+            // One client drops plans with any other count; we sell the sum of all disks.
+            disk_count: 1,
+            bandwidth: plan.bandwidth_gb,
+            monthly_cost: Dollars(*monthly),
+            our_hourly: Dollars(rate.usd()),
+            our_daily: Dollars(*daily),
+            our_monthly: Dollars(*monthly),
+            gpu_vram_gb: plan.gpu.as_ref().map(|gpu| gpu.vram_gb),
+            gpu_type: plan.gpu.as_ref().map(|gpu| gpu.model.as_str()),
+            locations: plan
+                .locations
+                .iter()
+                .map(|region| region.as_str())
+                .collect(),
+        }
+    }
+}
+
+impl<'a> RegionItem<'a> {
+    fn new(region: &'a Region) -> Self {
+        Self {
+            id: region.id.as_str(),
+            city: &region.city,
+            country: &region.country,
+            continent: &region.continent,
+        }
+    }
+}
+
+impl<'a> ImageItem<'a> {
+    fn new(image: &'a OsImage) -> Self {
+        Self {
+            id: ImageId(&image.id),
+            name: &image.name,
+            arch: &image.arch,
+            family: &image.family,
+        }
+    }
+}
+
+fn size(plan: &Plan) -> Size {
+    Size {
+        vcpu_count: plan.vcpu_count,
+        ram_mib: plan.ram_mib,
+        disk_gb: plan.disk_gb,
+    }
+}
+
+fn plan_name(plan: &Plan) -> String {
+    let gpu = plan
+        .gpu
+        .as_ref()
+        .map(|gpu| format!(", {}", gpu.model))
+        .unwrap_or_default();
+    format!(
+        "{} vCPU, {} MB RAM, {} GB disk{gpu}",
+        plan.vcpu_count, plan.ram_mib, plan.disk_gb
+    )
+}
+
+const fn family_name(family: PlanFamily) -> &'static str {
+    match family {
+        PlanFamily::Vps => "VPS",
+        PlanFamily::HighPerformance => "High Performance",
+        PlanFamily::Dedicated => "Dedicated",
+        PlanFamily::Gpu => "GPU",
+    }
+}
+
+#[cfg(test)]
+#[path = "shelf/tests.rs"]
+mod tests;

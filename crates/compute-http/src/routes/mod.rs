@@ -1,0 +1,48 @@
+//! The routes, one file per resource.
+
+mod api_keys;
+mod catalog;
+mod health;
+mod instances;
+mod orders;
+mod password;
+mod provision;
+mod purchase;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, post};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::front_door::front_door;
+
+/// The whole public API. What is not in this table does not exist: 404, or 405 with `Allow`.
+///
+/// The listener marks every request with the other end's address, as [`crate::Peer`] or axum's
+/// `ConnectInfo<SocketAddr>` in its extensions.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/compute/plans", get(catalog::plans))
+        .route("/compute/regions", get(catalog::regions))
+        .route("/compute/os", get(catalog::images))
+        .route("/compute/provision", post(provision::provision))
+        .route("/compute/instances", get(instances::list))
+        .route(
+            "/compute/instances/{id}",
+            get(instances::details).delete(instances::destroy),
+        )
+        .route("/compute/instances/{id}/password", post(password::take))
+        .route("/compute/orders/{id}", get(orders::status))
+        .route(
+            "/compute/api-keys",
+            post(api_keys::create).get(api_keys::list),
+        )
+        .route("/compute/api-keys/{id}", delete(api_keys::revoke))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(async || ApiError::NoSuchRoute)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(from_fn_with_state(app.clone(), front_door))
+        .with_state(app)
+}

@@ -1,0 +1,188 @@
+//! What of a request decides about its limits and its answer's headers.
+
+use std::net::IpAddr;
+
+use axum::extract::Request;
+use http::{HeaderMap, Method};
+
+use crate::app::App;
+use crate::extract::{is_claimed, is_presented};
+use crate::peer::client_address;
+use crate::request_id::RequestId;
+
+/// A request as the front door sees it.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) id: RequestId,
+    pub(crate) address: IpAddr,
+    pub(crate) reach: Reach,
+    pub(crate) shown: Shown,
+    /// Whether its address has a budget at all.
+    pub(crate) is_counted: bool,
+    /// Whether it asks for our health: that must be answered however busy we are.
+    pub(crate) is_probe: bool,
+}
+
+/// Who may read an answer from within a web page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Scripts of any origin, without credentials: the catalogue, and buying by payment alone.
+    Anyone,
+    /// No script of another origin.
+    SameOrigin,
+}
+
+/// What a request shows where it will be looked at. A header that its route never reads shows
+/// nothing: otherwise one header would switch off the limits of every route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Neither payment nor credentials.
+    Nothing,
+    /// Credentials, true or false.
+    Claim,
+    /// What may be a payment; perhaps credentials beside it.
+    Payment,
+}
+
+impl Visit {
+    pub(crate) fn of(request: &Request, app: &App) -> Self {
+        let (headers, settings) = (request.headers(), app.settings());
+        let (method, path) = (request.method(), request.uri().path());
+        let address = client_address(request.extensions(), headers, &settings.trusted_proxies);
+        let is_exempt = settings.limits.exempt_loopback && address.is_loopback();
+        // `/healthz` costs nothing; `/readyz` may ask the database, so it is counted.
+        let is_heartbeat = is_read(method) && path == "/healthz";
+        let is_probe = is_heartbeat || is_read(method) && path == "/readyz";
+        Self {
+            id: app.request_ids().of(headers),
+            address,
+            reach: reach_of(path),
+            shown: shown(method, path, headers),
+            is_counted: !is_exempt && !is_heartbeat,
+            is_probe,
+        }
+    }
+}
+
+fn reach_of(path: &str) -> Reach {
+    match path {
+        "/compute/plans" | "/compute/regions" | "/compute/os" | "/compute/provision" => {
+            Reach::Anyone
+        }
+        _ => Reach::SameOrigin,
+    }
+}
+
+fn shown(method: &Method, path: &str, headers: &HeaderMap) -> Shown {
+    if takes_payment(method, path) && is_presented(headers) {
+        Shown::Payment
+    } else if authenticates(method, path) && is_claimed(headers) {
+        Shown::Claim
+    } else {
+        Shown::Nothing
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// The first three segments below `/compute/`; `None` when there are more.
+fn segments(path: &str) -> Option<(&str, Option<&str>, Option<&str>)> {
+    let mut segments = path.strip_prefix("/compute/")?.split('/');
+    let found = (segments.next()?, segments.next(), segments.next());
+    segments.next().is_none().then_some(found)
+}
+
+/// Whether the route reads a payment.
+fn takes_payment(method: &Method, path: &str) -> bool {
+    match segments(path) {
+        Some(("provision", None, None)) => method == Method::POST,
+        Some(("orders", Some(_), None)) => is_read(method),
+        _ => false,
+    }
+}
+
+/// Whether the route reads credentials.
+fn authenticates(method: &Method, path: &str) -> bool {
+    match segments(path) {
+        Some(("instances", None, None)) => is_read(method),
+        Some(("instances", Some(_), None)) => is_read(method) || method == Method::DELETE,
+        Some(("instances", Some(_), Some("password"))) => method == Method::POST,
+        Some(("api-keys", None, None)) => is_read(method) || method == Method::POST,
+        Some(("api-keys", Some(_), None)) => method == Method::DELETE,
+        _ => takes_payment(method, path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn check(method: &Method, path: &str, header: &'static str, value: &'static str, is: Shown) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header, HeaderValue::from_static(value));
+        assert_eq!(
+            shown(method, path, &headers),
+            is,
+            "{method} {path} {header}: {value:?}"
+        );
+    }
+
+    #[test]
+    fn a_payment_counts_where_it_is_read() {
+        for header in ["x-payment", "payment-signature"] {
+            for (method, path) in [
+                (Method::POST, "/compute/provision"),
+                (Method::GET, "/compute/orders/1"),
+                (Method::HEAD, "/compute/orders/1"),
+            ] {
+                check(&method, path, header, "x", Shown::Payment);
+                check(&method, path, header, " ", Shown::Nothing);
+            }
+            for (method, path) in [
+                (Method::GET, "/compute/provision"),
+                (Method::GET, "/compute/plans"),
+                (Method::GET, "/compute/orders"),
+                (Method::GET, "/compute/orders/1/2"),
+                (Method::POST, "/compute/orders/1"),
+                (Method::GET, "/compute/instances"),
+                (Method::GET, "/nowhere"),
+                (Method::GET, "/readyz"),
+            ] {
+                check(&method, path, header, "x", Shown::Nothing);
+            }
+        }
+    }
+
+    #[test]
+    fn credentials_count_where_they_are_read() {
+        for header in ["x-api-key", "x-auth-signature"] {
+            for (method, path) in [
+                (Method::POST, "/compute/provision"),
+                (Method::GET, "/compute/orders/1"),
+                (Method::GET, "/compute/instances"),
+                (Method::GET, "/compute/instances/1"),
+                (Method::DELETE, "/compute/instances/1"),
+                (Method::POST, "/compute/instances/1/password"),
+                (Method::POST, "/compute/api-keys"),
+                (Method::DELETE, "/compute/api-keys/1"),
+            ] {
+                check(&method, path, header, "x", Shown::Claim);
+            }
+            for (method, path) in [
+                (Method::GET, "/compute/plans"),
+                (Method::PUT, "/compute/instances"),
+                (Method::GET, "/compute/instances/1/password"),
+                (Method::GET, "/compute/instances/1/password/2"),
+                (Method::GET, "/compute/"),
+                (Method::GET, "/nowhere"),
+                (Method::GET, "/readyz"),
+            ] {
+                check(&method, path, header, "x", Shown::Nothing);
+            }
+        }
+    }
+}

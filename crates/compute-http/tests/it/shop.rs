@@ -1,0 +1,291 @@
+//! A shop under test, reached through its router.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use compute_domain::payment::RailLabel;
+use compute_domain::time::{Clock as _, Span};
+use compute_engine::ports::Rail as _;
+use compute_engine::{
+    Adapters, AuthTerms, Engine, EngineConfig, SalesTerms, Sealer, SealingKey, Secrets, Timing,
+};
+use compute_http::{App, Limits, Mode, Peer, PublicUrl, Settings, Waits, router};
+use compute_store::{Database, DatabaseConfig};
+use compute_testkit::ambient::{ManualClock, SeededEntropy};
+use compute_testkit::crash::{Crash, MortalStore};
+use compute_testkit::market::START;
+use compute_testkit::scripted_provider::ScriptedProvider;
+use compute_testkit::scripted_rail::ScriptedRail;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use secrecy::SecretBox;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::stepped_timer::SteppedTimer;
+
+/// Where the shop says it is.
+pub(crate) const URL: &str = "https://compute.example";
+
+/// One day of the smallest machine.
+pub(crate) const ORDER: &str =
+    r#"{"plan":"vc2-1c-1gb","region":"ewr","os_id":2284,"label":"agent","prepaid_hours":24}"#;
+
+pub(crate) struct Shop {
+    pub(crate) app: App,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: ManualClock,
+    pub(crate) timer: SteppedTimer,
+    pub(crate) rail: Arc<ScriptedRail>,
+    pub(crate) provider: Arc<ScriptedProvider>,
+    pub(crate) crash: Crash,
+    router: Router,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The text of a top-level member.
+    pub(crate) fn text(&self, member: &str) -> String {
+        self.json()[member]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {member}: {self:?}"))
+            .to_owned()
+    }
+
+    /// Fails unless this is an error of the common shape with this status and code.
+    #[track_caller]
+    pub(crate) fn expect_problem(&self, status: u16, code: &str) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        let body = self.json();
+        assert_eq!(body["code"], code, "{self:?}");
+        assert_eq!(body["status"], status, "{self:?}");
+        for member in ["type", "title", "detail", "error", "request_id"] {
+            assert!(body[member].is_string(), "{member}: {self:?}");
+        }
+        assert_eq!(self.header("x-request-id"), body["request_id"].as_str());
+        let media = if status == 402 {
+            "application/json"
+        } else {
+            "application/problem+json"
+        };
+        assert_eq!(self.header("content-type"), Some(media));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        self
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        public_url: PublicUrl::parse(URL).unwrap(),
+        mode: Mode::Live,
+        limits: Limits {
+            unauthenticated_per_minute: NonZeroU32::new(100_000).unwrap(),
+            body_read: Duration::from_secs(5),
+            ..Limits::default()
+        },
+        waits: Waits::default(),
+        default_network: RailLabel::parse("base").unwrap(),
+        networks: BTreeMap::new(),
+        trusted_proxies: Vec::new(),
+        request_id_seed: 7,
+    }
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(settings()).await
+    }
+
+    pub(crate) async fn open_with(mut settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("shop.db").display());
+        let config = DatabaseConfig {
+            url,
+            max_connections: 4,
+            acquire_timeout: Duration::from_secs(30),
+        };
+        let database = Database::connect(&config).await.unwrap();
+        database.migrate().await.unwrap();
+        database
+            .stamp(compute_store::Mode::Test, START)
+            .await
+            .unwrap();
+        let clock = ManualClock::at(START);
+        let timer = SteppedTimer::new(clock.clone());
+        let crash = Crash::default();
+        let rail = Arc::new(ScriptedRail::new(clock.clone(), crash.clone()));
+        let provider = Arc::new(ScriptedProvider::new(clock.clone(), crash.clone()));
+        let label = rail.spec().label.clone();
+        let _ = settings
+            .networks
+            .insert(label.clone(), rail.spec().token.network().clone());
+        let adapters = Adapters {
+            store: Arc::new(MortalStore::new(Arc::new(database), crash.clone())),
+            providers: vec![provider.clone()],
+            rails: vec![rail.clone()],
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(1)),
+            timer: Arc::new(timer.clone()),
+        };
+        let engine = Arc::new(Engine::new(engine_config(label), adapters, secrets()).unwrap());
+        engine.refresh_health().await;
+        engine.refresh_catalog().await;
+        let app = App::new(Arc::clone(&engine), settings);
+        let router = router(app.clone());
+        Self {
+            app,
+            engine,
+            clock,
+            timer,
+            rail,
+            provider,
+            crash,
+            router,
+            _folder: folder,
+        }
+    }
+
+    /// Sends a request from an address of the documentation range.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_from("198.51.100.7".parse().unwrap(), request)
+            .await
+    }
+
+    pub(crate) async fn send_from(&self, peer: IpAddr, mut request: Request<Body>) -> Answer {
+        request.extensions_mut().insert(Peer(peer));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(bytes.into()).unwrap(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    /// Sends a purchase without payment.
+    pub(crate) async fn ask(&self, body: &str) -> Answer {
+        self.send(purchase(body).body(Body::from(body.to_owned())).unwrap())
+            .await
+    }
+
+    /// Lets time pass until the request is answered.
+    pub(crate) async fn patiently<T>(&self, request: impl Future<Output = T>) -> T {
+        self.pass_time(1, request).await
+    }
+
+    /// Lets time pass until the work that requests have started rests or must wait long.
+    pub(crate) async fn settle_down(&self) {
+        self.app.tasks().close();
+        self.pass_time(0, self.app.tasks().wait()).await;
+        self.app.tasks().reopen();
+    }
+
+    /// Time stands still while anybody is busy: it moves once the started work and `others`
+    /// besides it all sleep. So no answer depends on how fast the disk is.
+    async fn pass_time<T>(&self, others: usize, until: impl Future<Output = T>) -> T {
+        let mut until = std::pin::pin!(until);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut until => return answer,
+                () = tokio::task::yield_now() => {
+                    if self.timer.sleepers() >= self.app.tasks().len() + others {
+                        self.timer.wake_next();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has another worker take up whatever is due until the request is answered.
+    pub(crate) async fn driven<T>(&self, request: impl Future<Output = T>) -> T {
+        let worker = async {
+            loop {
+                self.engine.drive_due().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = request => answer,
+            () = worker => unreachable!("a worker never ends"),
+        }
+    }
+
+    /// Lets the driver finish what had to wait long.
+    pub(crate) async fn drive(&self) {
+        for _ in 0..5 {
+            self.clock.advance(Span::from_secs(60));
+            self.patiently(self.engine.drive_due()).await.unwrap();
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now().millis()
+    }
+}
+
+/// A purchase's head.
+pub(crate) fn purchase(body: &str) -> http::request::Builder {
+    Request::post("/compute/provision")
+        .header("content-type", "application/json")
+        .header("content-length", body.len())
+}
+
+fn engine_config(default_rail: RailLabel) -> EngineConfig {
+    EngineConfig {
+        environment: "test".to_owned(),
+        holder: "process-1".to_owned(),
+        sales: SalesTerms {
+            markup: BTreeMap::new(),
+            price_grace: Span::from_secs(300),
+            catalog_max_age: Span::from_hours(24),
+            default_rail,
+        },
+        auth: AuthTerms {
+            clock_skew: Span::from_secs(300),
+            nonce_ttl: Span::from_secs(900),
+            max_api_keys: 3,
+        },
+        timing: Timing::default(),
+    }
+}
+
+fn secrets() -> Secrets {
+    let sealing = SealingKey {
+        id: 1,
+        key: SecretBox::new(Box::new([7; 32])),
+    };
+    Secrets {
+        sealer: Sealer::new(sealing, Vec::new()),
+        api_key_pepper: SecretBox::new(Box::new([8; 32])),
+    }
+}

@@ -1,0 +1,174 @@
+//! `dev`: everything in front of the clouds and the payment networks is real, everything behind
+//! them is simulated, on this machine only.
+
+mod files;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use compute_domain::catalog::ProviderId;
+use compute_domain::time::Span;
+use compute_engine::ports::{Provider, Rail};
+use compute_http::{Mode, PublicUrl};
+use compute_simulator::{
+    CloudBehaviour, DevPermit, SettlementBehaviour, SimulatedCloud, SimulatedSettlement, dev_rails,
+};
+use compute_store::{Database, Mode as StoreMode};
+use compute_wallet::EvmAddress;
+use compute_x402::Recipient;
+
+use self::files::Files;
+use super::DevArguments;
+use crate::ambient::{OsEntropy, ServerClock, system_time};
+use crate::running::{Place, Shop};
+use crate::settings::database::DatabaseMode;
+use crate::settings::log::LogFormat;
+use crate::settings::secrets::KeyEntry;
+use crate::settings::{Config, Loaded, PrivateUrl, Secret};
+use crate::wiring::Ingredients;
+use crate::{telemetry, wiring};
+
+/// Who receives the play money: an address whose key nobody has.
+const RECIPIENT: EvmAddress = EvmAddress::new([0x11; 20]);
+
+/// Serves on loopback until a signal to end.
+///
+/// # Errors
+/// When the address is not loopback, or database, files or address cannot be used.
+pub(crate) async fn run(arguments: DevArguments) -> anyhow::Result<()> {
+    ensure!(
+        arguments.listen.ip().is_loopback(),
+        "dev listens on loopback only, not on {}: what it sells does not exist",
+        arguments.listen
+    );
+    let files = Files::beside(&arguments.database)?;
+    let loaded = profile(&arguments, &files)?;
+    telemetry::start(&loaded.settings.log)?;
+    let config = loaded.check_dev()?;
+    let database = Database::connect(&wiring::store_config(&config.database))
+        .await
+        .context("open the database")?;
+    database.migrate().await.context("migrate the database")?;
+    let stamp = database
+        .stamp(StoreMode::Dev, system_time())
+        .await
+        .context("use the database for development")?;
+    let permit = DevPermit::for_mode(stamp.mode == StoreMode::Dev)
+        .context("the database is not stamped for development")?;
+    let place = Place::reserve(arguments.listen)?;
+    let public_url = PublicUrl::parse(&format!("http://{}", place.address()))
+        .context("make a URL of the address")?;
+    let shop = assemble(
+        config,
+        &database,
+        permit,
+        &files,
+        arguments.time_scale,
+        public_url,
+    )?;
+    let greeting = greeting(
+        place.address(),
+        &PrivateUrl::new(&arguments.database).masked(),
+    );
+    let outcome = shop.run(place, &greeting).await;
+    database.close().await;
+    outcome
+}
+
+fn greeting(address: SocketAddr, database: &str) -> String {
+    let url_option = if address.port() == 4020 && address.ip() == Ipv4Addr::LOCALHOST {
+        String::new()
+    } else {
+        format!(" -- --url http://{address}")
+    };
+    format!(
+        "\nReal: HTTP, signatures, prices, replay protection, operations, the ledger ({database}).
+Simulated: the clouds of Vultr and DigitalOcean; the settlement of `base` (USDC on Base Sepolia).
+Every wallet starts with 1000000 test dollars. Nothing here is worth or costs anything.
+
+Next, in another terminal, buy a machine:
+    cargo run --release -p compute-server --example paid_flow{url_option}
+
+Or look around:
+    curl -s http://{address}/compute/plans
+    curl -si -X POST http://{address}/compute/provision
+"
+    )
+}
+
+/// The built-in settings of development mode.
+fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
+    let mut loaded = Loaded::defaults();
+    let settings = &mut loaded.settings;
+    settings.server.listen = arguments.listen;
+    settings.server.environment = "dev".to_owned();
+    // Only checked here: the real port is known once it is listened on.
+    settings.server.public_url = Some(format!("http://{}", arguments.listen));
+    settings.database.url = PrivateUrl::new(&arguments.database);
+    settings.database.mode = DatabaseMode::Dev;
+    settings.limits.exempt_loopback = true;
+    settings.timing.scale_divisor = arguments.time_scale;
+    settings.log.format = LogFormat::Text;
+    settings.log.filter.clone_from(&arguments.log);
+    let keys = files.keys()?;
+    settings.secrets.sealing_keys = vec![KeyEntry::first(Secret::new(keys.sealing))];
+    settings.secrets.api_key_pepper = Some(Secret::new(keys.pepper));
+    Ok(loaded)
+}
+
+fn assemble(
+    config: Config,
+    database: &Database,
+    permit: DevPermit,
+    files: &Files,
+    time_scale: u32,
+    public_url: PublicUrl,
+) -> anyhow::Result<Shop> {
+    let clock = Arc::new(ServerClock::start());
+    let usual = CloudBehaviour::default();
+    let boot_time = Span::from_millis(usual.boot_time.millis() / i64::from(time_scale));
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for vendor in [ProviderId::Vultr, ProviderId::DigitalOcean] {
+        let cloud = SimulatedCloud::new(
+            vendor,
+            permit,
+            clock.clone(),
+            Arc::new(OsEntropy),
+            Some(files.journal(vendor.as_str())),
+            CloudBehaviour { boot_time },
+        )
+        .with_context(|| format!("start the simulated cloud of {vendor}"))?;
+        providers.push(Arc::new(cloud));
+    }
+    let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
+    for spec in dev_rails(&Recipient::new(RECIPIENT)).context("describe the simulated rails")? {
+        let label = spec.label.clone();
+        let rail = SimulatedSettlement::new(
+            spec,
+            permit,
+            clock.clone(),
+            Some(files.journal(&format!("settled-{label}"))),
+            SettlementBehaviour::default(),
+        )
+        .with_context(|| format!("start the simulated settlement of {label}"))?;
+        rails.push(Arc::new(rail));
+    }
+    Ingredients {
+        mode: Mode::Dev,
+        public_url,
+        server: config.server,
+        auth: config.auth,
+        sales: config.sales,
+        secrets: config.secrets,
+        http_limits: config.http_limits,
+        listener_limits: config.listener_limits,
+        timing: config.timing,
+        drives: config.work.enabled,
+        store: Arc::new(database.clone()),
+        clock,
+        providers,
+        rails,
+    }
+    .assemble()
+}

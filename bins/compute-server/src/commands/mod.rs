@@ -1,0 +1,82 @@
+//! The commands.
+
+pub(crate) mod config;
+pub(crate) mod dev;
+pub(crate) mod migrate;
+pub(crate) mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Sells cloud machines to software agents for stablecoin payments (x402).
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve with real partners.
+    Serve(ServeArguments),
+    /// Serve on this machine only, with a simulated cloud and simulated settlement.
+    Dev(DevArguments),
+    /// Bring the database to the schema of this build.
+    Migrate(ConfigArguments),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the points at which the process killer's build can die.
+    #[cfg(feature = "failpoints")]
+    #[command(hide = true)]
+    Failpoints,
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    /// The configuration file [default: compute.toml, if it exists].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// Refuse to start when migrations are pending, instead of applying them.
+    #[arg(long)]
+    pub(crate) no_migrate: bool,
+}
+
+/// Arguments of `dev`.
+#[derive(Debug, Args)]
+pub(crate) struct DevArguments {
+    /// Where to listen; loopback only, port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4020")]
+    pub(crate) listen: SocketAddr,
+    /// The database: `sqlite:<file>` or `postgres://…`.
+    #[arg(long, value_name = "URL", default_value = "sqlite:compute-dev.db")]
+    pub(crate) database: String,
+    /// What to log.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+    /// Lets machines boot, and everything else wait, this many times faster.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) time_scale: u32,
+}
+
+/// The commands about the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the effective configuration with secrets masked, and every problem.
+    Check(ConfigArguments),
+    /// Print the manual of the configuration.
+    #[command(hide = true)]
+    Docs,
+}

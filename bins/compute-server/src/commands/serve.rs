@@ -1,0 +1,151 @@
+//! `serve`: real partners.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use compute_engine::ports::{Provider, Rail, RailSpec};
+use compute_http::Mode;
+use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
+use compute_rail_facilitator::{FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts};
+use compute_store::Database;
+
+use super::ServeArguments;
+use crate::ambient::{ServerClock, system_time};
+use crate::running::{Place, Shop};
+use crate::settings::Config;
+use crate::settings::database::DatabaseMode;
+use crate::settings::limits::duration;
+use crate::settings::providers::VultrSettings;
+use crate::settings::rails::RailConfig;
+use crate::settings::timing::TimingConfig;
+use crate::wiring::Ingredients;
+use crate::{settings, telemetry, wiring};
+
+/// How long a client may take to pay; clients date their payments by it (reliability rules: a price is locked for 300 s).
+const MAX_TIMEOUT_SECONDS: u32 = 300;
+
+/// Serves until a signal to end.
+///
+/// # Errors
+/// When the configuration has problems, or the database or the address cannot be used.
+pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    let loaded = settings::load(arguments.config.config.as_deref())?;
+    let log = loaded.settings.log.clone();
+    let config = loaded.check()?;
+    telemetry::start(&log)?;
+    if config.database.mode == DatabaseMode::Test {
+        tracing::warn!("this is a rehearsal: the database is for tests");
+    }
+    let database = open_database(&config, arguments.no_migrate).await?;
+    let place = Place::reserve(config.server.listen)?;
+    let greeting = format!("public URL: {}", config.server.public_url.as_str());
+    let outcome = assemble(config, &database)?.run(place, &greeting).await;
+    database.close().await;
+    outcome
+}
+
+async fn open_database(config: &Config, no_migrate: bool) -> anyhow::Result<Database> {
+    let database = Database::connect(&wiring::store_config(&config.database))
+        .await
+        .context("open the database")?;
+    if no_migrate {
+        database
+            .check_schema()
+            .await
+            .context("the database must be migrated first: compute-server migrate")?;
+    } else {
+        database.migrate().await.context("migrate the database")?;
+    }
+    let mode = wiring::store_mode(config.database.mode);
+    database
+        .stamp(mode, system_time())
+        .await
+        .context("use the database")?;
+    Ok(database)
+}
+
+fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
+    let clock = Arc::new(ServerClock::start());
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    if let Some(vultr) = &config.vultr {
+        providers.push(Arc::new(connect_vultr(
+            vultr,
+            &config.server.environment,
+            &config.timing,
+        )?));
+    }
+    let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
+    for rail in config.rails {
+        rails.push(connect_rail(rail, &clock, &config.timing)?);
+    }
+    Ingredients {
+        mode: Mode::Live,
+        public_url: config.server.public_url.clone(),
+        server: config.server,
+        auth: config.auth,
+        sales: config.sales,
+        secrets: config.secrets,
+        http_limits: config.http_limits,
+        listener_limits: config.listener_limits,
+        timing: config.timing,
+        drives: config.work.enabled,
+        store: Arc::new(database.clone()),
+        clock,
+        providers,
+        rails,
+    }
+    .assemble()
+}
+
+fn connect_rail(
+    rail: RailConfig,
+    clock: &Arc<ServerClock>,
+    timing: &TimingConfig,
+) -> anyhow::Result<Arc<dyn Rail>> {
+    let usual = RailTimeouts::default();
+    let timeouts = RailTimeouts {
+        connect: timing.call(usual.connect),
+        verify: timing.call(usual.verify),
+        settle: timing.call(usual.settle),
+        node: timing.call(usual.node),
+        call: timing.call(usual.call),
+    };
+    let label = rail.label.clone();
+    let spec = RailSpec {
+        label: rail.label,
+        decimals: rail.decimals,
+        token: Arc::new(rail.terms),
+        pay_to: rail.pay_to,
+        max_timeout_seconds: MAX_TIMEOUT_SECONDS,
+        settlement: rail.facilitator_url.masked(),
+    };
+    let config = FacilitatorConfig {
+        bearer: rail.facilitator_token.map(|token| token.expose().into()),
+        rpc_url: rail.rpc_url.map(|url| url.expose().into()),
+        timeouts,
+        ..FacilitatorConfig::new(rail.facilitator_url.expose())
+    };
+    let rail = FacilitatorRail::new(spec, &config, clock.clone())
+        .with_context(|| format!("rails.{label}"))?;
+    Ok(Arc::new(rail))
+}
+
+fn connect_vultr(
+    settings: &VultrSettings,
+    environment: &str,
+    timing: &TimingConfig,
+) -> anyhow::Result<Vultr> {
+    let call = timing.call(duration(settings.timeout));
+    let usual = Timeouts::default();
+    let config = VultrConfig {
+        base_url: settings.base_url.clone(),
+        timeouts: Timeouts {
+            connect: usual.connect.min(call),
+            request: usual.request.min(call),
+            create: usual.create.min(call),
+            call,
+        },
+        ..VultrConfig::new(settings.api_key.expose().into(), environment)
+    };
+    Vultr::new(&config).context("providers.vultr")
+}

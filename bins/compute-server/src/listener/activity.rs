@@ -1,0 +1,277 @@
+//! What a connection has done lately, and what follows from it.
+//!
+//! Requests only count up; one timer per connection looks at the counts. So a limit is kept to
+//! within one interval, and a request costs no timer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::settings::limits::ListenerLimits;
+
+/// Counts of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    received: AtomicU64,
+    /// `received` when the last request was answered: what is beyond it belongs to the next head.
+    received_until_answer: AtomicU64,
+    begun: AtomicU32,
+    ended: AtomicU32,
+    is_http2: AtomicBool,
+}
+
+impl Activity {
+    /// The head of a request is complete.
+    pub(super) fn request_begins(&self, is_http2: bool) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        if is_http2 {
+            self.is_http2.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The answer to a request is ready.
+    pub(super) fn request_ends(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.received_until_answer
+            .store(self.received.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn receive(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What to do with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Fine,
+    /// Take no more requests on it.
+    Finish,
+    /// Close it at once.
+    Cut,
+}
+
+/// Judges one connection from one look to the next.
+#[derive(Debug)]
+pub(super) struct Watch {
+    interval: Duration,
+    head_looks: u32,
+    idle_looks: u32,
+    begun: u32,
+    looks_with_half_a_head: u32,
+    looks_without_a_request: u32,
+}
+
+impl Watch {
+    pub(super) fn new(limits: &ListenerLimits) -> Self {
+        let interval = (limits.header_read / 4).max(Duration::from_millis(100));
+        let looks = |limit: Duration| {
+            u32::try_from(limit.as_millis().div_ceil(interval.as_millis().max(1)))
+                .unwrap_or(u32::MAX)
+        };
+        Self {
+            interval,
+            head_looks: looks(limits.header_read),
+            idle_looks: looks(limits.idle),
+            begun: 0,
+            looks_with_half_a_head: 0,
+            looks_without_a_request: 0,
+        }
+    }
+
+    /// How often to look.
+    pub(super) const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Looks once.
+    pub(super) fn look(&mut self, activity: &Activity) -> Verdict {
+        let begun = activity.begun.load(Ordering::Relaxed);
+        let is_answering = begun != activity.ended.load(Ordering::Relaxed);
+        if is_answering || begun != self.begun {
+            self.begun = begun;
+            self.looks_with_half_a_head = 0;
+            self.looks_without_a_request = 0;
+            return Verdict::Fine;
+        }
+        self.looks_without_a_request = self.looks_without_a_request.saturating_add(1);
+        let received = activity.received.load(Ordering::Relaxed);
+        let has_more = received != activity.received_until_answer.load(Ordering::Relaxed);
+        // HTTP/2 also talks between requests. The first request is due soon whatever was sent.
+        let is_in_head = has_more && !activity.is_http2.load(Ordering::Relaxed);
+        self.looks_with_half_a_head = if is_in_head || begun == 0 {
+            self.looks_with_half_a_head.saturating_add(1)
+        } else {
+            0
+        };
+        if self.looks_with_half_a_head >= self.head_looks
+            || self.looks_without_a_request > self.idle_looks
+        {
+            Verdict::Cut
+        } else if self.looks_without_a_request == self.idle_looks {
+            Verdict::Finish
+        } else {
+            Verdict::Fine
+        }
+    }
+}
+
+/// A stream that counts what it receives.
+#[derive(Debug)]
+pub(super) struct Metered<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Metered<S> {
+    pub(super) const fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.activity
+            .receive(buffer.filled().len().saturating_sub(before));
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head may take 4 looks, idleness 24.
+    fn watch() -> Watch {
+        Watch::new(&ListenerLimits {
+            header_read: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            connections: 1,
+            connections_per_address: 1,
+            exempt_loopback: false,
+            trusted_proxies: Vec::new(),
+        })
+    }
+
+    fn look_until_not_fine(
+        watch: &mut Watch,
+        mut between: impl FnMut(),
+        activity: &Activity,
+    ) -> (u32, Verdict) {
+        for look in 1..100 {
+            between();
+            let verdict = watch.look(activity);
+            if verdict != Verdict::Fine {
+                return (look, verdict);
+            }
+        }
+        (100, Verdict::Fine)
+    }
+
+    #[test]
+    fn the_first_request_is_due_within_the_time_for_a_head() {
+        let (activity, mut watch) = (Activity::default(), watch());
+        assert_eq!(
+            look_until_not_fine(&mut watch, || {}, &activity),
+            (4, Verdict::Cut)
+        );
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_cut() {
+        let (activity, mut watch) = (Activity::default(), watch());
+        activity.receive(100);
+        activity.request_begins(false);
+        activity.request_ends();
+        assert_eq!(watch.look(&activity), Verdict::Fine);
+        assert_eq!(
+            look_until_not_fine(&mut watch, || activity.receive(1), &activity),
+            (4, Verdict::Cut)
+        );
+    }
+
+    #[test]
+    fn an_idle_connection_is_finished_and_then_cut() {
+        for is_http2 in [false, true] {
+            let (activity, mut watch) = (Activity::default(), watch());
+            activity.receive(100);
+            activity.request_begins(is_http2);
+            activity.request_ends();
+            assert_eq!(watch.look(&activity), Verdict::Fine);
+            // HTTP/2 answers pings while it is idle.
+            let pong = || activity.receive(if is_http2 { 17 } else { 0 });
+            assert_eq!(
+                look_until_not_fine(&mut watch, pong, &activity),
+                (24, Verdict::Finish)
+            );
+            assert_eq!(watch.look(&activity), Verdict::Cut);
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_being_answered_may_take_its_time() {
+        let (activity, mut watch) = (Activity::default(), watch());
+        activity.request_begins(false);
+        assert_eq!(
+            look_until_not_fine(&mut watch, || {}, &activity),
+            (100, Verdict::Fine)
+        );
+    }
+
+    #[test]
+    fn a_busy_connection_is_left_alone() {
+        let (activity, mut watch) = (Activity::default(), watch());
+        let request = || {
+            activity.receive(100);
+            activity.request_begins(false);
+            activity.request_ends();
+        };
+        assert_eq!(
+            look_until_not_fine(&mut watch, request, &activity),
+            (100, Verdict::Fine)
+        );
+    }
+}

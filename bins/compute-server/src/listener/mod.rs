@@ -1,0 +1,222 @@
+//! The accept loop: limits on connections, on slow clients and on HTTP/2, and the orderly end.
+//!
+//! `axum::serve` sets no timer, so that a client which sends a byte a minute keeps its connection
+//! for ever. Here one timer per connection, not per request, looks at what the connection does.
+
+mod activity;
+mod crowd;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, Version};
+use compute_http::{Doubt, Peer};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use self::activity::{Activity, Metered, Verdict, Watch};
+use self::crowd::Crowd;
+use crate::ambient::ServerClock;
+use crate::settings::limits::ListenerLimits;
+
+/// How long to wait when the system has no more file descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// All headers of an HTTP/1 request together, in bytes; hyper's own limit on their number is 100.
+const HTTP1_HEAD_BYTES: usize = 32 * 1_024;
+
+/// All headers of an HTTP/2 request together, in bytes: the same (x402.md 4.2).
+const HTTP2_HEAD_BYTES: u32 = 32 * 1_024;
+
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_STREAMS: u32 = 64;
+
+/// Streams an HTTP/2 client may reset before we have taken them up; then the connection is closed
+/// (CVE-2023-44487, "rapid reset").
+const HTTP2_RESETS: usize = 20;
+
+/// Streams that we may have to reset for errors of the client before the connection is closed.
+const HTTP2_ERRORS: usize = 64;
+
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take.
+const HTTP2_PING: Duration = Duration::from_secs(20);
+
+/// What every connection shares.
+#[derive(Debug)]
+struct House {
+    router: Router,
+    limits: ListenerLimits,
+    clock: Arc<ServerClock>,
+    builder: auto::Builder<TokioExecutor>,
+    shutdown: CancellationToken,
+}
+
+/// Serves `router` until `shutdown`, then lets the open requests finish. Dropping the future cuts
+/// them off.
+pub(crate) async fn serve(
+    socket: TcpListener,
+    router: Router,
+    limits: ListenerLimits,
+    clock: Arc<ServerClock>,
+    shutdown: CancellationToken,
+) {
+    let crowd = Arc::new(Crowd::new(limits.connections_per_address));
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let connections = TaskTracker::new();
+    let house = Arc::new(House {
+        router,
+        limits,
+        clock,
+        builder: builder(),
+        shutdown,
+    });
+    loop {
+        let place = tokio::select! {
+            () = house.shutdown.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = house.shutdown.cancelled() => break,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        let ip = address.ip().to_canonical();
+        let exempt = house.limits.is_exempt(ip);
+        let Some(ticket) = crowd.enter(ip, exempt) else {
+            tracing::debug!(peer = %ip, "too many connections from one address");
+            continue;
+        };
+        let house = Arc::clone(&house);
+        connections.spawn(async move {
+            house.converse(stream, address).await;
+            drop((ticket, place));
+        });
+    }
+    drop(socket);
+    connections.close();
+    connections.wait().await;
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The watch of `activity` replaces it without a timer per request.
+        .header_read_timeout(None)
+        .max_buf_size(HTTP1_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_header_list_size(HTTP2_HEAD_BYTES)
+        .max_pending_accept_reset_streams(HTTP2_RESETS)
+        .max_local_error_reset_streams(HTTP2_ERRORS)
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(HTTP2_PING);
+    builder
+}
+
+/// A connection that broke before it was accepted is the client's affair; anything else, such as
+/// no more file descriptors, does not go away by trying harder.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    ) {
+        return;
+    }
+    tracing::error!(%error, "no connection can be accepted; trying again in a second");
+    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+}
+
+impl House {
+    async fn converse(&self, stream: TcpStream, address: SocketAddr) {
+        // Answers are written whole; waiting for more would only delay them.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let activity = Arc::new(Activity::default());
+        let service = {
+            let activity = Arc::clone(&activity);
+            service_fn(move |request: Request<Incoming>| {
+                let activity = Arc::clone(&activity);
+                activity.request_begins(request.version() == Version::HTTP_2);
+                let answer = self.answer(request, address.ip());
+                async move {
+                    let response = answer.await;
+                    activity.request_ends();
+                    response
+                }
+            })
+        };
+        let io = TokioIo::new(Metered::new(stream, Arc::clone(&activity)));
+        let connection = self.builder.serve_connection(io, service);
+        tokio::pin!(connection);
+        let mut watch = Watch::new(&self.limits);
+        let mut look = tokio::time::interval(watch.interval());
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.reset();
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(peer = %address, %error, "connection ended with an error");
+                    }
+                    return;
+                }
+                () = self.shutdown.cancelled(), if !is_ending => {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = look.tick() => match watch.look(&activity) {
+                    Verdict::Fine => {}
+                    Verdict::Finish => connection.as_mut().graceful_shutdown(),
+                    Verdict::Cut => return,
+                },
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        // While the clock is not trusted, driving, expiring and cleaning up stop (see `workers`).
+        // Selling goes on by our own time; the doubt sends new clients to other replicas.
+        if request.uri().path() == "/readyz"
+            && let Some(reason) = self.clock.suspicion()
+        {
+            request.extensions_mut().insert(Doubt(reason));
+        }
+        self.router.clone().call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! `[limits]`: how much of us one client may use.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use compute_domain::time::Span;
+use compute_http::Limits as HttpLimits;
+
+use super::check::Check;
+use super::section::section;
+
+section! {
+    /// How much of the server one client, or all of them, may use.
+    Limits {
+        /// Largest request body, in bytes.
+        body_bytes: u32 = 64 * 1_024,
+        /// How long a client may take to send its body.
+        body_read: Span = Span::from_secs(15),
+        /// How long a client may take to send the head of a request.
+        header_read: Span = Span::from_secs(10),
+        /// How long a connection may be idle between requests.
+        idle: Span = Span::from_secs(60),
+        /// Requests in progress at once; more are turned away with 503, those with a payment after 30 s of waiting.
+        in_flight: u32 = 2_048,
+        /// Connections at once; more wait in the queue of the operating system.
+        connections: u32 = 8_192,
+        /// Connections at once from one address (from one /64 on IPv6). `server.trusted_proxies` are exempt.
+        connections_per_address: u32 = 512,
+        /// Requests a minute from one address that prove neither an identity nor a payment.
+        unauthenticated_per_minute: u32 = 600,
+        /// Whether requests from this machine itself are exempt from the limits per address.
+        exempt_loopback: bool = false,
+    }
+}
+
+/// Limits that the listener keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerLimits {
+    pub(crate) header_read: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) connections: usize,
+    pub(crate) connections_per_address: u32,
+    pub(crate) exempt_loopback: bool,
+    /// Behind each of these are many clients.
+    pub(crate) trusted_proxies: Vec<IpAddr>,
+}
+
+impl ListenerLimits {
+    /// Whether the connections of an address are not counted.
+    pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
+        let is_ours = self.exempt_loopback && address.is_loopback();
+        is_ours || self.trusted_proxies.contains(&address)
+    }
+}
+
+impl Limits {
+    pub(super) fn check(
+        &self,
+        check: &mut Check<'_>,
+        trusted_proxies: &[IpAddr],
+    ) -> (HttpLimits, ListenerLimits) {
+        let counts = [
+            ("limits.in_flight", self.in_flight),
+            ("limits.connections", self.connections),
+            (
+                "limits.connections_per_address",
+                self.connections_per_address,
+            ),
+            (
+                "limits.unauthenticated_per_minute",
+                self.unauthenticated_per_minute,
+            ),
+        ];
+        for (key, count) in counts {
+            if !(1..=1_000_000).contains(&count) {
+                check.problem(key, "must be 1 to 1000000");
+            }
+        }
+        for (key, span) in [
+            ("limits.body_read", self.body_read),
+            ("limits.header_read", self.header_read),
+            ("limits.idle", self.idle),
+        ] {
+            if span < Span::from_secs(1) {
+                check.problem(key, "must be at least 1s");
+            }
+        }
+        if !(4 * 1_024..=1_024 * 1_024).contains(&self.body_bytes) {
+            check.problem("limits.body_bytes", "must be 4096 to 1048576");
+        }
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let http = HttpLimits {
+            body_bytes: count(self.body_bytes),
+            body_read: duration(self.body_read),
+            in_flight: count(self.in_flight),
+            unauthenticated_per_minute: NonZeroU32::new(self.unauthenticated_per_minute)
+                .unwrap_or(NonZeroU32::MIN),
+            exempt_loopback: self.exempt_loopback,
+            ..HttpLimits::default()
+        };
+        let listener = ListenerLimits {
+            header_read: duration(self.header_read),
+            idle: duration(self.idle),
+            connections: count(self.connections),
+            connections_per_address: self.connections_per_address,
+            exempt_loopback: self.exempt_loopback,
+            trusted_proxies: trusted_proxies.to_vec(),
+        };
+        (http, listener)
+    }
+}
+
+/// A span for the standard library's timers.
+pub(crate) fn duration(span: Span) -> Duration {
+    // Spans are never negative.
+    Duration::from_millis(u64::try_from(span.millis()).unwrap_or(0))
+}

@@ -1,0 +1,300 @@
+//! The configuration: built-in defaults, below a file, below the environment.
+//!
+//! Each section has a file with its keys, their documentation and their defaults. Reading gives raw
+//! values; checking turns them into what the program is built from and reports every problem at
+//! once, with its key and its origin.
+
+mod check;
+mod reader;
+mod section;
+mod value;
+
+pub(crate) mod auth;
+pub(crate) mod database;
+pub(crate) mod limits;
+pub(crate) mod log;
+pub(crate) mod manual;
+pub(crate) mod pricing;
+pub(crate) mod providers;
+pub(crate) mod rails;
+pub(crate) mod secrets;
+pub(crate) mod server;
+pub(crate) mod timing;
+pub(crate) mod work;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use compute_domain::catalog::ProviderId;
+use compute_domain::payment::RailLabel;
+use compute_engine::{AuthTerms, SalesTerms, Secrets as EngineSecrets};
+
+use self::check::{Check, Purpose};
+pub(crate) use self::reader::Problem;
+use self::reader::Reader;
+use self::section::{Row, Section};
+pub(crate) use self::value::{PrivateUrl, Secret};
+
+/// The file that is read when none is named and it exists.
+const DEFAULT_FILE: &str = "compute.toml";
+
+/// Every key as it was written, or its default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) server: server::Server,
+    pub(crate) database: database::Database,
+    pub(crate) auth: auth::Auth,
+    pub(crate) secrets: secrets::Secrets,
+    pub(crate) pricing: pricing::Pricing,
+    pub(crate) vultr: providers::Vultr,
+    pub(crate) rails: BTreeMap<String, rails::RailSettings>,
+    pub(crate) limits: limits::Limits,
+    pub(crate) work: work::Work,
+    pub(crate) timing: timing::Timing,
+    pub(crate) log: log::Log,
+}
+
+/// What the program is built from.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) server: server::ServerConfig,
+    pub(crate) database: database::DatabaseConfig,
+    pub(crate) auth: AuthTerms,
+    pub(crate) sales: SalesTerms,
+    pub(crate) secrets: EngineSecrets,
+    pub(crate) vultr: Option<providers::VultrSettings>,
+    pub(crate) rails: Vec<rails::RailConfig>,
+    pub(crate) http_limits: compute_http::Limits,
+    pub(crate) listener_limits: limits::ListenerLimits,
+    pub(crate) timing: timing::TimingConfig,
+    pub(crate) work: work::Work,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problems(pub(crate) Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(
+            f,
+            "the configuration has {count} problem{}",
+            if count == 1 { "" } else { "s" }
+        )?;
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A configuration that was read and not yet checked.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    reader: Reader,
+}
+
+/// Reads the file that was named, or `compute.toml` if it exists, and the environment.
+///
+/// # Errors
+/// When the named file does not exist.
+pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Loaded> {
+    if let Some(file) = file {
+        anyhow::ensure!(
+            file.is_file(),
+            "there is no configuration file {}",
+            file.display()
+        );
+    }
+    let default = PathBuf::from(DEFAULT_FILE);
+    let file = file.or_else(|| default.is_file().then_some(default.as_path()));
+    Ok(Loaded::read(Reader::open(file)))
+}
+
+impl Loaded {
+    /// The defaults alone; neither file nor environment is looked at.
+    pub(crate) fn defaults() -> Self {
+        Self::read(Reader::empty())
+    }
+
+    fn read(mut reader: Reader) -> Self {
+        let mut rails = BTreeMap::new();
+        for label in reader.names("rails") {
+            let rail = rails::RailSettings::read(&mut reader, &format!("rails.{label}"));
+            rails.insert(label, rail);
+        }
+        let settings = Settings {
+            server: Section::read(&mut reader, "server"),
+            database: Section::read(&mut reader, "database"),
+            auth: Section::read(&mut reader, "auth"),
+            secrets: Section::read(&mut reader, "secrets"),
+            pricing: Section::read(&mut reader, "pricing"),
+            vultr: Section::read(&mut reader, "providers.vultr"),
+            rails,
+            limits: Section::read(&mut reader, "limits"),
+            work: Section::read(&mut reader, "work"),
+            timing: Section::read(&mut reader, "timing"),
+            log: Section::read(&mut reader, "log"),
+        };
+        Self { settings, reader }
+    }
+
+    /// The effective configuration with secrets masked: key, value, origin.
+    pub(crate) fn effective(&self) -> Vec<(String, String, String)> {
+        let sources = self.reader.sources();
+        let mut lines = Vec::new();
+        for (path, _, rows) in self.settings.sections() {
+            for row in rows {
+                let key = format!("{path}.{}", row.key);
+                let source = sources
+                    .get(&key)
+                    .cloned()
+                    .unwrap_or_else(|| "default".to_owned());
+                lines.push((
+                    key,
+                    row.shown.unwrap_or_else(|| "(not set)".to_owned()),
+                    source,
+                ));
+            }
+        }
+        lines
+    }
+
+    /// Checks it for `serve`: real partners only.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub(crate) fn check(self) -> Result<Config, Problems> {
+        self.check_for(Purpose::Serve)
+    }
+
+    /// Checks it for `dev`, which brings its own partners.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub(crate) fn check_dev(self) -> Result<Config, Problems> {
+        self.check_for(Purpose::Dev)
+    }
+
+    fn check_for(mut self, purpose: Purpose) -> Result<Config, Problems> {
+        let config = self
+            .settings
+            .check(&mut Check::new(&mut self.reader, purpose));
+        let problems = self.reader.finish();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(Problems(problems)),
+        }
+    }
+}
+
+impl Settings {
+    /// Every section: its path, what it is about, its keys.
+    fn sections(&self) -> Vec<(String, &'static str, Vec<Row>)> {
+        fn entry<S: Section>(path: &str, section: &S) -> (String, &'static str, Vec<Row>) {
+            (path.to_owned(), S::ABOUT, section.rows())
+        }
+        let mut sections = vec![
+            entry("server", &self.server),
+            entry("database", &self.database),
+            entry("auth", &self.auth),
+            entry("secrets", &self.secrets),
+            entry("pricing", &self.pricing),
+            entry("providers.vultr", &self.vultr),
+        ];
+        sections.extend(
+            self.rails
+                .iter()
+                .map(|(label, rail)| entry(&format!("rails.{label}"), rail)),
+        );
+        sections.push(entry("limits", &self.limits));
+        sections.push(entry("work", &self.work));
+        sections.push(entry("timing", &self.timing));
+        sections.push(entry("log", &self.log));
+        sections
+    }
+
+    fn check(&self, check: &mut Check<'_>) -> Option<Config> {
+        let server = self.server.check(check);
+        let database = self.database.check(check);
+        let auth = self.auth.check(check);
+        let secrets = self.secrets.check(check);
+        self.pricing.check(check);
+        let mut rails = Vec::new();
+        for (label, settings) in &self.rails {
+            rails.extend(settings.check(check, label));
+        }
+        let vultr = self
+            .vultr
+            .check(check, self.pricing.markup_bps, self.timing.lease);
+        let proxies = server
+            .as_ref()
+            .map_or(&[][..], |server| &server.trusted_proxies);
+        let (http_limits, listener_limits) = self.limits.check(check, proxies);
+        self.log.check(check);
+        let timing = self.timing.check(check, self.database.mode);
+        if !check.is_dev() {
+            if self.rails.is_empty() {
+                check.problem(
+                    "rails",
+                    "no way to pay is configured: at least one [rails.<label>] is needed",
+                );
+            }
+            if self.vultr.api_key.is_none() && self.vultr.api_key_file.is_none() {
+                check.problem(
+                    "providers",
+                    "no cloud is configured: providers.vultr.api_key is needed",
+                );
+            }
+        }
+        let sales = self.sales(check, vultr.as_ref(), &rails);
+        Some(Config {
+            server: server?,
+            database: database?,
+            auth,
+            sales: sales?,
+            secrets: secrets?,
+            vultr,
+            rails,
+            http_limits,
+            listener_limits,
+            timing,
+            work: self.work.clone(),
+        })
+    }
+
+    fn sales(
+        &self,
+        check: &mut Check<'_>,
+        vultr: Option<&providers::VultrSettings>,
+        rails: &[rails::RailConfig],
+    ) -> Option<SalesTerms> {
+        let Ok(named) = RailLabel::parse(&self.pricing.default_rail) else {
+            check.problem("pricing.default_rail", "is not a label of a rail");
+            return None;
+        };
+        let first = rails.first().map(|rail| rail.label.clone());
+        let exists = check.is_dev() || rails.iter().any(|rail| rail.label == named);
+        let mut markup = BTreeMap::new();
+        if let Some(vultr) = vultr {
+            markup.insert(ProviderId::Vultr, vultr.markup);
+        }
+        Some(SalesTerms {
+            markup,
+            price_grace: self.pricing.grace,
+            catalog_max_age: self.pricing.catalog_max_age,
+            default_rail: if exists {
+                named
+            } else {
+                first.unwrap_or(named)
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! `[timing]`: every wait, window, lease and back-off.
+
+use std::time::Duration;
+
+use compute_domain::time::Span;
+use compute_engine::Timing as EngineTiming;
+use compute_http::Waits;
+
+use super::check::Check;
+use super::database::DatabaseMode;
+use super::section::section;
+use super::value::span_text;
+
+section! {
+    /// Every wait, window, lease and back-off. The defaults are the production values; a live database refuses most that are shorter.
+    Timing {
+        /// Divides every duration of this section. More than 1 is accepted on databases of mode `test` and `dev` only.
+        scale_divisor: u32 = 1,
+        /// How long a replica may hold an operation without a word before another takes it over.
+        lease: Span = EngineTiming::default().lease,
+        /// Waits shorter than this are slept through while holding the lease.
+        linger: Span = EngineTiming::default().linger,
+        /// First wait before something is tried again; it doubles.
+        retry_min: Span = EngineTiming::default().retry_min,
+        /// Longest wait before something is tried again.
+        retry_max: Span = EngineTiming::default().retry_max,
+        /// Longest wait between looks at a settlement whose outcome is unknown.
+        settlement_look_max: Span = EngineTiming::default().settlement_look_max,
+        /// How long a payment network that cannot be reached is tried before the order is given up.
+        settle_window: Span = EngineTiming::default().settle_window,
+        /// How long after a payment's last valid moment an unknown settlement is handed to the operator.
+        settlement_stuck_after: Span = EngineTiming::default().settlement_stuck_after,
+        /// How long a provider that cannot make a machine now is tried.
+        create_window: Span = EngineTiming::default().create_window,
+        /// How long, at least, a machine is looked for after a create whose outcome is unknown.
+        find_window: Span = EngineTiming::default().find_window,
+        /// How many looks, at least, before such a create is repeated.
+        find_looks: u32 = EngineTiming::default().find_looks,
+        /// How many machines may be asked for on behalf of one order.
+        machine_attempts: u32 = EngineTiming::default().machine_attempts,
+        /// Wait between looks at a starting machine.
+        ready_look: Span = EngineTiming::default().ready_look,
+        /// How long a machine may take to start.
+        ready_window: Span = EngineTiming::default().ready_window,
+        /// A machine must be gone for this long, in two looks, to count as gone.
+        gone_gap: Span = EngineTiming::default().gone_gap,
+        /// Longest wait before a refused deletion is tried again.
+        destroy_retry_max: Span = EngineTiming::default().destroy_retry_max,
+        /// A step that takes longer than this is logged as an error at every further try.
+        alarm_after: Span = EngineTiming::default().alarm_after,
+        /// Looks in vain, after a payment can no longer settle, before the operator must decide.
+        overdue_looks: u32 = EngineTiming::default().overdue_looks,
+        /// How long an expired machine is kept.
+        expiry_grace: Span = EngineTiming::default().expiry_grace,
+        /// How long an unknown settlement blocks an equal request of the same payer.
+        hanging_window: Span = EngineTiming::default().hanging_window,
+        /// An unread one-time password is erased after this.
+        password_life: Span = EngineTiming::default().password_life,
+        /// A payment must be valid for at least this much longer when it is claimed. Not divided.
+        payment_validity_min: Span = EngineTiming::default().payment_validity_min,
+        /// How old a provider's catalogue may be before it is fetched again.
+        catalog_refresh: Span = EngineTiming::default().catalog_refresh,
+        /// How long a purchase waits for its machine before it answers with what there is. Not divided.
+        create_wait: Span = Waits::default().create,
+        /// How long a deletion waits for its provider before it answers with what there is. Not divided.
+        destroy_wait: Span = Waits::default().destroy,
+        /// How often unfinished operations are looked for.
+        drive_every: Span = Span::from_secs(1),
+        /// How often expired instances are looked for.
+        expire_every: Span = Span::from_secs(30),
+        /// How often the health of payment networks is checked.
+        health_every: Span = Span::from_secs(30),
+        /// How often what has had its time is deleted.
+        clean_up_every: Span = Span::from_hours(1),
+        /// How often the clock is compared with the database's.
+        clock_every: Span = Span::from_secs(30),
+        /// How long running steps may take to finish at shutdown. Not divided.
+        shutdown_wait: Span = Span::from_secs(30),
+    }
+}
+
+/// How often the background workers run.
+#[derive(Debug, Clone)]
+pub(crate) struct Intervals {
+    pub(crate) drive: Span,
+    pub(crate) expire: Span,
+    pub(crate) catalog: Span,
+    pub(crate) health: Span,
+    pub(crate) clean_up: Span,
+    pub(crate) clock: Span,
+}
+
+/// The checked section.
+#[derive(Debug)]
+pub(crate) struct TimingConfig {
+    pub(crate) engine: EngineTiming,
+    pub(crate) waits: Waits,
+    pub(crate) every: Intervals,
+    pub(crate) shutdown_wait: Span,
+    scale_divisor: u32,
+}
+
+/// Calls to partners are not cut shorter than this by scaling: a busy machine needs that long.
+const SHORTEST_CALL: Duration = Duration::from_secs(2);
+
+impl TimingConfig {
+    /// How long a call to a partner may take, scaled like everything else.
+    pub(crate) fn call(&self, usual: Duration) -> Duration {
+        (usual / self.scale_divisor.max(1)).max(usual.min(SHORTEST_CALL))
+    }
+}
+
+impl Timing {
+    pub(super) fn check(&self, check: &mut Check<'_>, mode: DatabaseMode) -> TimingConfig {
+        if !(1..=10_000).contains(&self.scale_divisor) {
+            check.problem("timing.scale_divisor", "must be 1 to 10000");
+        }
+        if mode == DatabaseMode::Live {
+            self.check_floors(check);
+        }
+        if self.lease.millis() < self.linger.millis().saturating_mul(2) {
+            check.problem("timing.lease", "must be at least twice timing.linger");
+        }
+        if self.retry_max < self.retry_min {
+            check.problem("timing.retry_max", "must not be less than timing.retry_min");
+        }
+        if self.machine_attempts == 0 {
+            check.problem("timing.machine_attempts", "must be at least 1");
+        }
+        // Published clients give a purchase 120 s and a deletion 30 s.
+        if self.create_wait > Span::from_secs(100) {
+            check.problem(
+                "timing.create_wait",
+                "must be at most 100s: clients wait 120s",
+            );
+        }
+        if self.destroy_wait > Span::from_secs(25) {
+            check.problem(
+                "timing.destroy_wait",
+                "must be at most 25s: clients wait 30s",
+            );
+        }
+        TimingConfig {
+            engine: self.engine().scaled(self.scale_divisor),
+            waits: Waits {
+                create: self.create_wait,
+                destroy: self.destroy_wait,
+            },
+            every: self.intervals(),
+            shutdown_wait: self.shutdown_wait,
+            scale_divisor: self.scale_divisor,
+        }
+    }
+
+    fn check_floors(&self, check: &mut Check<'_>) {
+        if self.scale_divisor > 1 {
+            check.problem(
+                "timing.scale_divisor",
+                "must be 1 on a live database; rehearsals use database.mode = \"test\"",
+            );
+        }
+        if self.find_looks < EngineTiming::default().find_looks {
+            check.problem(
+                "timing.find_looks",
+                "must be at least 20 on a live database",
+            );
+        }
+        for ((key, own), (_, floor)) in self.floored().into_iter().zip(Self::default().floored()) {
+            if own < floor {
+                let least = span_text(floor);
+                check.problem(key, format!("must be at least {least} on a live database"));
+            }
+        }
+    }
+
+    /// What a live database does not let fall below the default: the promises about money and
+    /// machines were calculated with these.
+    const fn floored(&self) -> [(&'static str, Span); 13] {
+        [
+            ("timing.lease", self.lease),
+            ("timing.retry_min", self.retry_min),
+            ("timing.settle_window", self.settle_window),
+            ("timing.settlement_stuck_after", self.settlement_stuck_after),
+            ("timing.create_window", self.create_window),
+            ("timing.find_window", self.find_window),
+            ("timing.ready_look", self.ready_look),
+            ("timing.ready_window", self.ready_window),
+            ("timing.gone_gap", self.gone_gap),
+            ("timing.hanging_window", self.hanging_window),
+            ("timing.password_life", self.password_life),
+            ("timing.payment_validity_min", self.payment_validity_min),
+            ("timing.drive_every", self.drive_every),
+        ]
+    }
+
+    const fn engine(&self) -> EngineTiming {
+        EngineTiming {
+            lease: self.lease,
+            linger: self.linger,
+            retry_min: self.retry_min,
+            retry_max: self.retry_max,
+            settlement_look_max: self.settlement_look_max,
+            settle_window: self.settle_window,
+            settlement_stuck_after: self.settlement_stuck_after,
+            create_window: self.create_window,
+            find_window: self.find_window,
+            find_looks: self.find_looks,
+            machine_attempts: self.machine_attempts,
+            ready_look: self.ready_look,
+            ready_window: self.ready_window,
+            gone_gap: self.gone_gap,
+            destroy_retry_max: self.destroy_retry_max,
+            alarm_after: self.alarm_after,
+            overdue_looks: self.overdue_looks,
+            expiry_grace: self.expiry_grace,
+            hanging_window: self.hanging_window,
+            password_life: self.password_life,
+            payment_validity_min: self.payment_validity_min,
+            catalog_refresh: self.catalog_refresh,
+        }
+    }
+
+    fn intervals(&self) -> Intervals {
+        let divisor = i64::from(self.scale_divisor.max(1));
+        // Faster than that, a worker would do nothing but look.
+        let scaled = |span: Span| Span::from_millis((span.millis() / divisor).max(10));
+        Intervals {
+            drive: scaled(self.drive_every),
+            expire: scaled(self.expire_every),
+            catalog: scaled(self.catalog_refresh),
+            health: scaled(self.health_every),
+            clean_up: scaled(self.clean_up_every),
+            clock: scaled(self.clock_every),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The background loops: each does one round of an engine's duty, then waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compute_domain::time::{Clock as _, Entropy as _, Span};
+use compute_engine::Engine;
+use compute_engine::ports::Store;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ambient::{OsEntropy, ServerClock, system_time};
+use crate::settings::timing::Intervals;
+use crate::telemetry::error_chain;
+
+/// Rounds of the driver that may be under way at once: a round lasts as long as its slowest operation.
+const DRIVER_ROUNDS: usize = 16;
+
+/// Wait between attempts to get the first catalogue.
+const FIRST_CATALOG_RETRY: Span = Span::from_secs(5);
+
+/// What the loops need.
+#[derive(Debug, Clone)]
+pub(crate) struct Workers {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<ServerClock>,
+    pub(crate) every: Intervals,
+    /// Whether this process drives, expires and cleans up.
+    pub(crate) drives: bool,
+    /// Rounds run here, so that shutdown can wait for them.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Workers {
+    /// Starts all loops; they end with `shutdown`.
+    pub(crate) fn start(&self) {
+        self.start_loop("clock", self.every.clock, |workers| async move {
+            synchronise(&workers.clock, workers.store.as_ref()).await;
+        });
+        self.start_loop("health", self.every.health, |workers| async move {
+            workers.engine.refresh_health().await;
+        });
+        self.start_catalog();
+        if self.drives {
+            self.start_driver();
+            self.start_loop("expirer", self.every.expire, |workers| async move {
+                if workers.clock.suspicion().is_some() {
+                    return;
+                }
+                if let Err(error) = workers.engine.expire_due().await {
+                    tracing::error!(
+                        error = error_chain(&error),
+                        "expired instances could not be looked for"
+                    );
+                }
+            });
+            self.start_loop("cleaner", self.every.clean_up, |workers| async move {
+                // By a wrong time, nonces would be forgotten while their signatures still count.
+                if workers.clock.suspicion().is_some() {
+                    return;
+                }
+                if let Err(error) = workers.engine.clean_up().await {
+                    tracing::error!(error = error_chain(&error), "old rows could not be deleted");
+                }
+            });
+        }
+    }
+
+    /// Waits, then runs a round, again and again. A round that panics is logged; the loop goes on.
+    fn start_loop<F, R>(&self, name: &'static str, every: Span, round: F)
+    where
+        F: Fn(Self) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let workers = self.clone();
+        self.tasks.spawn(async move {
+            while workers.sleep(every).await {
+                workers.run(name, round(workers.clone())).await;
+            }
+        });
+    }
+
+    async fn run(&self, name: &'static str, round: impl Future<Output = ()> + Send + 'static) {
+        if let Err(error) = self.tasks.spawn(round).await {
+            tracing::error!(worker = name, %error, "a round of a worker broke off");
+        }
+    }
+
+    /// The catalogue is fetched often until there is one, and then as often as configured.
+    fn start_catalog(&self) {
+        let workers = self.clone();
+        self.tasks.spawn(async move {
+            loop {
+                let has_catalog = workers.engine.shelf().is_ok();
+                let wait = if has_catalog {
+                    workers.every.catalog
+                } else {
+                    FIRST_CATALOG_RETRY.min(workers.every.catalog)
+                };
+                if !workers.sleep(wait).await {
+                    return;
+                }
+                let engine = Arc::clone(&workers.engine);
+                workers
+                    .run("catalog", async move { engine.refresh_catalog().await })
+                    .await;
+            }
+        });
+    }
+
+    /// Rounds do not wait for each other: one operation that takes long must not hold up the rest.
+    fn start_driver(&self) {
+        let workers = self.clone();
+        let places = Arc::new(Semaphore::new(DRIVER_ROUNDS));
+        self.tasks.spawn(async move {
+            while workers.sleep(workers.every.drive).await {
+                if workers.clock.suspicion().is_some() {
+                    continue;
+                }
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    continue;
+                };
+                let engine = Arc::clone(&workers.engine);
+                workers.tasks.spawn(async move {
+                    if let Err(error) = engine.drive_due().await {
+                        tracing::error!(
+                            error = error_chain(&error),
+                            "due operations could not be claimed"
+                        );
+                    }
+                    drop(place);
+                });
+            }
+        });
+    }
+
+    /// Waits for a time with ±10 % of chance, so that replicas do not march in step. False when the
+    /// server is shutting down.
+    async fn sleep(&self, span: Span) -> bool {
+        let mut chance = [0_u8; 2];
+        OsEntropy.fill(&mut chance);
+        let permille = 900 + u64::from(u16::from_le_bytes(chance)) % 201;
+        let millis = u64::try_from(span.millis())
+            .unwrap_or(0)
+            .saturating_mul(permille)
+            / 1_000;
+        tokio::select! {
+            () = self.shutdown.cancelled() => false,
+            () = tokio::time::sleep(Duration::from_millis(millis.max(1))) => true,
+        }
+    }
+}
+
+/// Compares our clock with the database's, or with the system's when the database has none.
+pub(crate) async fn synchronise(clock: &ServerClock, store: &dyn Store) {
+    let asked = clock.now();
+    match store.database_now().await {
+        // The answer was true somewhere between question and arrival.
+        Ok(Some(reference)) => {
+            let way_back = clock.now().since(asked).millis() / 2;
+            clock.compare(reference.plus(Span::from_millis(way_back)));
+        }
+        Ok(None) => clock.compare(system_time()),
+        Err(error) => {
+            tracing::warn!(
+                error = error_chain(&error),
+                "the database's clock could not be read"
+            );
+            clock.miss();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Bodies that break a rule.
+
+use serde_json::{Value, json};
+
+use super::Stage;
+use crate::buyer::{PROVISION, order, text};
+use crate::on_both_databases;
+use crate::server::Backend;
+
+on_both_databases!(a_bad_body_is_refused);
+
+/// The good order with one member changed.
+fn with(member: &str, value: Value) -> String {
+    let mut order = order();
+    order[member] = value;
+    order.to_string()
+}
+
+fn bad_bodies() -> Vec<(String, u16, &'static str)> {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let good = order().to_string();
+    let twice = good.replacen('{', "{\"region\":\"ewr\",", 1);
+    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    let invalid = "invalid_request";
+    vec![
+        ("{".to_owned(), 400, invalid),
+        (good[..good.len() / 2].to_owned(), 400, invalid),
+        (format!("{good}x"), 400, invalid),
+        ("null".to_owned(), 400, invalid),
+        ("[]".to_owned(), 400, invalid),
+        ("{}".to_owned(), 400, invalid),
+        (deep, 400, invalid),
+        (twice, 400, invalid),
+        ("x".repeat(70_000), 413, "too_large"),
+        (with("plan", json!(5)), 400, invalid),
+        (with("plan", json!(null)), 400, invalid),
+        (with("plan", json!("vc2-99c")), 400, "unknown_plan"),
+        (with("plan", json!("../../etc")), 400, "unknown_plan"),
+        (with("region", json!("moon")), 400, "unknown_region"),
+        (with("region", json!("nyc3")), 400, "plan_not_in_region"),
+        (with("os_id", json!(99_999_999)), 400, "unknown_image"),
+        (with("os_id", json!(true)), 400, invalid),
+        (with("network", json!("dogecoin")), 400, "unknown_network"),
+        (
+            with("provider", json!("digitalocean")),
+            400,
+            "provider_mismatch",
+        ),
+        (with("prepaid_hours", json!(23)), 400, invalid),
+        (with("prepaid_hours", json!(4_321)), 400, invalid),
+        (with("prepaid_hours", json!(-24)), 400, invalid),
+        (with("prepaid_hours", json!(24.5)), 400, invalid),
+        (with("prepaid_hours", json!("24")), 400, invalid),
+        (with("label", json!("")), 400, invalid),
+        (with("label", json!("two\nlines")), 400, invalid),
+        (with("label", json!("zero\u{0}byte")), 400, invalid),
+        (with("label", json!("right\u{202e}left")), 400, invalid),
+        (with("label", json!("x".repeat(65))), 400, invalid),
+        (with("hostname", json!("-x")), 400, invalid),
+        (
+            with("ssh_public_key", json!(format!("{ssh}\n{ssh}"))),
+            400,
+            invalid,
+        ),
+        (
+            with("ssh_public_key", json!(format!("{ssh} a\rb"))),
+            400,
+            invalid,
+        ),
+        (
+            with("ssh_public_key", json!(format!("command=\"x\" {ssh}"))),
+            400,
+            invalid,
+        ),
+        (with("ssh_public_key", json!("ssh-dss AAAA")), 400, invalid),
+        (with("plans", json!("vc2-1c-1gb")), 400, invalid),
+        (with("use_credits", json!(true)), 400, "not_supported"),
+        (
+            with("ai_machine", json!({})),
+            400,
+            "ai_machine_not_supported",
+        ),
+        (
+            with("ssh_key_ids", json!(["1"])),
+            400,
+            "ssh_key_id_not_supported",
+        ),
+    ]
+}
+
+async fn a_bad_body_is_refused(backend: Backend) {
+    let stage = Stage::open(backend).await;
+    let server = &stage.server;
+    let json_type = [("content-type", "application/json".to_owned())];
+    for (body, status, code) in bad_bodies() {
+        let answer = server.send("POST", PROVISION, &json_type, &body).await;
+        let start: String = body.chars().take(100).collect();
+        assert_eq!(answer.status, status, "{start}: {}", text(&answer));
+        assert_eq!(
+            answer.json(status).unwrap()["code"],
+            code,
+            "{start}: {}",
+            text(&answer)
+        );
+    }
+    let not_text = server
+        .client
+        .send("POST", PROVISION, &json_type, b"{\"plan\":\"\xff\"}")
+        .await
+        .unwrap();
+    assert_eq!(not_text.status, 400);
+    let form = [(
+        "content-type",
+        "application/x-www-form-urlencoded".to_owned(),
+    )];
+    let not_json = server.send("POST", PROVISION, &form, "plan=x").await;
+    assert_eq!(not_json.status, 415);
+    stage.expect_untouched().await;
+}

@@ -1,0 +1,45 @@
+//! Whole servers, started as their operator starts them, spoken to as clients speak.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and show the log of the server"
+)]
+
+#[path = "../../examples/paid_flow/http.rs"]
+mod http;
+
+mod bad_input;
+mod buyer;
+mod configuration;
+mod example;
+mod first_sale;
+mod http2;
+mod log_lines;
+mod rehearsal;
+mod replay;
+mod replicas;
+mod server;
+mod shutdown;
+
+/// Makes two tests of each function: one on SQLite, one on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::server::Backend::Sqlite).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::server::Backend::Postgres).await;
+            })+
+        }
+    };
+}
+
+pub(crate) use on_both_databases;

@@ -1,0 +1,206 @@
+//! A server process of a test's own, with its folder and its database.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use compute_testkit::database::{TestDatabase, count_rows};
+use tempfile::TempDir;
+
+use crate::http::{Answer, Client};
+
+/// How long anything in these tests may take before it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A place to run servers in; it outlives them.
+#[derive(Debug)]
+pub(crate) struct Home {
+    database: Option<TestDatabase>,
+    folder: TempDir,
+}
+
+impl Home {
+    pub(crate) async fn new(backend: Backend) -> Self {
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(TestDatabase::empty_postgres().await),
+        };
+        Self {
+            database,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn database_url(&self) -> String {
+        match &self.database {
+            Some(database) => database.config().url.clone(),
+            None => "sqlite:compute-dev.db".to_owned(),
+        }
+    }
+
+    /// Starts `dev`, with everything outside faster than in real life.
+    pub(crate) fn dev(&self) -> Server {
+        let database = self.database_url();
+        let words = [
+            "dev",
+            "--listen",
+            "127.0.0.1:0",
+            "--time-scale",
+            "20",
+            "--database",
+            &database,
+        ];
+        Server::start(self, &words, &[])
+    }
+
+    /// How many rows some tables of the server's database have, whatever the server says.
+    pub(crate) async fn count_rows(&self, tables: &[&'static str]) -> BTreeMap<&'static str, i64> {
+        let url = match &self.database {
+            Some(database) => database.config().url.clone(),
+            None => format!("sqlite://{}", self.path().join("compute-dev.db").display()),
+        };
+        count_rows(&url, tables).await
+    }
+
+    /// The lines of a journal that a simulator keeps.
+    pub(crate) fn journal(&self, name: &str) -> Vec<String> {
+        let path = self.path().join(format!("compute-dev.db.{name}"));
+        std::fs::read_to_string(path)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// A running server; killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    log: PathBuf,
+    pub(crate) url: String,
+    pub(crate) client: Client,
+}
+
+impl Server {
+    pub(crate) fn start(home: &Home, words: &[&str], variables: &[(&str, &str)]) -> Self {
+        let log = home.path().join("log");
+        let errors = File::options()
+            .append(true)
+            .create(true)
+            .open(&log)
+            .unwrap();
+        let mut child = program(home.path())
+            .args(words)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let Some(url) = line.trim().strip_prefix("listening on ") else {
+            let _ = child.kill();
+            panic!(
+                "the server did not start: {line:?}\n{}",
+                std::fs::read_to_string(&log).unwrap()
+            );
+        };
+        let client = Client::new(url).unwrap();
+        Self {
+            child,
+            log,
+            url: url.to_owned(),
+            client,
+        }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &str,
+    ) -> Answer {
+        self.client
+            .send(method, path, headers, body.as_bytes())
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, String)]) -> Answer {
+        self.send("GET", path, headers, "").await
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Asks it to end, as a supervisor does.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Kills it, as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                pause().await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("the server does not end:\n{}", self.log()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the log of the server:\n{}", self.log());
+        }
+    }
+}
+
+/// The program with an environment of its own.
+pub(crate) fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_compute-server"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// Gives another process a moment.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}

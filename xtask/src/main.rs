@@ -1,2 +1,67 @@
-//! Build automation.
-fn main() {}
+//! Build automation: lint, test, interop, crash, bench.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line tool reports on its standard output"
+)]
+
+mod bench;
+mod cargo;
+mod crash;
+mod interop;
+mod layers;
+mod lint;
+mod machine;
+mod postgres;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  lint [--print-layers]        check the rules of this workspace that no compiler checks
+  test [filter...]             build, start a private PostgreSQL, run every test
+  with-postgres -- <command>   run a command with a private PostgreSQL in COMPUTE_TEST_POSTGRES
+  interop                      install published clients, let them buy, check all records
+  crash [--help]               kill the server at every fail point, on both databases, and check all records
+  bench [--help]               compare the release server with a bare axum handler
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // The alternate form prints the whole chain of causes.
+            println!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode> {
+    let Some((command, rest)) = arguments.split_first() else {
+        print!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    };
+    match command.as_str() {
+        "lint" => lint::run(rest),
+        "test" => test::run(rest),
+        "with-postgres" => test::with_postgres(rest),
+        "interop" => interop::run(rest),
+        "crash" => crash::run(rest),
+        "bench" => bench::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => {
+            println!("xtask: unknown command `{other}`\n");
+            print!("{USAGE}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}

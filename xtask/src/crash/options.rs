@@ -1,0 +1,121 @@
+//! The command line of `cargo xtask crash`.
+
+use anyhow::{Context, Result, bail};
+
+pub(super) const USAGE: &str = "\
+usage: cargo xtask crash [options]
+
+Builds the server with fail points below target/failpoints. For every fail point and database: the server takes a
+payment, kills itself at the point, is started again, dies once more if recovery passes the same point, and the client
+repeats its payment until it has a final answer. Then the records of the facilitator and of the cloud must agree with
+what the client was told.
+
+  --database sqlite|postgres|both   (both)
+  --only TEXT                       only cases whose name contains the text
+  --jobs N                          cases that run side by side (6)
+";
+
+/// Cases mostly wait, so there may be more of them than processors.
+const JOBS: usize = 6;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    pub(super) const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) databases: Vec<Database>,
+    pub(super) only: Option<String>,
+    pub(super) jobs: usize,
+}
+
+impl Options {
+    /// `None` when the user asks for help.
+    pub(super) fn parse(arguments: &[String]) -> Result<Option<Self>> {
+        let mut options = Self {
+            databases: Database::ALL.to_vec(),
+            only: None,
+            jobs: JOBS,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value"))
+            };
+            match word.as_str() {
+                "--database" => options.databases = databases(value()?)?,
+                "--only" => options.only = Some(value()?.clone()),
+                "--jobs" => {
+                    options.jobs = match value()?.parse() {
+                        Ok(jobs) if jobs > 0 => jobs,
+                        _ => bail!("--jobs needs a positive number"),
+                    };
+                }
+                "--help" | "-h" => return Ok(None),
+                other => bail!("unknown option `{other}`\n{USAGE}"),
+            }
+        }
+        Ok(Some(options))
+    }
+}
+
+fn databases(word: &str) -> Result<Vec<Database>> {
+    if word == "both" {
+        return Ok(Database::ALL.to_vec());
+    }
+    let one = Database::ALL.into_iter().find(|one| one.name() == word);
+    let one = one.with_context(|| format!("`{word}` is not sqlite, postgres or both"))?;
+    Ok(vec![one])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Option<Options>> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Options::parse(&words)
+    }
+
+    #[test]
+    fn both_databases_are_the_default() {
+        let options = parse(&["--only", "settle"]).unwrap().unwrap();
+        assert_eq!(options.databases, Database::ALL);
+        assert_eq!(options.only.as_deref(), Some("settle"));
+        let options = parse(&["--database", "sqlite", "--jobs", "1"])
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (options.databases, options.jobs),
+            (vec![Database::Sqlite], 1)
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for words in [
+            &["--database", "mysql"][..],
+            &["--jobs", "0"],
+            &["--only"],
+            &["--speed"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+        assert_eq!(parse(&["--help"]).unwrap(), None);
+    }
+}

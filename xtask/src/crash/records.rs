@@ -1,0 +1,159 @@
+//! What the partners wrote down: the evidence that does not come from us.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// The mark by which a machine names the operation it was made for.
+const OPERATION: &str = "x402-op=";
+
+/// The one settlement of a facilitator's journal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settlement {
+    pub(super) to: String,
+    /// In atomic units of the token.
+    pub(super) value: String,
+    pub(super) transaction: String,
+}
+
+/// What a cloud's journal says.
+#[derive(Debug, Default)]
+pub(super) struct Machines {
+    /// Id and root password of those that exist, oldest first.
+    pub(super) alive: Vec<(String, String)>,
+    /// How many were ever made.
+    pub(super) made: usize,
+    /// The operations they were made for.
+    pub(super) operations: BTreeSet<String>,
+}
+
+/// Reads a facilitator's journal, which must hold exactly one settlement.
+pub(super) fn read_settlement(journal: &Path) -> Result<Settlement> {
+    only_settlement(&read(journal)?)
+}
+
+/// Reads a cloud's journal.
+pub(super) fn read_machines(journal: &Path) -> Result<Machines> {
+    machines(&read(journal)?)
+}
+
+fn only_settlement(events: &[Value]) -> Result<Settlement> {
+    let settled: Vec<&Value> = events
+        .iter()
+        .filter(|event| kind(event) == "settled")
+        .collect();
+    let [settled] = settled.as_slice() else {
+        bail!(
+            "the facilitator settled {} payments, not one",
+            settled.len()
+        );
+    };
+    Ok(Settlement {
+        to: text(settled, "to")?,
+        value: text(settled, "value")?,
+        transaction: text(settled, "transaction")?,
+    })
+}
+
+fn machines(events: &[Value]) -> Result<Machines> {
+    let mut machines = Machines::default();
+    for event in events {
+        match kind(event) {
+            "created" => {
+                machines.made += 1;
+                machines.operations.insert(operation_of(event)?);
+                let machine = (text(event, "id")?, text(event, "password")?);
+                machines.alive.push(machine);
+            }
+            "deleted" => {
+                let id = text(event, "id")?;
+                let before = machines.alive.len();
+                machines.alive.retain(|(own, _)| *own != id);
+                ensure!(
+                    machines.alive.len() < before,
+                    "{id} was deleted and did not exist"
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(machines)
+}
+
+fn operation_of(created: &Value) -> Result<String> {
+    let tags = created.pointer("/body/tags").and_then(Value::as_array);
+    tags.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .find_map(|tag| tag.strip_prefix(OPERATION))
+        .map(str::to_owned)
+        .with_context(|| format!("a machine of no operation: {created}"))
+}
+
+fn read(journal: &Path) -> Result<Vec<Value>> {
+    let lines =
+        fs::read_to_string(journal).with_context(|| format!("read {}", journal.display()))?;
+    lines
+        .lines()
+        .map(|line| {
+            serde_json::from_str(line)
+                .with_context(|| format!("{} holds {line:?}", journal.display()))
+        })
+        .collect()
+}
+
+fn kind(event: &Value) -> &str {
+    event
+        .get("event")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn text(event: &Value, member: &str) -> Result<String> {
+    let found = event.get(member).and_then(Value::as_str);
+    Ok(found
+        .with_context(|| format!("no {member} in {event}"))?
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn created(id: &str, operation: &str) -> Value {
+        json!({
+            "event": "created", "id": id, "password": format!("pw-{id}"),
+            "body": {"tags": ["x402compute-prod", format!("x402-op={operation}")]},
+        })
+    }
+
+    #[test]
+    fn exactly_one_settlement_is_wanted() {
+        let settled = json!({"event": "settled", "to": "0x1", "value": "5", "transaction": "0x2"});
+        let other = json!({"event": "balance_set"});
+        let one = only_settlement(&[settled.clone(), other.clone()]).unwrap();
+        assert_eq!(one.value, "5");
+        assert!(only_settlement(&[other]).is_err());
+        assert!(only_settlement(&[settled.clone(), settled]).is_err());
+    }
+
+    #[test]
+    fn deleted_machines_are_not_alive() {
+        let deleted = json!({"event": "deleted", "id": "a"});
+        let all = machines(&[created("a", "1"), created("b", "1"), deleted.clone()]).unwrap();
+        assert_eq!(all.alive, [("b".to_owned(), "pw-b".to_owned())]);
+        assert_eq!((all.made, all.operations.len()), (2, 1));
+        assert!(machines(&[deleted]).is_err());
+    }
+
+    #[test]
+    fn a_machine_without_our_mark_is_an_error() {
+        let stray = json!({"event": "created", "id": "a", "password": "p", "body": {"tags": []}});
+        assert!(machines(&[stray]).is_err());
+    }
+}

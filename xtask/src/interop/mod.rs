@@ -1,0 +1,112 @@
+//! `cargo xtask interop`: published clients, unmodified, buy machines and are checked by the records of all sides.
+
+pub(crate) mod child;
+mod clients;
+mod install;
+mod purchase;
+mod records;
+mod shop;
+mod tools;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use self::clients::{Client, LIBRARIES, WALLET};
+use self::purchase::Purchase;
+use self::shop::{Programs, Shop};
+use crate::cargo;
+
+const USAGE: &str = "\
+usage: cargo xtask interop
+
+Installs published x402 clients from npm and PyPI below target/interop, and lets each buy a machine from
+`compute-server dev` and from `compute-server serve` with a facilitator and a cloud on loopback.
+";
+
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    if !arguments.is_empty() {
+        print!("{USAGE}");
+        return Ok(match arguments {
+            [flag] if flag == "--help" => ExitCode::SUCCESS,
+            _ => ExitCode::from(2),
+        });
+    }
+    tools::require()?;
+    let workshop = cargo::target_dir().join("interop");
+    install::install(&workshop)?;
+    let programs = Programs::build()?;
+    let folder = workshop.join("run");
+    empty(&folder)?;
+
+    println!("\n{:<37} version  server  result", "client");
+    let dev = Shop::dev(&programs, &folder.join("dev"))?;
+    let mut rows = visit(&dev, &workshop, LIBRARIES);
+    let at_dev = rows.len();
+    let serve = Shop::serve(&programs, &folder.join("serve"))?;
+    rows.extend(visit(&serve, &workshop, LIBRARIES.iter().chain([&WALLET])));
+    let at_serve = rows.len().saturating_sub(at_dev);
+    let failures: Vec<&String> = rows.iter().filter_map(|row| row.as_ref().err()).collect();
+    for failure in &failures {
+        println!("\n{failure}");
+    }
+    if !failures.is_empty() {
+        let place = folder.display();
+        bail!(
+            "{} of {} purchases failed; their output is in {place}",
+            failures.len(),
+            rows.len()
+        );
+    }
+    for (shop, purchases) in [(&dev, at_dev), (&serve, at_serve)] {
+        let name = shop.name;
+        shop.records
+            .check_totals(purchases)
+            .with_context(|| format!("the records of {name}"))?;
+        println!(
+            "{name}: {purchases} payments and {purchases} machines are recorded, and nothing else"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets each client buy once. A failure, with everything that explains it, does not stop the others.
+fn visit(
+    shop: &Shop,
+    workshop: &Path,
+    clients: impl IntoIterator<Item = &'static Client>,
+) -> Vec<Result<(), String>> {
+    let mut rows = Vec::new();
+    for client in clients {
+        let purchase = Purchase {
+            client,
+            shop,
+            workshop,
+        };
+        let outcome = purchase.run();
+        let result = match &outcome {
+            Ok(bought) => bought.to_string(),
+            Err(_) => "FAILED".to_owned(),
+        };
+        let (name, version) = (client.name, client.speaks.number());
+        println!("{name:<37} v{version}       {:<6}  {result}", shop.name);
+        rows.push(outcome.map(drop).map_err(|error| {
+            format!(
+                "{name} at {}: {error:#}\nthe end of the server's log:\n{}",
+                shop.name,
+                shop.log()
+            )
+        }));
+    }
+    rows
+}
+
+/// An empty folder, whatever was there before.
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))
+}

@@ -40,6 +40,22 @@ impl Engine {
             .next()
     }
 
+    /// Who signed this payment; `None` when it is not on a rail of ours or does not hold together.
+    pub fn payer_of(&self, payload: &PaymentPayload) -> Option<WalletAddress> {
+        self.identify(payload).map(|identified| identified.payer)
+    }
+
+    /// Whether this payment has bought something already, so that showing it again is a repeat.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn is_known(&self, payload: &PaymentPayload) -> Result<bool, Error> {
+        match self.identify(payload) {
+            Some(identified) => Ok(self.find_bought(&identified).await?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// The operation that this proof already bought, if any.
     pub(crate) async fn find_bought(
         &self,

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::ApiError;
-use crate::rate::RateLimit;
+use crate::rate::{PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
 use crate::render::shelf::ShopWindow;
 use crate::request_id::RequestIds;
@@ -84,12 +84,15 @@ pub struct Limits {
     /// Requests a minute, and at once, that an address may make without proving who it is or
     /// that it pays.
     pub unauthenticated_per_minute: NonZeroU32,
+    /// Purchases a minute, and at once, of one payer. A repeat of a known payment never counts.
+    pub purchases_per_minute: NonZeroU32,
     /// Whether requests from this machine itself are not counted.
     pub exempt_loopback: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        const SIXTY: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
         const SIX_HUNDRED: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
         Self {
             body_bytes: 64 * 1_024,
@@ -97,6 +100,7 @@ impl Default for Limits {
             in_flight: 2_048,
             payment_wait: Duration::from_secs(30),
             unauthenticated_per_minute: SIX_HUNDRED,
+            purchases_per_minute: SIXTY,
             exempt_loopback: false,
         }
     }
@@ -150,7 +154,8 @@ struct Parts {
     engine: Arc<Engine>,
     settings: Settings,
     tasks: TaskTracker,
-    rate: RateLimit,
+    rate: RateLimit<IpAddr>,
+    purchases: PurchaseLimit,
     in_flight: Semaphore,
     verdicts: Verdicts,
     request_ids: RequestIds,
@@ -172,9 +177,12 @@ impl App {
             Arc::clone(&engine),
             settings.limits.unauthenticated_per_minute,
         );
+        let purchases =
+            PurchaseLimit::new(Arc::clone(&engine), settings.limits.purchases_per_minute);
         Self(Arc::new(Parts {
             tasks: TaskTracker::new(),
             rate,
+            purchases,
             in_flight: Semaphore::new(settings.limits.in_flight.min(Semaphore::MAX_PERMITS)),
             verdicts: Verdicts::default(),
             request_ids: RequestIds::new(settings.request_id_seed),
@@ -204,8 +212,13 @@ impl App {
         configured.or_else(|| Network::find(rail.as_str()))
     }
 
-    pub(crate) fn rate(&self) -> &RateLimit {
-        &self.0.rate
+    /// Counts a request of an address, or of the IPv6 network it is in.
+    pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Duration> {
+        self.0.rate.charge(&network_of(address))
+    }
+
+    pub(crate) fn purchases(&self) -> &PurchaseLimit {
+        &self.0.purchases
     }
 
     pub(crate) fn in_flight(&self) -> &Semaphore {

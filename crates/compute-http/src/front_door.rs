@@ -71,8 +71,7 @@ pub(crate) async fn front_door(State(app): State<App>, request: Request, next: N
 /// must never be turned away (decisions.md 28), and who is known has proved more than an address.
 async fn admit<'a>(visit: &Visit, app: &'a App) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
     if visit.is_counted && visit.shown == Shown::Nothing {
-        app.rate()
-            .charge(visit.address)
+        app.charge(visit.address)
             .map_err(|wait| ApiError::RateLimited { wait })?;
     }
     if visit.is_probe {
@@ -101,7 +100,7 @@ fn charge_afterwards(error: ApiError, visit: &Visit, app: &App) -> ApiError {
     if !is_worthless {
         return error;
     }
-    match app.rate().charge(visit.address) {
+    match app.charge(visit.address) {
         Err(wait) if may_be_turned_away(&error, visit.shown) => ApiError::RateLimited { wait },
         _ => error,
     }

@@ -1,12 +1,17 @@
-//! A budget of requests per address, for those who prove nothing about themselves.
+//! Budgets: requests per address for those who prove nothing about themselves, and purchases per
+//! payer.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use compute_domain::WalletAddress;
+use compute_domain::time::{Span, Timestamp};
 use compute_engine::Engine;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
@@ -17,16 +22,16 @@ use governor::{Quota, RateLimiter};
 /// After this many questions, budgets that are full again are forgotten.
 const QUESTIONS_PER_CLEANING: u32 = 16_384;
 
-type Buckets = RateLimiter<IpAddr, DashMapStateStore<IpAddr>, EngineClock, NoOpMiddleware<Nanos>>;
+type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, EngineClock, NoOpMiddleware<Nanos>>;
 
-/// Counts requests per address; an IPv6 network of 64 bits counts as one.
-pub(crate) struct RateLimit {
-    buckets: Buckets,
+/// So many a minute, and at once, for each key.
+pub(crate) struct RateLimit<K: Clone + Eq + Hash> {
+    buckets: Buckets<K>,
     clock: EngineClock,
     questions: AtomicU32,
 }
 
-impl RateLimit {
+impl<K: Clone + Eq + Hash> RateLimit<K> {
     pub(crate) fn new(engine: Arc<Engine>, per_minute: NonZeroU32) -> Self {
         let clock = EngineClock(engine);
         let buckets = RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone());
@@ -37,26 +42,68 @@ impl RateLimit {
         }
     }
 
-    /// Counts one request; the time to wait when the budget is used up.
-    pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Duration> {
+    /// Counts one; the time to wait when the budget is used up.
+    pub(crate) fn charge(&self, key: &K) -> Result<(), Duration> {
         let question = self.questions.fetch_add(1, Ordering::Relaxed);
         if question.is_multiple_of(QUESTIONS_PER_CLEANING) {
             self.buckets.retain_recent();
         }
         self.buckets
-            .check_key(&network_of(address))
+            .check_key(key)
             .map_err(|refusal| refusal.wait_time_from(self.clock.now()))
     }
 }
 
-impl fmt::Debug for RateLimit {
+impl<K: Clone + Eq + Hash> fmt::Debug for RateLimit<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit").finish_non_exhaustive()
     }
 }
 
+/// Purchases per payer. They are counted once they are claimed, so that copies of one payment count
+/// once however many arrive together; who has bought too much waits with the next new one.
+#[derive(Debug)]
+pub(crate) struct PurchaseLimit {
+    budget: RateLimit<WalletAddress>,
+    blocked_until: Mutex<HashMap<WalletAddress, Timestamp>>,
+}
+
+impl PurchaseLimit {
+    pub(crate) fn new(engine: Arc<Engine>, per_minute: NonZeroU32) -> Self {
+        Self {
+            budget: RateLimit::new(engine, per_minute),
+            blocked_until: Mutex::default(),
+        }
+    }
+
+    /// How long this payer must wait with a new purchase.
+    pub(crate) fn wait_for(&self, payer: &WalletAddress, now: Timestamp) -> Option<Duration> {
+        let until = *self.blocked().get(payer)?;
+        let left = u64::try_from(until.since(now).millis()).unwrap_or(0);
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+
+    /// Counts a claimed purchase.
+    pub(crate) fn count(&self, payer: WalletAddress, now: Timestamp) {
+        let Err(wait) = self.budget.charge(&payer) else {
+            return;
+        };
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let mut blocked = self.blocked();
+        blocked.retain(|_, until| *until > now);
+        blocked.insert(payer, now.plus(Span::from_millis(wait)));
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, HashMap<WalletAddress, Timestamp>> {
+        // Each change of the map is complete before the lock is given back.
+        self.blocked_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One IPv6 customer has 2^64 addresses: its network is what counts.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),

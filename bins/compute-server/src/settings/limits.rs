@@ -29,6 +29,8 @@ section! {
         connections_per_address: u32 = 512,
         /// Requests a minute from one address that prove neither an identity nor a payment.
         unauthenticated_per_minute: u32 = 600,
+        /// Purchases a minute, and at once, of one payer; a repeat of a known payment never counts.
+        purchases_per_minute: u32 = 60,
         /// Whether requests from this machine itself are exempt from the limits per address.
         exempt_loopback: bool = false,
     }
@@ -71,6 +73,7 @@ impl Limits {
                 "limits.unauthenticated_per_minute",
                 self.unauthenticated_per_minute,
             ),
+            ("limits.purchases_per_minute", self.purchases_per_minute),
         ];
         for (key, count) in counts {
             if !(1..=1_000_000).contains(&count) {
@@ -95,6 +98,8 @@ impl Limits {
             body_read: duration(self.body_read),
             in_flight: count(self.in_flight),
             unauthenticated_per_minute: NonZeroU32::new(self.unauthenticated_per_minute)
+                .unwrap_or(NonZeroU32::MIN),
+            purchases_per_minute: NonZeroU32::new(self.purchases_per_minute)
                 .unwrap_or(NonZeroU32::MIN),
             exempt_loopback: self.exempt_loopback,
             ..HttpLimits::default()

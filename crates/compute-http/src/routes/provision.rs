@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use compute_domain::WalletAddress;
 use compute_domain::id::InstanceId;
 use compute_domain::instance::FailureCode;
 use compute_domain::operation::OperationState;
@@ -9,7 +10,7 @@ use compute_domain::payment::PaymentState;
 use compute_engine::{
     Caller, Error, Goal, OfferSheet, OrderView, PaymentProblem, ProvisionRequest,
 };
-use compute_x402::SettlementHeaders;
+use compute_x402::{PaymentPayload, SettlementHeaders};
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -46,6 +47,7 @@ pub(crate) async fn provision(
     let Purchase::Order(request) = call.body else {
         return Err(answer_probe(&app, payment.is_some(), &url));
     };
+    let payer = admit_payer(&app, payment.as_ref()).await?;
     let submitted = app
         .engine()
         .provision(&call.caller, &request, payment, &url)
@@ -53,6 +55,9 @@ pub(crate) async fn provision(
     let (operation, id) = (submitted.operation(), submitted.instance());
     let is_replay = submitted.is_replay();
     app.work(submitted);
+    if let Some(payer) = payer.filter(|_| !is_replay) {
+        app.purchases().count(payer, app.engine().now());
+    }
     let patience = app.settings().waits.create;
     match app.wait(operation, Goal::Created, patience).await {
         Ok(view) if is_declined(&view) => {
@@ -61,6 +66,23 @@ pub(crate) async fn provision(
         }
         Ok(view) => answer(&app, &view, is_replay),
         Err(error) => unseen(&app, id, &request, is_replay, &error),
+    }
+}
+
+/// Who pays. A payer who has bought too much of late waits with a new purchase, before anything
+/// settles; a repeat of a known payment is never turned away (decisions.md 28).
+async fn admit_payer(
+    app: &App,
+    payment: Option<&PaymentPayload>,
+) -> Result<Option<WalletAddress>, ApiError> {
+    let Some(payload) = payment else {
+        return Ok(None);
+    };
+    let payer = app.engine().payer_of(payload);
+    let wait = payer.and_then(|payer| app.purchases().wait_for(&payer, app.engine().now()));
+    match wait {
+        Some(wait) if !app.engine().is_known(payload).await? => Err(ApiError::RateLimited { wait }),
+        _ => Ok(payer),
     }
 }
 

@@ -278,3 +278,40 @@ async fn a_doubt_of_the_listener_is_a_problem_like_every_other() {
     assert_eq!(answer.json()["reasons"][0], "the clock stepped back");
     assert_eq!(shop.get("/readyz").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_payer_may_buy_so_often_a_minute_and_repeats_never_count() {
+    let base = settings();
+    let limits = Limits {
+        purchases_per_minute: NonZeroU32::new(1).unwrap(),
+        ..base.limits
+    };
+    let shop = Shop::open_with(Settings { limits, ..base }).await;
+    let (buyer, other) = (Visitor::new(1), Visitor::new(2));
+    let first = buyer.payment(&shop).await;
+    for payment in [first.clone(), buyer.payment(&shop).await] {
+        assert_eq!(
+            shop.patiently(shop.send(paid(&payment, ORDER)))
+                .await
+                .status,
+            200
+        );
+    }
+    let third = buyer.payment(&shop).await;
+    let refused = shop.patiently(shop.send(paid(&third, ORDER))).await;
+    refused.expect_problem(429, "rate_limited");
+    assert_eq!(
+        shop.rail.settle_calls(),
+        2,
+        "nothing settled for the refused one"
+    );
+    let repeat = shop.patiently(shop.send(paid(&first, ORDER))).await;
+    assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
+    assert_eq!(shop.patiently(other.buy(&shop)).await.status, 200);
+    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    shop.clock.advance(Span::from_secs(wait));
+    assert_eq!(
+        shop.patiently(shop.send(paid(&third, ORDER))).await.status,
+        200
+    );
+}

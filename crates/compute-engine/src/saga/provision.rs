@@ -157,7 +157,6 @@ pub(super) fn observed(
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
     let is_late = work.step_age(context.now) >= context.timing.ready_window;
-    let is_first_answer = !work.operation.data.seen_alive;
     let seen = match observed {
         Ok(seen) => seen,
         // An error is no answer, so even a late machine is not taken down on its account: it may
@@ -181,11 +180,13 @@ pub(super) fn observed(
                 return Ok(Decision::of(work, "await_ready.ready"));
             }
             // Addresses have been seen to change while a machine starts: the second look decides. A
-            // machine that answers is not too late yet, as after a downtime of our own.
+            // machine that runs is never too late at the first look that shows it, as after a
+            // downtime of our own; one whose address never settles is, some time.
+            let is_first_look = work.operation.data.seen_address.is_none();
             work.operation.data.seen_address = Some(address);
             work.operation.data.seen_alive = true;
             let twice = Span::from_millis(context.timing.ready_window.millis().saturating_mul(2));
-            if work.step_age(context.now) < twice || is_first_answer {
+            if work.step_age(context.now) < twice || is_first_look {
                 return Ok(not_ready(work, context));
             }
         }

@@ -1,10 +1,18 @@
 //! The planner against every step, and the decisions that a crash test cannot single out.
 
-use compute_domain::id::{InstanceId, OperationId, OwnerId};
+use compute_domain::catalog::{OsId, PlanId, ProviderId, ProviderInstanceId, RegionId};
+use compute_domain::id::{InstanceId, OperationId, OwnerId, TransferId};
+use compute_domain::instance::{Access, Instance, InstanceState, Placement};
+use compute_domain::money::{HourlyRate, Hours, Usd};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Progress, Step};
+use compute_domain::text::Label;
 use compute_domain::time::{Span, Timestamp};
 
+use super::decide::{Context, Outcome, Work, decide};
 use super::plan::{Effect, Next, plan};
+
+use crate::ports::{MachineState, Observed};
+use crate::timing::Timing;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -101,4 +109,80 @@ fn a_kind_starts_with_one_of_its_own_steps() {
     for kind in OperationKind::ALL {
         assert!(kind.steps().contains(&kind.first_step()), "{kind}");
     }
+}
+
+fn machine() -> ProviderInstanceId {
+    ProviderInstanceId::parse("machine-1").unwrap()
+}
+
+/// A machine that was seen starting, and nobody looked at for `since`.
+fn starting(since: Span) -> Work {
+    let mut operation = operation(Step::AwaitReady, false, NOW);
+    operation.data.seen_alive = true;
+    operation.data.step_since = Some(NOW.minus(since));
+    let placement = Placement {
+        machine: machine(),
+        expires_at: NOW.plus(Span::from_hours(24)),
+    };
+    let instance = Instance {
+        id: operation.instance,
+        owner: operation.owner,
+        provider: ProviderId::Vultr,
+        plan: PlanId::parse("vc2-1c-1gb").unwrap(),
+        region: RegionId::parse("ewr").unwrap(),
+        os: OsId::parse("2284").unwrap(),
+        label: Label::parse("x").unwrap(),
+        rate: HourlyRate::from_micros(7_000).unwrap(),
+        hours: Hours::new(24).unwrap(),
+        price: Usd::from_micros(168_000).unwrap(),
+        access: Access::SshKey,
+        ip: None,
+        created_at: NOW,
+        state: InstanceState::Provisioning(Some(placement)),
+    };
+    Work {
+        operation,
+        instance,
+        payment: None,
+    }
+}
+
+fn look(work: Work, last_octet: u8) -> Work {
+    let seen = Observed {
+        machine: machine(),
+        tag: None,
+        state: MachineState::Ready,
+        address: Some([192, 0, 2, last_octet].into()),
+        created_at: None,
+    };
+    let timing = Timing::default();
+    let transfer = TransferId::generate(NOW, &Zeros);
+    let context = Context {
+        now: NOW,
+        timing: &timing,
+        transfer,
+        jitter_permille: 0,
+    };
+    decide(work, Outcome::Observed(Ok(seen)), &context)
+        .unwrap()
+        .work
+}
+
+#[test]
+fn a_machine_that_runs_is_delivered_however_late_it_is_looked_at() {
+    for hours in [0, 1, 100] {
+        let once = look(starting(Span::from_hours(hours)), 7);
+        assert_eq!(once.step(), Some(Step::AwaitReady), "after {hours} h");
+        let twice = look(once, 7);
+        assert!(
+            matches!(twice.instance.state, InstanceState::Active(_)),
+            "after {hours} h"
+        );
+    }
+}
+
+#[test]
+fn a_machine_whose_address_never_settles_is_given_up() {
+    let restless = look(look(starting(Span::from_hours(100)), 7), 8);
+    assert_eq!(restless.step(), Some(Step::Destroy));
 }

@@ -49,6 +49,10 @@ text_enum! {
         NotReady = "not_ready",
         /// Nobody can tell whether the money moved; a human must look.
         SettlementUnknown = "settlement_unknown",
+        /// The machine to be extended came to its end before the payment settled.
+        InstanceGone = "instance_gone",
+        /// An operator ended what could not be decided, and gave the price as credit.
+        OperatorRefunded = "operator_refunded",
     }
 }
 
@@ -128,14 +132,18 @@ pub struct Instance {
     pub label: Label,
     /// What the customer pays an hour.
     pub rate: HourlyRate,
-    /// Prepaid hours.
+    /// Hours of the first purchase.
     pub hours: Hours,
-    /// What the customer paid.
+    /// Hours of all extensions.
+    pub extended_hours: u32,
+    /// What the customer paid in all, extensions included.
     pub price: Usd,
     /// How the customer gets in.
     pub access: Access,
     /// Its public address, once known.
     pub ip: Option<IpAddr>,
+    /// Since when the provider has it stopped on its own account. Written by the reconciler alone.
+    pub suspended_since: Option<Timestamp>,
     /// When it was claimed.
     pub created_at: Timestamp,
     /// Its life so far.
@@ -217,6 +225,26 @@ impl Instance {
         }
     }
 
+    /// Its prepaid time grows by exactly `hours`, which cost `price`.
+    ///
+    /// # Errors
+    /// Unless it is active, and the sums fit.
+    pub fn extend(mut self, hours: Hours, price: Usd) -> Result<Self, InvalidTransition> {
+        let refusal = self.refuse("be extended");
+        match &mut self.state {
+            InstanceState::Active(placement) => {
+                placement.expires_at = placement.expires_at.plus(Span::from_hours(hours.get()));
+            }
+            _ => return Err(refusal),
+        }
+        self.extended_hours = self
+            .extended_hours
+            .checked_add(hours.get())
+            .ok_or(refusal)?;
+        self.price = self.price.checked_add(price).map_err(|_| refusal)?;
+        Ok(self)
+    }
+
     /// It will not be delivered.
     ///
     /// # Errors
@@ -261,6 +289,14 @@ impl Instance {
             }
             _ => Err(self.refuse("be gone")),
         }
+    }
+
+    /// Whether it uses up a place among its owner's and all instances.
+    pub const fn is_live(&self) -> bool {
+        !matches!(
+            self.state,
+            InstanceState::Destroyed { .. } | InstanceState::Failed { .. }
+        )
     }
 
     /// Where it is or was.

@@ -17,15 +17,18 @@ pub enum Account {
     Sales,
     /// An owner's prepaid dollars.
     Credits(OwnerId),
+    /// Money that nobody can explain yet, or that an operator advanced.
+    Suspense,
 }
 
-/// The stored name: `clearing:<rail>`, `sales`, `credits:<owner>`.
+/// The stored name: `clearing:<rail>`, `sales`, `credits:<owner>`, `suspense`.
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clearing(rail) => write!(f, "clearing:{rail}"),
             Self::Sales => f.write_str("sales"),
             Self::Credits(owner) => write!(f, "credits:{owner}"),
+            Self::Suspense => f.write_str("suspense"),
         }
     }
 }
@@ -33,8 +36,10 @@ impl fmt::Display for Account {
 impl Account {
     /// The account with this stored name.
     pub fn parse(name: &str) -> Option<Self> {
-        if name == "sales" {
-            return Some(Self::Sales);
+        match name {
+            "sales" => return Some(Self::Sales),
+            "suspense" => return Some(Self::Suspense),
+            _ => {}
         }
         let (kind, rest) = name.split_once(':')?;
         match kind {
@@ -48,11 +53,68 @@ impl Account {
 text_enum! {
     /// Why money moved. Every reason is named here and nowhere else.
     TransferReason {
-        /// A payment settled: clearing to sales.
+        /// A payment for a machine or its time settled: clearing to sales.
         Sale = "sale",
+        /// A payment for credits settled: clearing to the owner's credits.
+        Topup = "topup",
+        /// The owner bought with credits: credits to sales.
+        Spend = "spend",
+        /// What was bought with credits could not be delivered: sales back to credits.
+        SpendReversal = "spend_reversal",
         /// A settled payment could not be served: sales to the owner's credits.
         PaymentRefund = "payment_refund",
+        /// The owner ended a machine before its time: what was left, sales to credits.
+        EarlyDestroy = "early_destroy",
+        /// The provider lost a machine: what was left, sales to credits.
+        LostMachine = "lost_machine",
+        /// An operator gave credit for money that could not be traced: suspense to credits.
+        OperatorRefund = "operator_refund",
+        /// Money arrived that no payment explains: clearing to suspense.
+        Unmatched = "unmatched",
+        /// A payment was taken back by its network: what is left of the credit, credits to suspense.
+        Dispute = "dispute",
     }
+}
+
+impl TransferReason {
+    /// Whether money may move from `debit` to `credit` for this reason.
+    pub const fn allows(self, debit: &Account, credit: &Account) -> bool {
+        use Account::{Clearing, Credits, Sales, Suspense};
+        match self {
+            Self::Sale => matches!((debit, credit), (Clearing(_), Sales)),
+            Self::Topup => matches!((debit, credit), (Clearing(_), Credits(_))),
+            Self::Spend => matches!((debit, credit), (Credits(_), Sales)),
+            Self::SpendReversal | Self::PaymentRefund | Self::EarlyDestroy | Self::LostMachine => {
+                matches!((debit, credit), (Sales, Credits(_)))
+            }
+            Self::OperatorRefund => matches!((debit, credit), (Suspense, Credits(_))),
+            Self::Unmatched => matches!((debit, credit), (Clearing(_), Suspense)),
+            Self::Dispute => matches!((debit, credit), (Credits(_), Suspense)),
+        }
+    }
+
+    /// Whether the owner gets something back with it.
+    pub const fn is_giving_back(self) -> bool {
+        matches!(
+            self,
+            Self::SpendReversal
+                | Self::PaymentRefund
+                | Self::EarlyDestroy
+                | Self::LostMachine
+                | Self::OperatorRefund
+        )
+    }
+}
+
+/// What an owner has in credits, and how it came to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CreditAccount {
+    /// What can be spent now.
+    pub balance: Usd,
+    /// What was ever put in: payments, and value given back for what had been paid otherwise.
+    pub deposited: Usd,
+    /// What was ever spent for good: spending that was reversed does not count.
+    pub spent: Usd,
 }
 
 /// One immutable ledger row. `amount` leaves `debit` and arrives at `credit`.
@@ -83,6 +145,7 @@ mod tests {
         let owner = OwnerId::from_uuid(uuid::Uuid::from_u128(7));
         for account in [
             Account::Sales,
+            Account::Suspense,
             Account::Clearing(RailLabel::parse("base").unwrap()),
             Account::Credits(owner),
         ] {
@@ -90,5 +153,37 @@ mod tests {
         }
         assert_eq!(Account::parse("credits:nobody"), None);
         assert_eq!(Account::parse("other"), None);
+    }
+
+    /// For each reason exactly one pair of account kinds is right.
+    #[test]
+    fn a_reason_moves_money_one_way_only() {
+        let kinds = [
+            Account::Clearing(RailLabel::parse("base").unwrap()),
+            Account::Sales,
+            Account::Credits(OwnerId::from_uuid(uuid::Uuid::from_u128(7))),
+            Account::Suspense,
+        ];
+        let expected = [
+            (TransferReason::Sale, 0, 1),
+            (TransferReason::Topup, 0, 2),
+            (TransferReason::Spend, 2, 1),
+            (TransferReason::SpendReversal, 1, 2),
+            (TransferReason::PaymentRefund, 1, 2),
+            (TransferReason::EarlyDestroy, 1, 2),
+            (TransferReason::LostMachine, 1, 2),
+            (TransferReason::OperatorRefund, 3, 2),
+            (TransferReason::Unmatched, 0, 3),
+            (TransferReason::Dispute, 2, 3),
+        ];
+        assert_eq!(expected.len(), TransferReason::ALL.len());
+        for (reason, debit, credit) in expected {
+            for (from, one) in kinds.iter().enumerate() {
+                for (to, other) in kinds.iter().enumerate() {
+                    let is_right = (from, to) == (debit, credit);
+                    assert_eq!(reason.allows(one, other), is_right, "{reason} {from} {to}");
+                }
+            }
+        }
     }
 }

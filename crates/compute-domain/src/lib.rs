@@ -11,6 +11,8 @@ pub mod money;
 pub mod operation;
 pub mod owner;
 pub mod payment;
+pub mod prepaid;
+pub mod request_key;
 pub mod text;
 pub mod time;
 pub mod transition;

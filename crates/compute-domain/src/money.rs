@@ -192,6 +192,8 @@ impl Hours {
     pub const MAX: u32 = 4_320;
     /// What a provision request without `prepaid_hours` buys.
     pub const PROVISION_DEFAULT: Self = Self(720);
+    /// What an extend request without `extend_hours` buys.
+    pub const EXTEND_DEFAULT: Self = Self(Self::MIN);
 
     /// Prepaid hours.
     ///
@@ -237,6 +239,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn hours_keep_their_number() {
+        let hours = Hours::new(24).unwrap();
+        assert_eq!((hours.get(), u32::from(hours)), (24, 24));
+    }
 
     #[test]
     fn plain_decimals_parse() {

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{OsId, PlanId, RegionId};
-use crate::id::{InstanceId, OperationId, OwnerId};
+use crate::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
 use crate::instance::FailureCode;
+use crate::money::{HourlyRate, Hours, Usd};
+use crate::request_key::RequestKey;
 use crate::text::{Hostname, Label, SshPublicKey};
 use crate::text_enum;
 use crate::time::Timestamp;
@@ -16,6 +18,10 @@ text_enum! {
     OperationKind {
         /// Take a payment and deliver a machine.
         Provision = "provision",
+        /// Take a payment and lengthen a machine's prepaid time.
+        Extend = "extend",
+        /// Take a payment and make it the owner's credit.
+        Topup = "topup",
         /// Take a machine down.
         Destroy = "destroy",
     }
@@ -44,14 +50,15 @@ impl OperationKind {
     pub const fn steps(self) -> &'static [Step] {
         match self {
             Self::Provision => Step::ALL,
+            Self::Extend | Self::Topup => &[Step::Settle],
             Self::Destroy => &[Step::Destroy, Step::ConfirmGone],
         }
     }
 
-    /// Where an operation of this kind starts.
+    /// Where an operation of this kind starts that a payment pays, or that costs nothing.
     pub const fn first_step(self) -> Step {
         match self {
-            Self::Provision => Step::Settle,
+            Self::Provision | Self::Extend | Self::Topup => Step::Settle,
             Self::Destroy => Step::Destroy,
         }
     }
@@ -140,12 +147,41 @@ pub enum Undo {
     Fail(FailureCode),
 }
 
+/// The time that an operation buys for an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeBought {
+    /// How long.
+    pub hours: Hours,
+    /// What an hour costs.
+    pub rate: HourlyRate,
+    /// What it costs in all.
+    pub price: Usd,
+}
+
+/// Credits that an operation spent when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreditsSpent {
+    /// How many.
+    pub amount: Usd,
+    /// The API key whose budget they were charged to.
+    pub api_key: Option<ApiKeyId>,
+}
+
 /// What an operation must remember between steps. Stored as JSON; `format` guards its meaning.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OperationData {
     /// What to make; provision only.
     pub spec: Option<MachineSpec>,
+    /// What it buys; provision and extend.
+    pub time: Option<TimeBought>,
+    /// What was spent when it was opened; none when a payment pays, or when it is free.
+    pub credits: Option<CreditsSpent>,
+    /// The client's names for this purchase.
+    pub request_keys: Vec<RequestKey>,
+    /// Since when it no longer holds its instance, because its payment took too long; what still
+    /// arrives becomes credit. Extend only.
+    pub hold_released_at: Option<Timestamp>,
     /// The operation whose mark the machine carries; destroy only, a provision marks with its own.
     pub marked_by: Option<OperationId>,
     /// Counts machines asked for; part of the machine's tag, starts at 1.
@@ -182,8 +218,8 @@ pub struct Operation {
     pub kind: OperationKind,
     /// For whom.
     pub owner: OwnerId,
-    /// On which instance.
-    pub instance: InstanceId,
+    /// On which instance; a top-up has none.
+    pub instance: Option<InstanceId>,
     /// Where it stands.
     pub state: OperationState,
     /// What it remembers.
@@ -202,20 +238,17 @@ impl Operation {
         id: OperationId,
         kind: OperationKind,
         owner: OwnerId,
-        instance: InstanceId,
-        spec: Option<MachineSpec>,
+        instance: Option<InstanceId>,
         request_digest: [u8; 32],
         now: Timestamp,
     ) -> Self {
-        let step = kind.first_step();
         let progress = Progress {
-            step,
+            step: kind.first_step(),
             begun_at: None,
             attempt: 0,
             run_at: now,
         };
         let data = OperationData {
-            spec,
             machine_attempt: 1,
             step_since: Some(now),
             ..OperationData::default()
@@ -231,6 +264,15 @@ impl Operation {
             created_at: now,
             finished_at: None,
         }
+    }
+
+    /// Whether nobody else may change its instance: while it is open, unless it has let go.
+    pub const fn holds_instance(&self) -> bool {
+        self.data.hold_released_at.is_none()
+            && matches!(
+                self.state,
+                OperationState::Running(_) | OperationState::Stuck { .. }
+            )
     }
 
     /// How far it is, while it runs.

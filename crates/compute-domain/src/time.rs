@@ -16,6 +16,11 @@ pub struct Timestamp(i64);
 #[serde(transparent)]
 pub struct Span(i64);
 
+/// The text is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written as in RFC 3339, for example 2026-03-17T00:00:00Z")]
+pub struct InvalidTimestamp;
+
 /// Where the present moment comes from.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present moment.
@@ -110,6 +115,18 @@ impl Timestamp {
             .and_then(|moment| moment.format(&Rfc3339).ok())
             .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
     }
+
+    /// Reads RFC 3339 with any offset; what is finer than a millisecond is dropped.
+    ///
+    /// # Errors
+    /// `InvalidTimestamp` for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp)?;
+        let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(millis)
+            .map(Self)
+            .map_err(|_| InvalidTimestamp)
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +143,30 @@ mod tests {
             Timestamp::from_millis(i64::MAX).rfc3339(),
             "9999-12-31T23:59:59Z"
         );
+    }
+
+    #[test]
+    fn rfc3339_is_read_with_any_offset() {
+        for (text, millis) in [
+            ("2026-01-01T00:00:00Z", 1_767_225_600_000),
+            ("2026-01-01T01:30:00.999999+01:30", 1_767_225_600_999),
+            ("1969-12-31T23:59:59.5Z", -500),
+        ] {
+            assert_eq!(
+                Timestamp::parse(text),
+                Ok(Timestamp::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for junk in [
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "1767225600",
+            "2026-13-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(junk), Err(InvalidTimestamp), "{junk}");
+        }
     }
 
     #[test]

@@ -14,9 +14,11 @@ fn instance(state: InstanceState) -> Instance {
         label: Label::parse("x").unwrap(),
         rate: HourlyRate::from_micros(7_000).unwrap(),
         hours: Hours::new(24).unwrap(),
+        extended_hours: 0,
         price: Usd::from_micros(168_000).unwrap(),
         access: Access::Password,
         ip: None,
+        suspended_since: None,
         created_at: NOW,
         state,
     }
@@ -104,4 +106,26 @@ fn the_end_keeps_the_machine_and_the_reason() {
             ..
         }
     ));
+}
+
+#[test]
+fn an_extension_adds_exactly_its_hours_and_price() {
+    let price = Usd::from_micros(200_000).unwrap();
+    let longer = instance(InstanceState::Active(placement()))
+        .extend(Hours::new(48).unwrap(), price)
+        .unwrap();
+    assert_eq!(longer.expires_at(), NOW.plus(Span::from_hours(72)));
+    assert_eq!(longer.extended_hours, 48);
+    assert_eq!(longer.price, Usd::from_micros(368_000).unwrap());
+    let only_active = allowed(|instance| instance.extend(Hours::new(24).unwrap(), price));
+    assert_eq!(only_active, [3]);
+}
+
+#[test]
+fn what_is_over_uses_no_place() {
+    let live: Vec<bool> = every_state()
+        .into_iter()
+        .map(|state| instance(state).is_live())
+        .collect();
+    assert_eq!(live, [true, true, true, true, true, false, false]);
 }

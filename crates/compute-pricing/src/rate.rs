@@ -93,6 +93,20 @@ mod tests {
     }
 
     #[test]
+    fn a_day_has_24_hours_and_a_month_720() {
+        assert_eq!(daily(rate(7_070)), Ok(Usd::from_micros(169_680).unwrap()));
+        let month = Usd::from_micros(5_090_400).unwrap();
+        assert_eq!(monthly(rate(7_070)), Ok(month));
+    }
+
+    #[test]
+    fn a_markup_keeps_its_number_up_to_the_largest() {
+        for bps in [0, 1, 250, Markup::MAX_BPS] {
+            assert_eq!(Markup::from_bps(bps).map(Markup::bps), Ok(bps));
+        }
+    }
+
+    #[test]
     fn the_largest_values_are_refused_not_wrapped() {
         let huge = rate(1_000_000_000_000_000);
         assert_eq!(

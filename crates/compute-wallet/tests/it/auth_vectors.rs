@@ -52,6 +52,7 @@ fn check(claim: &AuthClaim<'_>, expected: &str) {
     assert_eq!(wallet.address.to_string(), expected);
     assert_eq!(wallet.signed_at_ms, NOW_MS);
     assert_eq!(wallet.nonce.as_str(), claim.nonce);
+    assert_eq!(wallet.nonce.to_string(), claim.nonce);
 }
 
 #[test]
@@ -158,4 +159,15 @@ fn extreme_clocks_are_outside_the_window() {
     }
     assert!(authenticate(&list_instances(), NOW_MS, -1).is_ok());
     assert!(authenticate(&list_instances(), NOW_MS + 1, -1).is_err());
+}
+
+#[test]
+fn a_claim_shows_itself_without_what_is_worth_stealing() {
+    let claim = create_key();
+    let shown = format!("{claim:?}");
+    for part in [claim.address, claim.method, claim.path] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert!(!shown.contains(claim.signature), "{shown}");
+    assert!(!shown.contains("my-agent"), "{shown}");
 }

@@ -6,14 +6,16 @@ use std::sync::{Arc, RwLock};
 
 use compute_domain::catalog::ProviderId;
 use compute_domain::id::OperationId;
+use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
+use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock, Entropy, Span, Timestamp};
 use compute_pricing::Markup;
 use event_listener::Event;
 use secrecy::SecretBox;
 
 use crate::catalog::ShelfHistory;
-use crate::ports::{Provider, Rail, RailHealth, Store, Timer};
+use crate::ports::{Caps, Provider, Rail, RailHealth, Store, Timer};
 use crate::seal::Sealer;
 use crate::timing::Timing;
 
@@ -48,6 +50,24 @@ pub struct SalesTerms {
     pub catalog_max_age: Span,
     /// The rail offered when the request names none.
     pub default_rail: RailLabel,
+    /// What ending an instance before its time costs.
+    pub early_destroy: EarlyDestroy,
+    /// The least that can be topped up at once.
+    pub topup_min: Usd,
+    /// The most that can be topped up at once.
+    pub topup_max: Usd,
+}
+
+/// How many machines may be destroyed without their owners' asking before somebody must look.
+///
+/// Within [`Timing::guard_window`] at most `count`, or `permille` of all live instances when that
+/// is more. What is above it waits and raises an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DestroyGuard {
+    /// This many in any case.
+    pub count: u32,
+    /// So many of a thousand live instances.
+    pub permille: u32,
 }
 
 /// By which terms callers are recognised.
@@ -72,6 +92,10 @@ pub struct EngineConfig {
     pub sales: SalesTerms,
     /// Terms of recognition.
     pub auth: AuthTerms,
+    /// How many instances there may be.
+    pub caps: Caps,
+    /// How many of them may be destroyed unasked.
+    pub guard: DestroyGuard,
     /// Waits and windows.
     pub timing: Timing,
 }
@@ -97,6 +121,9 @@ pub enum ConfigError {
     /// Two rails have one label.
     #[error("rail {0} is configured twice")]
     DuplicateRail(RailLabel),
+    /// No amount could be topped up.
+    #[error("topup_min must be above zero and at most topup_max")]
+    TopupBounds,
     /// A nonce would be forgotten while its signature is still valid.
     #[error("nonce_ttl must be more than twice clock_skew")]
     NonceTtl,
@@ -139,6 +166,10 @@ impl Engine {
         }
         if config.auth.nonce_ttl.millis() <= config.auth.clock_skew.millis().saturating_mul(2) {
             return Err(ConfigError::NonceTtl);
+        }
+        let sales = &config.sales;
+        if sales.topup_min == Usd::ZERO || sales.topup_min > sales.topup_max {
+            return Err(ConfigError::TopupBounds);
         }
         let mut providers = BTreeMap::new();
         for provider in adapters.providers {

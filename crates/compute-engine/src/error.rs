@@ -1,7 +1,10 @@
 //! What can go wrong in a use case, free of HTTP and SQL.
 
 use compute_domain::catalog::RegionId;
-use compute_domain::id::InstanceId;
+use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::money::Usd;
+use compute_domain::owner::Scope;
+use compute_domain::request_key::RequestKeyKind;
 use compute_domain::transition::InvalidTransition;
 
 use crate::offer::OfferSheet;
@@ -25,6 +28,9 @@ pub enum AuthFailure {
     /// The API key is malformed, unknown or revoked.
     #[error("the API key is not valid")]
     ApiKey,
+    /// The API key's time is over.
+    #[error("the API key has expired; make a new one")]
+    ApiKeyExpired,
 }
 
 impl AuthFailure {
@@ -36,6 +42,7 @@ impl AuthFailure {
             Self::Expired => "auth_expired",
             Self::NonceUsed => "auth_nonce_used",
             Self::ApiKey => "api_key_invalid",
+            Self::ApiKeyExpired => "api_key_expired",
         }
     }
 
@@ -95,6 +102,48 @@ pub enum Error {
     /// Who is asking could not be established.
     #[error(transparent)]
     Unauthenticated(#[from] AuthFailure),
+    /// The API key may not do this.
+    #[error("this API key lacks the scope {needed}")]
+    ScopeMissing {
+        /// What it would need.
+        needed: Scope,
+    },
+    /// The API key has spent its budget, or would with this purchase.
+    #[error("this purchase exceeds the budget of the API key")]
+    BudgetExceeded {
+        /// What it would cost.
+        required: Usd,
+        /// What the key may still spend.
+        left: Usd,
+    },
+    /// The owner's credits do not suffice; nothing was bought.
+    #[error("the credits do not suffice")]
+    InsufficientCredits {
+        /// What it costs.
+        required: Usd,
+        /// What there is.
+        balance: Usd,
+    },
+    /// It costs more than the request allows; nothing was settled or spent.
+    #[error("the price is above max_total_usd")]
+    PriceAboveMaximum {
+        /// What it costs now.
+        price: Usd,
+        /// What the request allows.
+        maximum: Usd,
+    },
+    /// There is no place for one more instance; nothing was settled or spent.
+    #[error("there may be no more instances now")]
+    LimitReached {
+        /// Whether it is the owner's own limit.
+        is_own: bool,
+    },
+    /// The client's name for this purchase stands for another one; nothing was settled or spent.
+    #[error("the idempotency key was used for another request")]
+    RequestKeyReused {
+        /// Which kind of name.
+        kind: RequestKeyKind,
+    },
     /// An API key was used where a wallet must sign.
     #[error("only a wallet signature may do this")]
     SignatureRequired,
@@ -126,8 +175,10 @@ pub enum Error {
     /// Another operation must finish first.
     #[error("another operation is in progress")]
     OperationInProgress {
-        /// On which instance.
-        instance: InstanceId,
+        /// Which, when it is the caller's own.
+        operation: Option<OperationId>,
+        /// On which instance; a top-up has none.
+        instance: Option<InstanceId>,
     },
     /// The instance's state does not allow it.
     #[error("the instance is {state}")]

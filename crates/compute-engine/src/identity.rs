@@ -4,8 +4,10 @@
 //! that reads or changes something, in its own transaction (decisions.md 23).
 
 use compute_domain::id::{ApiKeyId, OwnerId};
-use compute_domain::owner::ApiKey;
+use compute_domain::money::Usd;
+use compute_domain::owner::{ApiKey, Scope, Scopes};
 use compute_domain::text::Label;
+use compute_domain::time::Timestamp;
 use compute_wallet::{AuthClaim, AuthError, AuthenticatedWallet, WalletAddress};
 use secrecy::SecretString;
 
@@ -38,7 +40,46 @@ pub enum Caller {
         id: ApiKeyId,
         /// For whom it acts.
         owner: OwnerId,
+        /// What it may do.
+        scopes: Scopes,
     },
+}
+
+impl Caller {
+    /// Refuses an API key that may not do this. A wallet may do everything.
+    pub(crate) const fn require(&self, needed: Scope) -> Result<(), Error> {
+        match self {
+            Self::ApiKey { scopes, .. } if !scopes.contains(needed) => {
+                Err(Error::ScopeMissing { needed })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a new API key shall be.
+#[derive(Debug, Clone)]
+pub struct ApiKeyTerms {
+    /// The customer's name for it.
+    pub label: Option<Label>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How many credits it may spend in all; none means no limit of its own.
+    pub budget: Option<Usd>,
+    /// From when on it no longer works; in the future.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Default for ApiKeyTerms {
+    /// A key for everything, without end.
+    fn default() -> Self {
+        Self {
+            label: None,
+            scopes: Scopes::ALL,
+            budget: None,
+            expires_at: None,
+        }
+    }
 }
 
 /// A new API key; its text is shown this once.
@@ -78,11 +119,16 @@ impl Engine {
         let found = tx.find_api_key(&mac).await?;
         tx.rollback().await?;
         match found {
-            Some(api_key) if api_key.revoked_at.is_none() => Ok(Caller::ApiKey {
+            Some(api_key) if api_key.revoked_at.is_some() => Err(AuthFailure::ApiKey.into()),
+            Some(api_key) if api_key.expires_at.is_some_and(|end| end <= self.now()) => {
+                Err(AuthFailure::ApiKeyExpired.into())
+            }
+            Some(api_key) => Ok(Caller::ApiKey {
                 id: api_key.id,
                 owner: api_key.owner,
+                scopes: api_key.scopes,
             }),
-            _ => Err(AuthFailure::ApiKey.into()),
+            None => Err(AuthFailure::ApiKey.into()),
         }
     }
 
@@ -90,14 +136,20 @@ impl Engine {
     ///
     /// # Errors
     /// `SignatureRequired` for an API key, `Unauthenticated` without any or with a spent nonce,
-    /// `TooManyApiKeys` at the limit.
+    /// `TooManyApiKeys` at the limit, `Invalid` for an end in the past.
     pub async fn create_api_key(
         &self,
         caller: &Caller,
-        label: Option<Label>,
+        terms: ApiKeyTerms,
     ) -> Result<NewApiKey, Error> {
         let wallet = signer(caller)?;
         let now = self.now();
+        if terms.expires_at.is_some_and(|end| end <= now) {
+            return Err(Error::Invalid {
+                field: "expires_at",
+                rule: "expires_at must be in the future".to_owned(),
+            });
+        }
         let mut tx = self.store.begin(TxMode::Write).await?;
         self.spend_nonce(tx.as_mut(), caller).await?;
         let candidate = OwnerId::generate(now, self.entropy.as_ref());
@@ -106,8 +158,12 @@ impl Engine {
         let api_key = ApiKey {
             id: ApiKeyId::generate(now, self.entropy.as_ref()),
             owner,
-            label,
+            label: terms.label,
             last4,
+            scopes: terms.scopes,
+            budget: terms.budget,
+            spent: Usd::ZERO,
+            expires_at: terms.expires_at,
             created_at: now,
             revoked_at: None,
         };
@@ -131,6 +187,7 @@ impl Engine {
     /// # Errors
     /// `Unauthenticated` for an anonymous caller or a spent nonce.
     pub async fn api_keys(&self, caller: &Caller) -> Result<Vec<ApiKey>, Error> {
+        caller.require(Scope::Read)?;
         let (mut tx, owner) = self.open_for(caller).await?;
         let api_keys = match owner {
             Some(owner) => tx.list_api_keys(owner).await?,

@@ -7,34 +7,47 @@ pub mod ports;
 
 mod api_key;
 mod catalog;
+mod credits;
 mod destroy;
 mod engine;
 mod error;
+mod extend;
 mod health;
 mod identity;
+pub mod ledger_chain;
+mod names;
 mod offer;
+mod operator;
 mod order;
 mod password;
 mod payment;
 mod proof;
 mod provision;
+mod purchase;
 pub(crate) mod saga;
 mod seal;
+mod subject;
 mod timing;
+mod topup;
 mod work;
 
 pub use catalog::{PricedPlan, Shelf};
 /// What a signed request presents, as the wallet crate reads it.
 pub use compute_wallet::AuthClaim;
-pub use engine::{Adapters, AuthTerms, ConfigError, Engine, EngineConfig, SalesTerms, Secrets};
+pub use credits::Balance;
+pub use engine::{
+    Adapters, AuthTerms, ConfigError, DestroyGuard, Engine, EngineConfig, SalesTerms, Secrets,
+};
 pub use error::{AuthFailure, Error, PaymentProblem};
+pub use extend::ExtendRequest;
 pub use health::Readiness;
-pub use identity::{Caller, NewApiKey, Presented};
+pub use identity::{ApiKeyTerms, Caller, NewApiKey, Presented};
 pub use offer::{OfferSheet, ProvisionRequest};
-pub use order::{Goal, OrderView};
+pub use order::{Goal, InstancePage, OperationView, OrderView, Page};
 pub use password::RootAccess;
 pub use proof::{ResourceInfo, StoredProof};
-pub use provision::Submitted;
+pub use purchase::{Funding, PurchaseTerms, Submitted};
 pub use saga::failpoints;
 pub use seal::{SealError, Sealer, SealingKey};
 pub use timing::Timing;
+pub use topup::TopupRequest;

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use compute_domain::catalog::{OsId, PlanId, ProviderId, RegionId};
 use compute_domain::instance::Access;
-use compute_domain::money::{HourlyRate, Hours, Usd};
-use compute_domain::operation::MachineSpec;
+use compute_domain::money::{Hours, Usd};
+use compute_domain::operation::{MachineSpec, TimeBought};
 use compute_domain::payment::RailLabel;
 use compute_domain::text::{Hostname, Label, SshPublicKey};
-use compute_pricing::{price, to_asset};
+use compute_pricing::to_asset;
 use compute_x402::{Amount, Offer};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::catalog::{PricedPlan, Shelf};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::Rail;
 use crate::proof::ResourceInfo;
+use crate::subject::{Priced, Subject, digest_of, time_at};
 
 /// What the paid answer is.
 const MIME_TYPE: &str = "application/json";
@@ -69,9 +69,7 @@ impl ProvisionRequest {
             &self.label,
             tail,
         );
-        // Strings and one number: serialising them cannot fail.
-        let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
-        Sha256::digest(&bytes).into()
+        digest_of(&canonical)
     }
 
     /// How the customer will get in.
@@ -98,12 +96,10 @@ impl ProvisionRequest {
 /// A price and every way to pay it.
 #[derive(Debug, Clone)]
 pub struct OfferSheet {
-    /// What the customer pays an hour.
-    pub rate: HourlyRate,
     /// What the customer pays in all.
     pub price: Usd,
-    /// For how long.
-    pub hours: Hours,
+    /// The time it buys; a top-up buys none.
+    pub time: Option<TimeBought>,
     /// What is paid for.
     pub resource: ResourceInfo,
     /// One offer per rail that can settle now, the one the request asked for first.
@@ -114,37 +110,47 @@ pub struct OfferSheet {
     pub asked: RailLabel,
 }
 
+impl OfferSheet {
+    /// For what is paid with credits: no rail is needed.
+    pub(crate) fn without_offers(priced: Priced, resource_url: &str, asked: &RailLabel) -> Self {
+        Self {
+            price: priced.price,
+            time: priced.time,
+            resource: ResourceInfo {
+                url: resource_url.to_owned(),
+                description: priced.description,
+                mime_type: MIME_TYPE.to_owned(),
+            },
+            offers: Vec::new(),
+            rails: Vec::new(),
+            asked: asked.clone(),
+        }
+    }
+}
+
 impl Engine {
-    /// What the request costs now, and how it can be paid.
+    /// What the subject costs now, and how it can be paid.
     ///
     /// # Errors
     /// When it asks for something that is not sold, or nothing can be sold now.
     pub(crate) fn quote(
         &self,
-        request: &ProvisionRequest,
+        subject: &Subject<'_>,
         resource_url: &str,
     ) -> Result<OfferSheet, Error> {
         let shelf = self.shelf()?;
-        self.quote_from(&shelf, request, resource_url)
+        self.quote_from(&shelf, subject, resource_url)
     }
 
     /// The same at the prices of a given shelf.
     pub(crate) fn quote_from(
         &self,
         shelf: &Shelf,
-        request: &ProvisionRequest,
+        subject: &Subject<'_>,
         resource_url: &str,
     ) -> Result<OfferSheet, Error> {
-        let plan = self.find_sellable(shelf, request)?;
-        let rate = self.rate_in(plan, &request.region)?;
-        let ProvisionRequest {
-            plan,
-            region,
-            hours,
-            network,
-            ..
-        } = request;
-        self.sheet(rate, plan, region, *hours, network, resource_url)
+        let priced = self.price_of(subject, shelf)?;
+        self.sheet(priced, subject.network(), resource_url)
     }
 
     /// The answer to a request that names nothing: a real offer, for the cheapest plan, so that a
@@ -174,12 +180,16 @@ impl Engine {
             .first()
             .ok_or(Error::CatalogUnavailable)?;
         let hours = Hours::new(Hours::MIN).map_err(|error| Error::Internal(Box::new(error)))?;
-        let rate = self.rate_in(plan, region)?;
-        let network = self.config.sales.default_rail.clone();
-        self.sheet(rate, &plan.plan.id, region, hours, &network, resource_url)
+        let time = time_at(self.rate_in(plan, region)?, hours)?;
+        let priced = Priced {
+            price: time.price,
+            time: Some(time),
+            description: format!("{} h of {} in {region}", hours.get(), plan.plan.id),
+        };
+        self.sheet(priced, &self.config.sales.default_rail, resource_url)
     }
 
-    fn find_sellable<'a>(
+    pub(crate) fn find_sellable<'a>(
         &self,
         shelf: &'a Shelf,
         request: &ProvisionRequest,
@@ -213,10 +223,7 @@ impl Engine {
 
     fn sheet(
         &self,
-        rate: HourlyRate,
-        plan: &PlanId,
-        region: &RegionId,
-        hours: Hours,
+        priced: Priced,
         asked: &RailLabel,
         resource_url: &str,
     ) -> Result<OfferSheet, Error> {
@@ -233,23 +240,14 @@ impl Engine {
             return Err(Error::RailUnavailable);
         }
         ready.sort_by_key(|rail| rail.spec().label != *asked);
-        let price = price(rate, hours).map_err(|error| Error::Internal(Box::new(error)))?;
         let offers = ready
             .iter()
-            .map(|rail| offer_on(rail, price))
+            .map(|rail| offer_on(rail, priced.price))
             .collect::<Result<_, _>>()?;
         Ok(OfferSheet {
-            rate,
-            price,
-            hours,
-            resource: ResourceInfo {
-                url: resource_url.to_owned(),
-                description: format!("{} h of {plan} in {region}", hours.get()),
-                mime_type: MIME_TYPE.to_owned(),
-            },
             offers,
             rails: ready.iter().map(|rail| rail.spec().label.clone()).collect(),
-            asked: asked.clone(),
+            ..OfferSheet::without_offers(priced, resource_url, asked)
         })
     }
 }

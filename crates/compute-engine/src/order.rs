@@ -1,10 +1,11 @@
 //! Reading: instances, orders, and waiting for work to move.
 
-use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::instance::Instance;
-use compute_domain::ledger::TransferReason;
+use compute_domain::ledger::{Transfer, TransferReason};
 use compute_domain::money::Usd;
-use compute_domain::operation::{Operation, OperationState, Step};
+use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
+use compute_domain::owner::Scope;
 use compute_domain::payment::Payment;
 use compute_domain::time::{Span, Timestamp};
 use compute_x402::PaymentPayload;
@@ -29,27 +30,93 @@ pub enum Goal {
     Rest,
 }
 
-/// An order as its buyer may see it.
+/// A piece of work as whoever paid for it may see it.
 #[derive(Debug, Clone)]
-pub struct OrderView {
-    /// The instance.
-    pub instance: Instance,
-    /// The work on it.
+pub struct OperationView {
+    /// What it works on; a top-up has none.
+    pub instance: Option<Instance>,
+    /// The work.
     pub operation: Operation,
-    /// The payment that bought it.
+    /// The payment for it.
     pub payment: Option<Payment>,
-    /// What was given back to the owner's credits.
-    pub credited: Option<Usd>,
+    /// How its money moved, oldest first.
+    pub transfers: Vec<Transfer>,
     /// What happened so far, oldest first.
     pub history: Vec<Event>,
+    /// What its owner has in credits now; for top-ups and what was bought with credits.
+    pub balance: Option<Usd>,
 }
 
-impl OrderView {
+impl OperationView {
     /// Whether nobody can tell yet if the money moved.
     pub const fn is_settlement_pending(&self) -> bool {
         matches!(&self.payment, Some(payment) if payment.evidence().is_none())
             && !matches!(self.operation.state, OperationState::Failed { .. })
     }
+
+    /// What was given back to the owner's credits.
+    pub fn credited(&self) -> Option<Usd> {
+        self.sum(TransferReason::is_giving_back)
+    }
+
+    /// What was topped up.
+    pub fn deposited(&self) -> Option<Usd> {
+        self.sum(|reason| reason == TransferReason::Topup)
+    }
+
+    fn sum(&self, counts: impl Fn(TransferReason) -> bool) -> Option<Usd> {
+        let amounts = self.transfers.iter().filter(|row| counts(row.reason));
+        // The amounts of one operation are bounded by its price.
+        amounts
+            .map(|row| row.amount)
+            .reduce(|sum, amount| sum.checked_add(amount).unwrap_or(sum))
+    }
+}
+
+/// The whole story of an order.
+#[derive(Debug, Clone)]
+pub struct OrderView {
+    /// The instance.
+    pub instance: Instance,
+    /// Everything that was done about it, oldest first.
+    pub operations: Vec<OperationView>,
+    /// What its prepaid value is worth now.
+    pub left: Usd,
+}
+
+impl OrderView {
+    /// The work that delivered it.
+    pub fn provision(&self) -> Option<&OperationView> {
+        let mut operations = self.operations.iter();
+        operations.find(|view| view.operation.kind == OperationKind::Provision)
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Behind this instance; none for the beginning.
+    pub after: Option<InstanceId>,
+    /// How many at most, from 1 to 200.
+    pub limit: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            after: None,
+            limit: LIST_MAX,
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstancePage {
+    /// Newest first.
+    pub instances: Vec<Instance>,
+    /// Where the next part begins, when there is one.
+    pub next: Option<InstanceId>,
 }
 
 impl Goal {
@@ -66,19 +133,34 @@ impl Goal {
 }
 
 impl Engine {
-    /// The caller's instances, newest first, ended ones included, at most 200.
+    /// A page of the caller's instances, newest first, ended ones included.
     ///
     /// # Errors
-    /// `Unauthenticated` for an anonymous caller or a spent nonce.
-    pub async fn instances(&self, caller: &Caller) -> Result<Vec<Instance>, Error> {
+    /// `Unauthenticated` for an anonymous caller or a spent nonce, `Invalid` for a limit out of
+    /// bounds.
+    pub async fn instances(&self, caller: &Caller, page: Page) -> Result<InstancePage, Error> {
+        caller.require(Scope::Read)?;
+        if !(1..=LIST_MAX).contains(&page.limit) {
+            return Err(Error::Invalid {
+                field: "limit",
+                rule: format!("limit is 1 to {LIST_MAX}"),
+            });
+        }
         let (mut tx, owner) = self.open_to_read(caller).await?;
         let mut instances = match owner {
-            Some(owner) => tx.list_instances(owner, LIST_MAX).await?,
+            // One more than asked for tells whether there are more.
+            Some(owner) => tx.list_instances(owner, page.after, page.limit + 1).await?,
             None => Vec::new(),
         };
         tx.commit().await?;
-        instances.sort_by_key(|instance| core::cmp::Reverse((instance.created_at, instance.id)));
-        Ok(instances)
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let has_more = instances.len() > limit;
+        instances.truncate(limit);
+        let last = instances.last().map(|instance| instance.id);
+        Ok(InstancePage {
+            instances,
+            next: last.filter(|_| has_more),
+        })
     }
 
     /// One of the caller's instances.
@@ -86,6 +168,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` for a foreign or unknown id, `Unauthenticated` as above.
     pub async fn instance(&self, caller: &Caller, id: InstanceId) -> Result<Instance, Error> {
+        caller.require(Scope::Read)?;
         let (mut tx, owner) = self.open_to_read(caller).await?;
         let found = match owner {
             Some(owner) => tx
@@ -98,7 +181,7 @@ impl Engine {
         found.ok_or(Error::NotFound)
     }
 
-    /// The whole story of an order, for its owner or for whoever shows its payment again.
+    /// The whole story of an order, for its owner or for whoever shows a payment for it again.
     ///
     /// # Errors
     /// `NotFound` for a foreign or unknown id, `Unauthenticated` when nothing is shown.
@@ -108,41 +191,63 @@ impl Engine {
         payment: Option<&PaymentPayload>,
         id: InstanceId,
     ) -> Result<OrderView, Error> {
-        let view = match (caller, payment) {
-            (Caller::Anonymous, None) => return Err(AuthFailure::Required.into()),
+        let (mut tx, viewer) = self.open_to_view(caller, payment).await?;
+        if let Viewer::Owner(owner) = &viewer {
+            let found = tx.find_instance(id).await?;
+            if found.is_none_or(|instance| Some(instance.owner) != *owner) {
+                tx.commit().await?;
+                return Err(Error::NotFound);
+            }
+        }
+        let view = order_of(tx.as_mut(), id, self.now()).await?;
+        tx.commit().await?;
+        let may_see = |view: &OrderView| {
+            view.operations
+                .iter()
+                .any(|operation| viewer.may_see(operation))
+        };
+        view.filter(may_see).ok_or(Error::NotFound)
+    }
+
+    /// One piece of work, for its owner or for whoever shows its payment again.
+    ///
+    /// # Errors
+    /// `NotFound` for a foreign or unknown id, `Unauthenticated` when nothing is shown.
+    pub async fn operation(
+        &self,
+        caller: &Caller,
+        payment: Option<&PaymentPayload>,
+        id: OperationId,
+    ) -> Result<OperationView, Error> {
+        let (mut tx, viewer) = self.open_to_view(caller, payment).await?;
+        let view = match tx.find_operation(id).await? {
+            Some(operation) => Some(view_of(tx.as_mut(), operation).await?),
+            None => None,
+        };
+        tx.commit().await?;
+        view.filter(|view| viewer.may_see(view))
+            .ok_or(Error::NotFound)
+    }
+
+    /// Opens a transaction for somebody who wants to see work: its owner, or whoever holds its
+    /// payment, declined ones included: that nothing was charged is what its buyer wants to know.
+    async fn open_to_view(
+        &self,
+        caller: &Caller,
+        payment: Option<&PaymentPayload>,
+    ) -> Result<(Box<dyn Tx>, Viewer), Error> {
+        caller.require(Scope::Read)?;
+        match (caller, payment) {
+            (Caller::Anonymous, None) => Err(AuthFailure::Required.into()),
             (Caller::Anonymous, Some(payload)) => {
                 let identified = self.identify(payload).ok_or(Error::NotFound)?;
-                let mut tx = self.store.begin(TxMode::Read).await?;
-                let operation = tx.provision_of(id).await?.ok_or(Error::NotFound)?;
-                let view = view_of(tx.as_mut(), operation).await?;
-                tx.rollback().await?;
-                // By the order's own payment, declined ones included: that nothing was charged is
-                // what its buyer wants to know.
-                let is_shown = view
-                    .payment
-                    .as_ref()
-                    .is_some_and(|payment| payment.proof_key == identified.proof_key.as_str());
-                if !is_shown {
-                    return Err(Error::NotFound);
-                }
-                view
+                let tx = self.store.begin(TxMode::Read).await?;
+                Ok((tx, Viewer::Payer(identified.proof_key.into_string())))
             }
             _ => {
-                let (mut tx, owner) = self.open_to_read(caller).await?;
-                let operation = tx.provision_of(id).await?;
-                let owned = operation.filter(|operation| Some(operation.owner) == owner);
-                let view = match owned {
-                    Some(operation) => Some(view_of(tx.as_mut(), operation).await?),
-                    None => None,
-                };
-                tx.commit().await?;
-                view.ok_or(Error::NotFound)?
+                let (tx, owner) = self.open_to_read(caller).await?;
+                Ok((tx, Viewer::Owner(owner)))
             }
-        };
-        if view.instance.id == id {
-            Ok(view)
-        } else {
-            Err(Error::NotFound)
         }
     }
 
@@ -156,7 +261,7 @@ impl Engine {
         operation: OperationId,
         goal: Goal,
         until: Timestamp,
-    ) -> Result<OrderView, Error> {
+    ) -> Result<OperationView, Error> {
         let mut pause = Span::from_millis(100);
         let mut until = until;
         let mut is_hurried = false;
@@ -189,22 +294,62 @@ impl Engine {
     }
 }
 
-async fn view_of(tx: &mut dyn Tx, operation: Operation) -> Result<OrderView, Error> {
-    let instance = tx
-        .find_instance(operation.instance)
-        .await?
-        .ok_or(Error::NotFound)?;
-    let payment = tx.payment_of(operation.id).await?;
-    let transfers = tx.transfers_of(operation.id).await?;
-    let refund = transfers
-        .iter()
-        .find(|row| row.reason == TransferReason::PaymentRefund);
-    let history = tx.list_events(operation.id).await?;
-    Ok(OrderView {
+/// Who looks at work.
+enum Viewer {
+    Owner(Option<OwnerId>),
+    /// By this proof.
+    Payer(String),
+}
+
+impl Viewer {
+    fn may_see(&self, view: &OperationView) -> bool {
+        match self {
+            Self::Owner(owner) => Some(view.operation.owner) == *owner,
+            Self::Payer(proof_key) => view
+                .payment
+                .as_ref()
+                .is_some_and(|payment| payment.proof_key == *proof_key),
+        }
+    }
+}
+
+async fn order_of(
+    tx: &mut dyn Tx,
+    id: InstanceId,
+    now: Timestamp,
+) -> Result<Option<OrderView>, Error> {
+    let Some(instance) = tx.find_instance(id).await? else {
+        return Ok(None);
+    };
+    let mut operations = Vec::new();
+    for operation in tx.operations_of(id).await? {
+        operations.push(view_of(tx, operation).await?);
+    }
+    let left = tx.lots_of(id).await?.left(now);
+    Ok(Some(OrderView {
         instance,
+        operations,
+        left: left.map_err(|error| Error::Internal(Box::new(error)))?,
+    }))
+}
+
+pub(crate) async fn view_of(tx: &mut dyn Tx, operation: Operation) -> Result<OperationView, Error> {
+    let instance = match operation.instance {
+        Some(id) => Some(tx.find_instance(id).await?.ok_or(Error::NotFound)?),
+        None => None,
+    };
+    let moves_credits = operation.kind == OperationKind::Topup || operation.data.credits.is_some();
+    let balance = if moves_credits {
+        Some(tx.credits_of(operation.owner).await?.balance)
+    } else {
+        None
+    };
+    Ok(OperationView {
+        instance,
+        payment: tx.payment_of(operation.id).await?,
+        transfers: tx.transfers_of(operation.id).await?,
+        history: tx.list_events(operation.id).await?,
         operation,
-        payment,
-        credited: refund.map(|row| row.amount),
-        history,
+        balance,
     })
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use compute_domain::id::InstanceId;
 use compute_domain::instance::{Access, InstanceState};
+use compute_domain::owner::Scope;
 use secrecy::SecretString;
 
 use crate::engine::Engine;
@@ -42,6 +43,7 @@ impl Engine {
         caller: &Caller,
         id: InstanceId,
     ) -> Result<RootAccess, Error> {
+        caller.require(Scope::Manage)?;
         let (mut tx, owner) = self.open_for(caller).await?;
         let found = tx
             .lock_instance(id)

@@ -3,7 +3,8 @@
 //! Identified = whose proof it is, whatever its price and age: enough to recognise a repeat.
 //! Verified = it pays one of our own offers, now. Checked = the payment network sees no obstacle.
 
-use compute_domain::money::Usd;
+use std::sync::Arc;
+
 use compute_domain::operation::Operation;
 use compute_domain::payment::RailLabel;
 use compute_wallet::WalletAddress;
@@ -12,10 +13,11 @@ use compute_x402::{Identified, PaymentPayload, ValidityWindow, VerifyError};
 use crate::engine::Engine;
 use crate::error::{Error, PaymentProblem};
 use crate::identity::Caller;
-use crate::offer::{OfferSheet, ProvisionRequest};
+use crate::offer::OfferSheet;
 use crate::ports::{Check, Rail, TxMode};
 use crate::proof::StoredProof;
-use std::sync::Arc;
+use crate::purchase::Purchase;
+use crate::subject::Subject;
 
 /// A payment that pays one of our own offers; made only by [`Engine::verify`].
 #[derive(Debug)]
@@ -76,14 +78,14 @@ impl Engine {
     pub(crate) async fn verify(
         &self,
         payload: PaymentPayload,
-        request: &ProvisionRequest,
+        subject: &Subject<'_>,
         sheet: OfferSheet,
     ) -> Result<VerifiedPayment, Error> {
-        let first = self.match_price(&payload, request, &sheet);
+        let first = self.match_price(&payload, subject, &sheet);
         let matched = match first {
             Err(VerifyError::Value(_) | VerifyError::Requirements) => {
                 self.reload_shelf().await?;
-                self.match_price(&payload, request, &sheet)
+                self.match_price(&payload, subject, &sheet)
             }
             other => other,
         };
@@ -115,7 +117,7 @@ impl Engine {
     fn match_price(
         &self,
         payload: &PaymentPayload,
-        request: &ProvisionRequest,
+        subject: &Subject<'_>,
         present: &OfferSheet,
     ) -> Result<(OfferSheet, usize, compute_x402::Verified), VerifyError> {
         let now_s = self.now().secs();
@@ -131,7 +133,7 @@ impl Engine {
         // The newest shelf too: it may have been reloaded since the sheet was made.
         let shelves = self.shelf().into_iter().chain(self.recent_shelves());
         for shelf in shelves {
-            let Ok(sheet) = self.quote_from(&shelf, request, &present.resource.url) else {
+            let Ok(sheet) = self.quote_from(&shelf, subject, &present.resource.url) else {
                 continue;
             };
             if let Ok(verified) = compute_x402::verify(payload, &sheet.offers, window) {
@@ -142,13 +144,23 @@ impl Engine {
     }
 
     /// Asks the payment network whether anything speaks against the payment, and whether this
-    /// caller may be paid for by this payer. Moves nothing, writes nothing.
+    /// payer may pay for this caller and this subject. Moves nothing, writes nothing.
     pub(crate) async fn check(
         &self,
-        caller: &Caller,
+        purchase: &Purchase<'_>,
         payment: &VerifiedPayment,
     ) -> Result<(), Error> {
-        self.check_payer(caller, &payment.payer).await?;
+        self.check_payer(purchase.caller, &payment.payer).await?;
+        if let (Caller::Anonymous, Subject::Time { instance, .. }) =
+            (purchase.caller, &purchase.subject)
+        {
+            let mut tx = self.store.begin(TxMode::Read).await?;
+            let owner = tx.find_owner(&payment.payer).await?;
+            tx.rollback().await?;
+            if owner != Some(instance.owner) {
+                return Err(Error::PayerMismatch);
+            }
+        }
         let rail = self.rail(&payment.rail).ok_or(Error::RailUnavailable)?;
         match rail.check(&payment.proof).await {
             Ok(Check::Fine) => Ok(()),
@@ -169,11 +181,6 @@ impl Engine {
 
     pub(crate) fn rail(&self, label: &RailLabel) -> Option<&Arc<dyn Rail>> {
         self.rails.iter().find(|rail| rail.spec().label == *label)
-    }
-
-    /// The price in dollars that a verified payment pays.
-    pub(crate) const fn price_of(payment: &VerifiedPayment) -> Usd {
-        payment.sheet.price
     }
 }
 

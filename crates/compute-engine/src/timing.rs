@@ -42,6 +42,22 @@ pub struct Timing {
     pub overdue_looks: u32,
     /// How long an expired machine is kept.
     pub expiry_grace: Span,
+    /// How long after a proof's last valid moment an unsettled extension still holds its instance.
+    pub hold_grace: Span,
+    /// How long the client's name for a purchase is remembered.
+    pub request_key_life: Span,
+    /// Wait between looks at a running machine.
+    pub watch_every: Span,
+    /// How long, at least, a machine must be missing to count as lost.
+    pub lost_window: Span,
+    /// How many looks in a row, at least, must miss it.
+    pub lost_looks: u32,
+    /// A machine younger than this is never taken for an orphan.
+    pub orphan_age: Span,
+    /// How long, at least, an unexplained machine is watched before it is deleted.
+    pub orphan_quarantine: Span,
+    /// Over how long destructions that nobody asked for are counted.
+    pub guard_window: Span,
     /// How long an unclear settlement blocks an equal request of the same payer.
     pub hanging_window: Span,
     /// An unread one-time password is erased after this.
@@ -73,6 +89,14 @@ impl Default for Timing {
             alarm_after: Span::from_secs(3_600),
             overdue_looks: 12,
             expiry_grace: Span::from_secs(3_600),
+            hold_grace: Span::from_secs(900),
+            request_key_life: Span::from_hours(72),
+            watch_every: Span::from_secs(300),
+            lost_window: Span::from_secs(600),
+            lost_looks: 3,
+            orphan_age: Span::from_secs(900),
+            orphan_quarantine: Span::from_secs(600),
+            guard_window: Span::from_secs(3_600),
             hanging_window: Span::from_secs(600),
             password_life: Span::from_hours(7 * 24),
             payment_validity_min: Span::from_secs(30),
@@ -102,6 +126,12 @@ impl Timing {
             destroy_retry_max: by(self.destroy_retry_max),
             alarm_after: by(self.alarm_after),
             expiry_grace: by(self.expiry_grace),
+            hold_grace: by(self.hold_grace),
+            watch_every: by(self.watch_every),
+            lost_window: by(self.lost_window),
+            orphan_age: by(self.orphan_age),
+            orphan_quarantine: by(self.orphan_quarantine),
+            guard_window: by(self.guard_window),
             hanging_window: by(self.hanging_window),
             ..self.clone()
         }

@@ -5,6 +5,7 @@ mod provider;
 mod rail;
 mod store;
 mod timer;
+mod watch;
 
 pub use provider::{
     Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
@@ -13,8 +14,9 @@ pub use rail::{
     Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
 };
 pub use store::{
-    ApiKeys, CatalogRevision, Catalogs, ClaimOutcome, Event, Identities, Instances, Lease, Leases,
-    Ledger, Opened, Operations, Payments, Posted, Store, StoreError, TakenPassword, Tx, TxMode,
-    Vault,
+    ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,
+    Identities, Instances, Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken,
+    Places, Posted, RequestKeys, Store, StoreError, TakenPassword, Tx, TxMode, Vault,
 };
 pub use timer::Timer;
+pub use watch::{Sighting, Suspect, Watch, Watched};

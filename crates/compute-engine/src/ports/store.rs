@@ -5,12 +5,16 @@ use compute_domain::WalletAddress;
 use compute_domain::catalog::ProviderId;
 use compute_domain::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
 use compute_domain::instance::Instance;
-use compute_domain::ledger::Transfer;
-use compute_domain::money::Usd;
+use compute_domain::ledger::{CreditAccount, Transfer};
+use compute_domain::money::{HourlyRate, Usd};
 use compute_domain::operation::Operation;
 use compute_domain::owner::ApiKey;
 use compute_domain::payment::Payment;
+use compute_domain::prepaid::Prepaid;
+use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
+
+use super::watch::Watch;
 
 /// Why the database did not do what was asked. Nothing was committed.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +63,18 @@ pub trait Store: Send + Sync + core::fmt::Debug {
 pub trait Tx:
     Identities
     + ApiKeys
+    + Places
     + Instances
+    + Lots
     + Operations
+    + RequestKeys
     + Payments
     + Ledger
     + Vault
     + Catalogs
+    + Watch
     + Leases
+    + Audit
     + Send
     + core::fmt::Debug
 {
@@ -116,6 +125,10 @@ pub trait ApiKeys: Send {
     async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
     /// All keys of an owner, newest first.
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError>;
+    /// Charges credits to a key's budget; false, and nothing written, when they exceed it.
+    async fn charge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<bool, StoreError>;
+    /// Takes back what was charged for something that could not be delivered.
+    async fn uncharge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<(), StoreError>;
     /// Revokes a key of this owner, keeping an earlier revocation; `None` when there is no such key.
     async fn revoke_api_key(
         &mut self,
@@ -123,6 +136,42 @@ pub trait ApiKeys: Send {
         id: ApiKeyId,
         now: Timestamp,
     ) -> Result<Option<ApiKey>, StoreError>;
+}
+
+/// How many instances there may be. None means as many as come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Live instances of one owner.
+    pub instances_per_owner: u32,
+    /// Live instances in all.
+    pub instances_total: u32,
+    /// What all live instances may cost an hour, at what their owners pay.
+    pub hourly_total: Option<Usd>,
+}
+
+/// Whether there was a place for one more instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceTaken {
+    /// Yes, and it is taken.
+    Yes,
+    /// No: the owner has as many as allowed. Nothing was written.
+    OwnerFull,
+    /// No: there are as many as allowed, or they cost as much as allowed. The caller must roll back.
+    ShopFull,
+}
+
+/// Places for live instances, counted so that no two replicas give away the same one.
+#[async_trait]
+pub trait Places: Send {
+    /// Takes a place for an instance of this owner at this rate.
+    async fn take_place(
+        &mut self,
+        owner: OwnerId,
+        rate: HourlyRate,
+        caps: &Caps,
+    ) -> Result<PlaceTaken, StoreError>;
+    /// Gives the place of an ended instance back; exactly once per instance.
+    async fn free_place(&mut self, owner: OwnerId, rate: HourlyRate) -> Result<(), StoreError>;
 }
 
 /// Instances.
@@ -136,10 +185,11 @@ pub trait Instances: Send {
     async fn find_instance(&mut self, id: InstanceId) -> Result<Option<Instance>, StoreError>;
     /// One instance, locked until the transaction ends.
     async fn lock_instance(&mut self, id: InstanceId) -> Result<Option<Instance>, StoreError>;
-    /// An owner's instances: those that are not over first, then the others, each newest first.
+    /// An owner's instances, ended ones included, newest first; with a cursor those behind it.
     async fn list_instances(
         &mut self,
         owner: OwnerId,
+        after: Option<InstanceId>,
         limit: u32,
     ) -> Result<Vec<Instance>, StoreError>;
     /// Active instances whose prepaid time ended before `before`, oldest first.
@@ -148,6 +198,20 @@ pub trait Instances: Send {
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<InstanceId>, StoreError>;
+}
+
+/// Prepaid value.
+#[async_trait]
+pub trait Lots: Send {
+    /// All lots an instance ever had, oldest first.
+    async fn lots_of(&mut self, instance: InstanceId) -> Result<Prepaid, StoreError>;
+    /// Writes new lots and new closings. What was written before must be unchanged in `prepaid`; a
+    /// lot is never removed, and a closing never undone.
+    async fn save_lots(
+        &mut self,
+        instance: InstanceId,
+        prepaid: &Prepaid,
+    ) -> Result<(), StoreError>;
 }
 
 /// The right to work on one operation until a moment. Every write repeats the epoch.
@@ -197,11 +261,23 @@ pub trait Operations: Send {
     ) -> Result<Opened, StoreError>;
     /// One operation.
     async fn find_operation(&mut self, id: OperationId) -> Result<Option<Operation>, StoreError>;
-    /// The newest operation of an instance.
-    async fn latest_operation(
+    /// All operations on an instance, oldest first.
+    async fn operations_of(&mut self, instance: InstanceId) -> Result<Vec<Operation>, StoreError>;
+    /// Operations that a human may want to see, oldest first: stuck ones, and running ones opened
+    /// before `opened_before`.
+    async fn list_unresolved(
         &mut self,
-        instance: InstanceId,
-    ) -> Result<Option<Operation>, StoreError>;
+        opened_before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError>;
+    /// Leases one operation, whatever its state, unless somebody holds it.
+    async fn lease_operation(
+        &mut self,
+        id: OperationId,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError>;
     /// The operation that provisioned an instance.
     async fn provision_of(&mut self, instance: InstanceId)
     -> Result<Option<Operation>, StoreError>;
@@ -245,6 +321,38 @@ pub trait Operations: Send {
     async fn list_events(&mut self, operation: OperationId) -> Result<Vec<Event>, StoreError>;
 }
 
+/// What a client's name for a purchase stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundKey {
+    /// The purchase.
+    pub operation: OperationId,
+    /// SHA-256 of its canonical request.
+    pub request_digest: [u8; 32],
+}
+
+/// The names that clients give to their purchases, each owner's apart.
+#[async_trait]
+pub trait RequestKeys: Send {
+    /// What this name of this owner stands for.
+    async fn find_request_key(
+        &mut self,
+        owner: OwnerId,
+        key: &RequestKey,
+    ) -> Result<Option<BoundKey>, StoreError>;
+    /// Gives the name to a purchase. When it stands for another one than `replaces`, nothing is
+    /// written and what it stands for is returned; the caller must roll back then.
+    async fn bind_request_key(
+        &mut self,
+        owner: OwnerId,
+        key: &RequestKey,
+        bound: &BoundKey,
+        replaces: Option<OperationId>,
+        forget_at: Timestamp,
+    ) -> Result<Option<BoundKey>, StoreError>;
+    /// Forgets names whose time has come; how many.
+    async fn forget_request_keys(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
 /// Whether a proof could be bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
@@ -280,22 +388,32 @@ pub trait Payments: Send {
     async fn save_payment(&mut self, payment: &Payment) -> Result<(), StoreError>;
 }
 
-/// Whether a transfer was new.
+/// Whether a transfer was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Posted {
-    /// It was written.
+    /// It was.
     New,
-    /// One with the same operation and reason stood there already; nothing was written.
+    /// No: one with the same operation and reason stood there already. Nothing was written.
     Already,
+    /// No: the credits account it debits does not hold as much. Nothing was written.
+    Insufficient,
 }
 
 /// The ledger.
+///
+/// Contract: (1) a transfer's reason allows its accounts, or it is `Rejected`; (2) of any number of
+/// transfers of one operation and reason, one is written; (3) a credits account never falls below
+/// zero, whoever debits it at the same time; (4) the rows that touch one credits account are numbered
+/// from 1 without a gap, and each carries the balance after it and a hash over itself and the row
+/// before it ([`crate::ledger_chain`]).
 #[async_trait]
 pub trait Ledger: Send {
     /// Writes a transfer and moves the credits account it touches.
     async fn post_transfer(&mut self, transfer: &Transfer) -> Result<Posted, StoreError>;
     /// What an owner has in credits.
-    async fn credits_of(&mut self, owner: OwnerId) -> Result<Usd, StoreError>;
+    async fn credits_of(&mut self, owner: OwnerId) -> Result<CreditAccount, StoreError>;
+    /// What an owner can spend; nobody else can change it until the transaction ends.
+    async fn lock_credits(&mut self, owner: OwnerId) -> Result<Usd, StoreError>;
     /// The transfers of an operation, oldest first.
     async fn transfers_of(&mut self, operation: OperationId) -> Result<Vec<Transfer>, StoreError>;
 }
@@ -369,6 +487,23 @@ pub trait Catalogs: Send {
         body: &str,
         now: Timestamp,
     ) -> Result<CatalogRevision, StoreError>;
+}
+
+/// A broken promise of reliability.md 3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which promise, such as `M3`.
+    pub promise: &'static str,
+    /// What is wrong and where; ids and amounts, never a secret.
+    pub detail: String,
+}
+
+/// The promises about money and machines, as questions to everything that is stored.
+#[async_trait]
+pub trait Audit: Send {
+    /// Every broken promise, at most 100 per promise. In a transaction begun with [`TxMode::Read`]
+    /// all questions see one moment.
+    async fn audit(&mut self) -> Result<Vec<Finding>, StoreError>;
 }
 
 /// Named leases, for duties that one replica does at a time.

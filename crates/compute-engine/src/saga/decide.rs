@@ -3,8 +3,10 @@
 use compute_domain::id::TransferId;
 use compute_domain::instance::{FailureCode, Instance};
 use compute_domain::ledger::Transfer;
-use compute_domain::operation::{Operation, OperationState, Step};
+use compute_domain::money::MoneyError;
+use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::payment::Payment;
+use compute_domain::prepaid::Prepaid;
 use compute_domain::time::{Span, Timestamp};
 use compute_domain::transition::InvalidTransition;
 use secrecy::SecretString;
@@ -16,8 +18,11 @@ use crate::timing::Timing;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Work {
     pub(super) operation: Operation,
-    pub(super) instance: Instance,
+    /// What it works on. None for a top-up, and for an extension that has let its instance go.
+    pub(super) instance: Option<Instance>,
     pub(super) payment: Option<Payment>,
+    /// The instance's prepaid value; only read for an extension.
+    pub(super) prepaid: Prepaid,
 }
 
 /// What came of an effect.
@@ -46,7 +51,9 @@ pub(super) enum PasswordWrite {
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) work: Work,
-    pub(super) transfer: Option<Transfer>,
+    pub(super) transfers: Vec<Transfer>,
+    /// The instance's prepaid value, when it changes.
+    pub(super) prepaid: Option<Prepaid>,
     pub(super) password: PasswordWrite,
     /// For the operation's log.
     pub(super) event: &'static str,
@@ -61,8 +68,8 @@ pub(super) struct Decision {
 pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
     pub(super) timing: &'a Timing,
-    /// A fresh id, used when a transfer is written.
-    pub(super) transfer: TransferId,
+    /// Fresh ids, for as many transfers as one decision may write.
+    pub(super) transfer_ids: [TransferId; 2],
     /// -100 to 100: moves every wait by up to ten per cent, so that replicas do not beat together.
     pub(super) jitter_permille: i64,
 }
@@ -72,8 +79,12 @@ pub(super) struct Context<'a> {
 pub(super) enum DecideError {
     #[error("the outcome does not belong to the present step")]
     WrongStep,
-    #[error("a provision operation has no payment")]
+    #[error("the operation has no payment")]
     NoPayment,
+    #[error("the operation has no instance")]
+    NoInstance,
+    #[error("an amount does not fit")]
+    Money(#[from] MoneyError),
     #[error(transparent)]
     Transition(#[from] InvalidTransition),
 }
@@ -85,6 +96,19 @@ impl Work {
 
     pub(super) fn take_payment(&mut self) -> Result<Payment, DecideError> {
         self.payment.take().ok_or(DecideError::NoPayment)
+    }
+
+    pub(super) fn take_instance(&mut self) -> Result<Instance, DecideError> {
+        self.instance.take().ok_or(DecideError::NoInstance)
+    }
+
+    /// Moves the instance on.
+    pub(super) fn change_instance(
+        &mut self,
+        change: impl FnOnce(Instance) -> Result<Instance, InvalidTransition>,
+    ) -> Result<(), DecideError> {
+        self.instance = Some(change(self.take_instance()?)?);
+        Ok(())
     }
 
     fn attempt(&self) -> u32 {
@@ -123,7 +147,8 @@ impl Decision {
     pub(super) fn of(work: Work, event: &'static str) -> Self {
         Self {
             work,
-            transfer: None,
+            transfers: Vec::new(),
+            prepaid: None,
             password: PasswordWrite::Keep,
             event,
             is_alarming: false,
@@ -142,7 +167,18 @@ impl Decision {
     }
 
     pub(super) fn with_transfer(mut self, transfer: Transfer) -> Self {
-        self.transfer = Some(transfer);
+        self.transfers.push(transfer);
+        self
+    }
+
+    /// Money must have arrived before it can go on.
+    pub(super) fn with_transfer_first(mut self, transfer: Transfer) -> Self {
+        self.transfers.insert(0, transfer);
+        self
+    }
+
+    pub(super) fn with_prepaid(mut self, prepaid: Prepaid) -> Self {
+        self.prepaid = Some(prepaid);
         self
     }
 
@@ -209,10 +245,30 @@ pub(super) fn decide(
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
     let (step, age) = (work.step(), work.step_age(context.now));
-    let decision = take(work, outcome, context)?;
+    let decision = release_hold(take(work, outcome, context)?, context);
     // The step goes on and has taken longer than it ever should.
     let is_late = decision.work.step() == step && age >= context.timing.alarm_after;
     Ok(decision.alarming(is_late))
+}
+
+/// How many graces a payment's own validity may lengthen a hold, from its claim on: one hour by
+/// default. A payment that is valid for a day must not buy a day by never settling.
+const HOLD_MAX_GRACES: i64 = 4;
+
+/// An unsettled extension holds its instance against expiry as long as its payment can still settle,
+/// and a little longer; then it lets go, and what still arrives becomes credit (reliability.md 4.5).
+fn release_hold(mut decision: Decision, context: &Context<'_>) -> Decision {
+    let work = &mut decision.work;
+    let grace = context.timing.hold_grace;
+    let longest = Span::from_millis(grace.millis().saturating_mul(HOLD_MAX_GRACES));
+    let is_over = work.payment.as_ref().is_some_and(|payment| {
+        let until = payment.void_after.min(payment.claimed_at.plus(longest));
+        context.now >= until.plus(grace)
+    });
+    if work.operation.kind == OperationKind::Extend && work.operation.holds_instance() && is_over {
+        work.operation.data.hold_released_at = Some(context.now);
+    }
+    decision
 }
 
 fn take(work: Work, outcome: Outcome, context: &Context<'_>) -> Result<Decision, DecideError> {

@@ -1,7 +1,10 @@
 //! The steps `create` and `await_ready`.
 
+use std::net::IpAddr;
+
 use compute_domain::instance::{Access, FailureCode};
 use compute_domain::operation::{OperationKind, OperationState, Step, Undo};
+use compute_domain::prepaid::Prepaid;
 use compute_domain::time::Span;
 
 use super::decide::{
@@ -54,8 +57,11 @@ fn placed(
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
     let detail = created.machine.to_string();
-    let wants_password = work.instance.access == Access::Password;
-    work.instance = work.instance.placed(created.machine, context.now)?;
+    let mut wants_password = false;
+    work.change_instance(|instance| {
+        wants_password = instance.access == Access::Password;
+        instance.placed(created.machine, context.now)
+    })?;
     match (wants_password, created.root_password) {
         (true, Some(password)) => {
             let work = advance(work, Step::AwaitReady, context);
@@ -139,9 +145,13 @@ fn adopt(
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
     let detail = machine.machine.to_string();
-    work.instance = work.instance.placed(machine.machine, context.now)?;
+    let mut access = Access::SshKey;
+    work.change_instance(|instance| {
+        access = instance.access;
+        instance.placed(machine.machine, context.now)
+    })?;
     work.operation.data.seen_alive = true;
-    let step = match work.instance.access {
+    let step = match access {
         Access::SshKey => Step::AwaitReady,
         Access::Password => {
             work.operation.data.undo = Some(Undo::Recreate);
@@ -175,9 +185,7 @@ pub(super) fn observed(
     match (seen.state, seen.address) {
         (MachineState::Ready, Some(address)) => {
             if work.operation.data.seen_address == Some(address) {
-                work.instance = work.instance.ready(address)?;
-                let work = rest(work, OperationState::Succeeded, context.now);
-                return Ok(Decision::of(work, "await_ready.ready"));
+                return delivered(work, address, context);
             }
             // Addresses have been seen to change while a machine starts: the second look decides. A
             // machine that runs is never too late at the first look that shows it, as after a
@@ -216,6 +224,21 @@ pub(super) fn observed(
         ));
     }
     Ok(not_ready(work, context))
+}
+
+/// The machine is the customer's now, and its prepaid value is written down: it runs from the moment
+/// the machine was made.
+fn delivered(
+    mut work: Work,
+    address: IpAddr,
+    context: &Context<'_>,
+) -> Result<Decision, DecideError> {
+    let instance = work.take_instance()?.ready(address)?;
+    let (price, rate, hours) = (instance.price, instance.rate, instance.hours);
+    let prepaid = Prepaid::bought(work.operation.id, price, rate, hours, instance.expires_at());
+    work.instance = Some(instance);
+    let work = rest(work, OperationState::Succeeded, context.now);
+    Ok(Decision::of(work, "await_ready.ready").with_prepaid(prepaid))
 }
 
 fn not_ready(mut work: Work, context: &Context<'_>) -> Decision {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use compute_domain::id::{OperationId, TransferId};
-use compute_domain::operation::{Operation, OperationState};
+use compute_domain::id::{InstanceId, OperationId, TransferId};
+use compute_domain::instance::{Instance, Placement};
+use compute_domain::ledger::{Transfer, TransferReason};
+use compute_domain::operation::{Operation, OperationKind, OperationState};
 use compute_domain::payment::Payment;
+use compute_domain::prepaid::Prepaid;
 use compute_domain::time::{Span, Timestamp};
 use secrecy::ExposeSecret;
 
@@ -16,10 +19,17 @@ use crate::error::Error;
 use crate::password::seal_context;
 use crate::ports::{
     ClaimedPayment, CreateSpec, Lease, MachineState, MachineTag, Posted, Provider, ProviderError,
-    Rail, RailUnavailable, Settlement, StoreError, TxMode,
+    Rail, RailUnavailable, Settlement, StoreError, Tx, TxMode,
 };
 use crate::proof::StoredProof;
-use crate::provision::Submitted;
+use crate::purchase::Submitted;
+
+/// What a decision changes.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    decision: &'a Decision,
+    moves_instance: bool,
+}
 
 /// Whether there may be more to do at once.
 enum Turn {
@@ -86,20 +96,26 @@ impl Engine {
     async fn act(&self, work: Work, effect: Effect, lease: &Lease) -> Result<Turn, Error> {
         let outcome = self.perform(&work, effect).await?;
         failpoints::reached(&work.operation, "effect.after");
-        let before = work.operation.clone();
+        let (before, instance_before) = (work.operation.clone(), work.instance.clone());
         let mut jitter = [0_u8; 2];
         self.entropy.fill(&mut jitter);
         let now = self.now();
         let context = Context {
             now,
             timing: self.timing(),
-            transfer: TransferId::generate(now, self.entropy.as_ref()),
+            transfer_ids: core::array::from_fn(|_| {
+                TransferId::generate(now, self.entropy.as_ref())
+            }),
             jitter_permille: i64::from(u16::from_le_bytes(jitter) % 201) - 100,
         };
         let decision =
             decide(work, outcome, &context).map_err(|error| Error::Internal(Box::new(error)))?;
         failpoints::reached(&before, "result.before");
-        self.conclude_patiently(&decision, lease, now).await?;
+        let change = Change {
+            decision: &decision,
+            moves_instance: decision.work.instance != instance_before,
+        };
+        self.conclude_patiently(change, lease, now).await?;
         failpoints::reached(&before, "result.after");
         self.progress_of(lease.operation).notify(usize::MAX);
         report(&decision);
@@ -112,16 +128,27 @@ impl Engine {
             .find_operation(id)
             .await?
             .ok_or_else(|| lost("operation"))?;
-        let instance = tx
-            .find_instance(operation.instance)
-            .await?
-            .ok_or_else(|| lost("instance"))?;
+        // An extension that has let go of its instance must not touch it again.
+        let instance = match operation.instance {
+            Some(id) if operation.data.hold_released_at.is_none() => {
+                let found = tx.find_instance(id).await?;
+                Some(found.ok_or_else(|| lost("instance"))?)
+            }
+            _ => None,
+        };
+        let prepaid = match &instance {
+            Some(instance) if operation.kind == OperationKind::Extend => {
+                tx.lots_of(instance.id).await?
+            }
+            _ => Prepaid::default(),
+        };
         let payment = tx.payment_of(id).await?;
         tx.rollback().await?;
         Ok(Work {
             operation,
             instance,
             payment,
+            prepaid,
         })
     }
 
@@ -163,14 +190,14 @@ impl Engine {
     /// decision twice changes nothing but the log.
     async fn conclude_patiently(
         &self,
-        decision: &Decision,
+        change: Change<'_>,
         lease: &Lease,
         since: Timestamp,
     ) -> Result<(), Error> {
         let give_up = since.plus(Span::from_millis(self.timing().lease.millis() / 2));
         let mut pause = Span::from_millis(50);
         loop {
-            match self.conclude(decision, lease).await {
+            match self.conclude(change, lease).await {
                 Err(Error::Unavailable(source)) if self.now() < give_up => {
                     tracing::warn!(
                         operation.id = %lease.operation, error = %chain(&source),
@@ -184,41 +211,41 @@ impl Engine {
         }
     }
 
-    async fn conclude(&self, decision: &Decision, lease: &Lease) -> Result<(), Error> {
+    async fn conclude(&self, change: Change<'_>, lease: &Lease) -> Result<(), Error> {
+        let decision = change.decision;
         let Work {
             operation,
             instance,
             payment,
+            ..
         } = &decision.work;
         let now = self.now();
         let mut tx = self.store.begin(TxMode::Write).await?;
+        // Instance, operation, accounts, places: every transaction locks in this order, so that no two
+        // wait for each other.
+        if let Some(instance) = instance
+            && change.moves_instance
+        {
+            tx.lock_instance(instance.id).await?;
+        }
         tx.save_operation(operation, lease, now.plus(self.timing().lease))
             .await?;
-        tx.save_instance(instance).await?;
+        for transfer in &decision.transfers {
+            self.write_transfer(tx.as_mut(), operation, transfer)
+                .await?;
+        }
+        if let Some(instance) = instance {
+            if change.moves_instance {
+                self.write_instance(tx.as_mut(), instance).await?;
+            }
+            if let Some(prepaid) = &decision.prepaid {
+                tx.save_lots(instance.id, prepaid).await?;
+            }
+            self.write_password(tx.as_mut(), instance.id, &decision.password, now)
+                .await?;
+        }
         if let Some(payment) = payment {
             tx.save_payment(payment).await?;
-        }
-        if let Some(transfer) = &decision.transfer
-            && tx.post_transfer(transfer).await? == Posted::Already
-        {
-            // The lease makes this unreachable; the unique row makes it harmless.
-            tracing::error!(operation.id = %operation.id, "a transfer was posted before");
-        }
-        match &decision.password {
-            PasswordWrite::Keep => {}
-            PasswordWrite::Erase => tx.erase_password(instance.id).await?,
-            PasswordWrite::Store(password) => {
-                let sealed = self
-                    .secrets
-                    .sealer
-                    .seal(
-                        password.expose_secret().as_bytes(),
-                        &seal_context(instance.id),
-                        self.entropy.as_ref(),
-                    )
-                    .map_err(|error| Error::Internal(Box::new(error)))?;
-                tx.store_password(instance.id, &sealed, now).await?;
-            }
         }
         tx.append_event(
             operation.id,
@@ -229,6 +256,74 @@ impl Engine {
         )
         .await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Writes an instance; one that has just come to its end gives its place back. By what the
+    /// database says, because this decision may have been written before.
+    pub(crate) async fn write_instance(
+        &self,
+        tx: &mut dyn Tx,
+        instance: &Instance,
+    ) -> Result<(), Error> {
+        if !instance.is_live() {
+            let stored = tx.lock_instance(instance.id).await?;
+            if stored.is_some_and(|stored| stored.is_live()) {
+                tx.free_place(instance.owner, instance.rate).await?;
+            }
+        }
+        Ok(tx.save_instance(instance).await?)
+    }
+
+    /// Writes a transfer once. Credits that go back leave the budget of the key that spent them.
+    async fn write_transfer(
+        &self,
+        tx: &mut dyn Tx,
+        operation: &Operation,
+        transfer: &Transfer,
+    ) -> Result<(), Error> {
+        match tx.post_transfer(transfer).await? {
+            Posted::New => {}
+            // This very decision was written before, and its acknowledgement was lost.
+            Posted::Already => return Ok(()),
+            Posted::Insufficient => {
+                return Err(Error::Internal(
+                    "an operation would overdraw credits".into(),
+                ));
+            }
+        }
+        let api_key = operation.data.credits.and_then(|spent| spent.api_key);
+        if let Some(api_key) = api_key
+            && transfer.reason == TransferReason::SpendReversal
+        {
+            tx.uncharge_api_key(api_key, transfer.amount).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_password(
+        &self,
+        tx: &mut dyn Tx,
+        instance: InstanceId,
+        password: &PasswordWrite,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        match password {
+            PasswordWrite::Keep => {}
+            PasswordWrite::Erase => tx.erase_password(instance).await?,
+            PasswordWrite::Store(password) => {
+                let sealed = self
+                    .secrets
+                    .sealer
+                    .seal(
+                        password.expose_secret().as_bytes(),
+                        &seal_context(instance),
+                        self.entropy.as_ref(),
+                    )
+                    .map_err(|error| Error::Internal(Box::new(error)))?;
+                tx.store_password(instance, &sealed, now).await?;
+            }
+        }
         Ok(())
     }
 
@@ -299,8 +394,9 @@ impl Engine {
 
     fn provider_of(&self, work: &Work) -> Result<&Arc<dyn Provider>, ProviderError> {
         // A provider that is no longer configured is as good as one that does not answer.
-        self.providers
-            .get(&work.instance.provider)
+        work.instance
+            .as_ref()
+            .and_then(|instance| self.providers.get(&instance.provider))
             .ok_or(ProviderError::Unreachable)
     }
 
@@ -324,18 +420,18 @@ impl Engine {
     }
 
     async fn observe(&self, work: &Work) -> Result<crate::ports::Observed, ProviderError> {
-        let placement = work.instance.placement().ok_or_else(no_machine)?;
+        let placement = placement_of(work)?;
         self.provider_of(work)?.observe(&placement.machine).await
     }
 
     async fn destroy_machine(&self, work: &Work) -> Result<(), ProviderError> {
-        let placement = work.instance.placement().ok_or_else(no_machine)?;
+        let placement = placement_of(work)?;
         self.provider_of(work)?.destroy(&placement.machine).await
     }
 
     /// Gone means: the provider does not know it any more, and lists nothing with its mark and id.
     async fn confirm_gone(&self, work: &Work) -> Result<bool, ProviderError> {
-        let placement = work.instance.placement().ok_or_else(no_machine)?;
+        let placement = placement_of(work)?;
         let provider = self.provider_of(work)?;
         if provider.observe(&placement.machine).await?.state != MachineState::Gone {
             return Ok(false);
@@ -353,10 +449,11 @@ fn proof_context(payment: &Payment) -> String {
     format!("payments/{}", payment.id)
 }
 
-fn no_machine() -> ProviderError {
-    ProviderError::Rejected {
+fn placement_of(work: &Work) -> Result<&Placement, ProviderError> {
+    let placement = work.instance.as_ref().and_then(Instance::placement);
+    placement.ok_or_else(|| ProviderError::Rejected {
         reason: "the instance has no machine".to_owned(),
-    }
+    })
 }
 
 fn lost(what: &'static str) -> Error {
@@ -384,10 +481,11 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 fn report(decision: &Decision) {
     let operation = &decision.work.operation;
+    let instance = operation.instance.map(tracing::field::display);
     if decision.is_alarming {
         tracing::error!(
             operation.id = %operation.id, operation.kind = %operation.kind,
-            instance.id = %operation.instance, event = decision.event, detail = %decision.detail,
+            instance.id = instance, event = decision.event, detail = %decision.detail,
             "operation makes no progress"
         );
     }
@@ -401,16 +499,16 @@ fn report(decision: &Decision) {
         ),
         OperationState::Succeeded => tracing::info!(
             operation.id = %operation.id, operation.kind = %operation.kind,
-            instance.id = %operation.instance, duration_ms = age.millis(), "operation succeeded"
+            instance.id = instance, duration_ms = age.millis(), "operation succeeded"
         ),
         OperationState::Failed { code } => tracing::warn!(
             operation.id = %operation.id, operation.kind = %operation.kind,
-            instance.id = %operation.instance, code = %code, detail = %decision.detail,
+            instance.id = instance, code = %code, detail = %decision.detail,
             "operation failed; the customer lost nothing"
         ),
         OperationState::Stuck { code, step } => tracing::error!(
             operation.id = %operation.id, operation.kind = %operation.kind,
-            instance.id = %operation.instance, code = %code, operation.step = %step,
+            instance.id = instance, code = %code, operation.step = %step,
             "operation is stuck: a human must decide"
         ),
     }

@@ -1,9 +1,9 @@
 //! The step `settle`: three outcomes, never two.
 
-use compute_domain::instance::FailureCode;
+use compute_domain::instance::{FailureCode, Instance};
 use compute_domain::ledger::{Account, Transfer, TransferReason};
-use compute_domain::operation::{OperationState, Step};
-use compute_domain::payment::Evidence;
+use compute_domain::operation::{OperationKind, OperationState, Step};
+use compute_domain::payment::{Evidence, Payment};
 
 use super::decide::{
     Context, DecideError, Decision, Work, advance, look_again, rest, stuck, try_again,
@@ -63,30 +63,94 @@ pub(super) fn looked_up(
     }
 }
 
-/// The money arrived: the sale is written, and the machine is to be made.
+/// The money arrived, and is written down together with what it bought.
 fn paid(
     mut work: Work,
     evidence: Evidence,
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
-    let payment = work.take_payment()?;
-    let transfer = Transfer {
-        id: context.transfer,
+    let detail = evidence.reference.clone();
+    let payment = work.take_payment()?.settle(evidence, context.now)?;
+    work.operation.data.settlement_unknown_since = None;
+    let inflow = inflow(&payment, work.operation.kind, context);
+    let decision = match work.operation.kind {
+        OperationKind::Extend => extended(work, payment, context)?,
+        OperationKind::Topup => {
+            work.payment = Some(payment);
+            let work = rest(work, OperationState::Succeeded, context.now);
+            Decision::of(work, "settle.settled")
+        }
+        OperationKind::Provision | OperationKind::Destroy => {
+            work.payment = Some(payment);
+            work.change_instance(Instance::paid)?;
+            Decision::of(advance(work, Step::Create, context), "settle.settled")
+        }
+    };
+    Ok(decision.detail(detail).with_transfer_first(inflow))
+}
+
+/// The arrival of the money: for what is sold, or as the owner's credit.
+fn inflow(payment: &Payment, kind: OperationKind, context: &Context<'_>) -> Transfer {
+    let (credit, reason) = match kind {
+        OperationKind::Topup => (Account::Credits(payment.owner), TransferReason::Topup),
+        _ => (Account::Sales, TransferReason::Sale),
+    };
+    let [id, _] = context.transfer_ids;
+    Transfer {
+        id,
         debit: Account::Clearing(payment.rail.clone()),
-        credit: Account::Sales,
+        credit,
         amount: payment.price,
-        reason: TransferReason::Sale,
-        operation: work.operation.id,
+        reason,
+        operation: payment.operation,
+        created_at: context.now,
+    }
+}
+
+/// The instance gets its hours; or the owner the money, when it is too late for hours.
+fn extended(
+    mut work: Work,
+    payment: Payment,
+    context: &Context<'_>,
+) -> Result<Decision, DecideError> {
+    let longer = work.instance.take().and_then(|instance| {
+        let time = work.operation.data.time?;
+        let longer = instance.extend(time.hours, time.price).ok()?;
+        let prepaid = core::mem::take(&mut work.prepaid);
+        let prepaid = prepaid
+            .extend(work.operation.id, time.price, time.rate, time.hours)
+            .ok()?;
+        Some((longer, prepaid))
+    });
+    if let Some((instance, prepaid)) = longer {
+        work.instance = Some(instance);
+        work.payment = Some(payment);
+        let work = rest(work, OperationState::Succeeded, context.now);
+        return Ok(Decision::of(work, "settle.extended").with_prepaid(prepaid));
+    }
+    let code = FailureCode::InstanceGone;
+    let (payment, refund) = refund_of(payment, context)?;
+    work.payment = Some(payment);
+    let work = rest(work, OperationState::Failed { code }, context.now);
+    Ok(Decision::of(work, "settle.too_late").with_transfer(refund))
+}
+
+/// A settled payment that becomes its owner's credit.
+pub(super) fn refund_of(
+    payment: Payment,
+    context: &Context<'_>,
+) -> Result<(Payment, Transfer), DecideError> {
+    let [_, id] = context.transfer_ids;
+    let transfer = Transfer {
+        id,
+        debit: Account::Sales,
+        credit: Account::Credits(payment.owner),
+        amount: payment.price,
+        reason: TransferReason::PaymentRefund,
+        operation: payment.operation,
         created_at: context.now,
     };
-    let detail = evidence.reference.clone();
-    work.payment = Some(payment.settle(evidence, context.now)?);
-    work.instance = work.instance.paid()?;
-    work.operation.data.settlement_unknown_since = None;
-    let work = advance(work, Step::Create, context);
-    Ok(Decision::of(work, "settle.settled")
-        .detail(detail)
-        .with_transfer(transfer))
+    Ok((payment.refund(transfer.id)?, transfer))
 }
 
 /// No money moved and none will.
@@ -98,7 +162,9 @@ fn declined(
 ) -> Result<Decision, DecideError> {
     let payment = work.take_payment()?;
     work.payment = Some(payment.decline(code.clone())?);
-    work.instance = work.instance.fail(failure, context.now)?;
+    if work.operation.kind == OperationKind::Provision {
+        work.change_instance(|instance| instance.fail(failure, context.now))?;
+    }
     work.operation.data.settlement_unknown_since = None;
     let work = rest(work, OperationState::Failed { code: failure }, context.now);
     Ok(Decision::of(work, "settle.declined").detail(code))

@@ -1,14 +1,17 @@
 //! The steps `destroy`, `confirm_gone` and `refund`.
 
-use compute_domain::instance::FailureCode;
+use compute_domain::instance::{FailureCode, Instance};
 use compute_domain::ledger::{Account, Transfer, TransferReason};
-use compute_domain::operation::{OperationKind, OperationState, Step, Undo};
+use compute_domain::operation::{
+    CreditsSpent, Operation, OperationKind, OperationState, Step, Undo,
+};
 
 use super::decide::{
     Context, DecideError, Decision, PasswordWrite, Work, advance, look_again, rest, try_again,
     unanswered,
 };
 use super::provision::gone_long_enough;
+use super::settle::refund_of;
 use crate::ports::ProviderError;
 
 /// How many gaps a machine may linger after an accepted deletion before it is deleted again.
@@ -75,11 +78,11 @@ pub(super) fn confirmed(
 /// The machine is gone: the end of a destruction, or of the undo of a provision.
 fn gone_for_good(mut work: Work, context: &Context<'_>) -> Result<Decision, DecideError> {
     if work.operation.kind == OperationKind::Destroy {
-        work.instance = work.instance.gone(context.now)?;
+        work.change_instance(|instance| instance.gone(context.now))?;
         let work = rest(work, OperationState::Succeeded, context.now);
         return Ok(Decision::of(work, "confirm_gone.gone").with_password(PasswordWrite::Erase));
     }
-    work.instance = work.instance.displaced()?;
+    work.change_instance(Instance::displaced)?;
     let attempts_left = work.operation.data.machine_attempt < context.timing.machine_attempts;
     let step = match work.operation.data.undo {
         Some(Undo::Recreate) if attempts_left => {
@@ -98,27 +101,38 @@ fn gone_for_good(mut work: Work, context: &Context<'_>) -> Result<Decision, Deci
     Ok(Decision::of(work, "confirm_gone.gone").with_password(PasswordWrite::Erase))
 }
 
-/// The settled money becomes the owner's credit, and the order is over.
+/// What was paid becomes the owner's credit, or its credit again, and the order is over.
 pub(super) fn refunded(mut work: Work, context: &Context<'_>) -> Result<Decision, DecideError> {
     let code = match work.operation.data.undo {
         Some(Undo::Fail(code)) => code,
         Some(Undo::Recreate) | None => FailureCode::ProviderUnavailable,
     };
-    let payment = work.take_payment()?;
-    let transfer = Transfer {
-        id: context.transfer,
-        debit: Account::Sales,
-        credit: Account::Credits(payment.owner),
-        amount: payment.price,
-        reason: TransferReason::PaymentRefund,
-        operation: work.operation.id,
-        created_at: context.now,
+    let transfer = match work.operation.data.credits {
+        Some(spent) => reversal_of(spent, &work.operation, context),
+        None => {
+            let (payment, transfer) = refund_of(work.take_payment()?, context)?;
+            work.payment = Some(payment);
+            transfer
+        }
     };
-    work.payment = Some(payment.refund(transfer.id)?);
-    work.instance = work.instance.fail(code, context.now)?;
+    work.change_instance(|instance| instance.fail(code, context.now))?;
     let work = rest(work, OperationState::Failed { code }, context.now);
     let detail = transfer.amount.to_string();
     Ok(Decision::of(work, "refund.credited")
         .detail(detail)
         .with_transfer(transfer))
+}
+
+/// Spent credits go back to where they came from.
+fn reversal_of(spent: CreditsSpent, operation: &Operation, context: &Context<'_>) -> Transfer {
+    let [id, _] = context.transfer_ids;
+    Transfer {
+        id,
+        debit: Account::Sales,
+        credit: Account::Credits(operation.owner),
+        amount: spent.amount,
+        reason: TransferReason::SpendReversal,
+        operation: operation.id,
+        created_at: context.now,
+    }
 }

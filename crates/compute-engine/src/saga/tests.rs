@@ -5,6 +5,7 @@ use compute_domain::id::{InstanceId, OperationId, OwnerId, TransferId};
 use compute_domain::instance::{Access, Instance, InstanceState, Placement};
 use compute_domain::money::{HourlyRate, Hours, Usd};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Progress, Step};
+use compute_domain::prepaid::Prepaid;
 use compute_domain::text::Label;
 use compute_domain::time::{Span, Timestamp};
 
@@ -29,8 +30,7 @@ fn operation(step: Step, begun: bool, run_at: Timestamp) -> Operation {
         OperationId::generate(NOW, &Zeros),
         OperationKind::Provision,
         OwnerId::generate(NOW, &Zeros),
-        InstanceId::generate(NOW, &Zeros),
-        None,
+        Some(InstanceId::generate(NOW, &Zeros)),
         [0; 32],
         NOW,
     );
@@ -125,7 +125,7 @@ fn starting(since: Span) -> Work {
         expires_at: NOW.plus(Span::from_hours(24)),
     };
     let instance = Instance {
-        id: operation.instance,
+        id: operation.instance.unwrap(),
         owner: operation.owner,
         provider: ProviderId::Vultr,
         plan: PlanId::parse("vc2-1c-1gb").unwrap(),
@@ -134,16 +134,19 @@ fn starting(since: Span) -> Work {
         label: Label::parse("x").unwrap(),
         rate: HourlyRate::from_micros(7_000).unwrap(),
         hours: Hours::new(24).unwrap(),
+        extended_hours: 0,
         price: Usd::from_micros(168_000).unwrap(),
         access: Access::SshKey,
         ip: None,
+        suspended_since: None,
         created_at: NOW,
         state: InstanceState::Provisioning(Some(placement)),
     };
     Work {
         operation,
-        instance,
+        instance: Some(instance),
         payment: None,
+        prepaid: Prepaid::default(),
     }
 }
 
@@ -156,11 +159,10 @@ fn look(work: Work, last_octet: u8) -> Work {
         created_at: None,
     };
     let timing = Timing::default();
-    let transfer = TransferId::generate(NOW, &Zeros);
     let context = Context {
         now: NOW,
         timing: &timing,
-        transfer,
+        transfer_ids: [TransferId::generate(NOW, &Zeros); 2],
         jitter_permille: 0,
     };
     decide(work, Outcome::Observed(Ok(seen)), &context)
@@ -175,7 +177,7 @@ fn a_machine_that_runs_is_delivered_however_late_it_is_looked_at() {
         assert_eq!(once.step(), Some(Step::AwaitReady), "after {hours} h");
         let twice = look(once, 7);
         assert!(
-            matches!(twice.instance.state, InstanceState::Active(_)),
+            matches!(twice.instance.unwrap().state, InstanceState::Active(_)),
             "after {hours} h"
         );
     }

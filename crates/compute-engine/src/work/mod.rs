@@ -1,6 +1,10 @@
 //! Background duties. Each call does one round and re-reads the world; the binary calls them in
 //! loops. Any number of replicas may run them at once.
 
+mod auditor;
 mod clean_up;
 mod driver;
 mod expirer;
+mod guard;
+mod sweeper;
+mod watcher;

@@ -1,7 +1,9 @@
 //! The process dies at every transaction of every story, and another one goes on.
 
 use compute_domain::instance::InstanceState;
+use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, now};
+use compute_testkit::model_store::ModelStore;
 use compute_testkit::scripted_provider::CreateFault;
 use compute_testkit::scripted_rail::SettleFault;
 
@@ -101,7 +103,7 @@ fn creating(name: &'static str, faults: impl Into<Vec<CreateFault>>) -> Story {
 /// Buys with a crash at the `n`-th transaction, restarts, and lets everything come to rest. False
 /// when the story was over before.
 async fn live_through(story: &Story, crash_at: i64, with_key: bool) -> bool {
-    let mut world = World::open().await;
+    let mut world = World::in_memory(ModelStore::new()).await;
     let buyer = Buyer::new(1);
     let payment = world.payment(&buyer).await;
     world.market.rail.misbehave(story.settle.clone());
@@ -155,7 +157,7 @@ async fn live_through(story: &Story, crash_at: i64, with_key: bool) -> bool {
 async fn a_destruction_survives_a_crash_at_every_transaction() {
     for refused_deletes in [0, 2] {
         for crash_at in 1..60 {
-            let mut world = World::open().await;
+            let mut world = World::in_memory(ModelStore::new()).await;
             let buyer = Buyer::new(1);
             let payment = world.payment(&buyer).await;
             let bought = world
@@ -179,6 +181,9 @@ async fn a_destruction_survives_a_crash_at_every_transaction() {
                 world.market.quiesce_until_dead().await;
             }
             let died = world.market.crash.is_dead();
+            if died {
+                injected("F025");
+            }
             world.market.restart().await;
             world.market.quiesce().await;
             let after = world.instance_of(bought).await;
@@ -200,7 +205,7 @@ async fn a_destruction_survives_a_crash_at_every_transaction() {
 
 #[tokio::test]
 async fn twenty_crashes_in_a_row_do_not_stop_a_purchase() {
-    let mut world = World::open().await;
+    let mut world = World::in_memory(ModelStore::new()).await;
     let buyer = Buyer::new(1);
     let payment = world.payment(&buyer).await;
     world.market.crash.at_transaction(3);
@@ -213,6 +218,9 @@ async fn twenty_crashes_in_a_row_do_not_stop_a_purchase() {
             .advance(compute_domain::time::Span::from_secs(120));
         world.market.crash.at_transaction(5);
         let _ = world.market.engine.drive_due().await;
+        if world.market.crash.is_dead() {
+            injected("F033");
+        }
     }
     world.market.restart().await;
     world.market.quiesce().await;

@@ -1,7 +1,7 @@
 //! Wallet signatures, nonces and API keys.
 
-use compute_engine::{AuthFailure, Caller, Error, Presented};
-use compute_testkit::market::{Buyer, Market, RESOURCE_URL, now};
+use compute_engine::{ApiKeyTerms, AuthFailure, Caller, Error, Page, Presented};
+use compute_testkit::market::{Buyer, Market, now, paid_with, unpaid};
 use secrecy::ExposeSecret;
 
 use crate::world::World;
@@ -17,36 +17,31 @@ async fn a_nonce_is_spent_by_what_it_did_and_not_by_an_unpaid_request() {
         .unwrap();
     for _ in 0..2 {
         let unpaid = engine
-            .provision(&caller, &Market::request(), None, RESOURCE_URL)
+            .provision(&caller, &Market::request(), unpaid())
             .await;
         assert!(matches!(unpaid, Err(Error::PaymentRequired { .. })));
     }
     let payment = world.payment(&buyer).await;
     let paid = engine
-        .provision(
-            &caller,
-            &Market::request(),
-            Some(payment.clone()),
-            RESOURCE_URL,
-        )
+        .provision(&caller, &Market::request(), paid_with(&payment))
         .await
         .unwrap();
     engine.work(paid).await;
     // The same headers and the same payment: joined. With a new payment the nonce is spent.
     let again = engine
-        .provision(&caller, &Market::request(), Some(payment), RESOURCE_URL)
+        .provision(&caller, &Market::request(), paid_with(&payment))
         .await
         .unwrap();
     assert!(again.is_replay());
     let other = world.payment(&buyer).await;
     let refused = engine
-        .provision(&caller, &Market::request(), Some(other), RESOURCE_URL)
+        .provision(&caller, &Market::request(), paid_with(&other))
         .await;
     assert!(
         matches!(refused, Err(Error::Unauthenticated(AuthFailure::NonceUsed))),
         "{refused:?}"
     );
-    let read = engine.instances(&caller).await;
+    let read = engine.instances(&caller, Page::default()).await;
     assert!(matches!(
         read,
         Err(Error::Unauthenticated(AuthFailure::NonceUsed))
@@ -65,7 +60,7 @@ async fn nobody_pays_for_an_authenticated_stranger() {
         .unwrap();
     let payment = world.payment(&buyer).await;
     let refused = engine
-        .provision(&caller, &Market::request(), Some(payment), RESOURCE_URL)
+        .provision(&caller, &Market::request(), paid_with(&payment))
         .await;
     assert!(matches!(refused, Err(Error::PayerMismatch)), "{refused:?}");
     assert_eq!(world.market.rail.settle_calls(), 0);
@@ -86,12 +81,23 @@ async fn a_key_acts_for_its_owner_and_makes_no_keys() {
         .sign_in(engine, "POST", "/compute/api-keys")
         .await
         .unwrap();
-    let created = engine.create_api_key(&signer, None).await.unwrap();
+    let created = engine
+        .create_api_key(&signer, ApiKeyTerms::default())
+        .await
+        .unwrap();
     let text = created.text.expose_secret().to_owned();
     let caller = engine.authenticate(Presented::ApiKey(&text)).await.unwrap();
-    assert_eq!(engine.instances(&caller).await.unwrap().len(), 1);
+    assert_eq!(
+        engine
+            .instances(&caller, Page::default())
+            .await
+            .unwrap()
+            .instances
+            .len(),
+        1
+    );
     assert!(matches!(
-        engine.create_api_key(&caller, None).await,
+        engine.create_api_key(&caller, ApiKeyTerms::default()).await,
         Err(Error::SignatureRequired)
     ));
     let id = created.api_key.id;
@@ -126,7 +132,7 @@ async fn keys_are_limited_and_foreign_keys_are_not_found() {
         let signer = buyer.sign_in(engine, "POST", "/k").await.unwrap();
         last = Some(
             engine
-                .create_api_key(&signer, None)
+                .create_api_key(&signer, ApiKeyTerms::default())
                 .await
                 .unwrap()
                 .api_key
@@ -135,7 +141,7 @@ async fn keys_are_limited_and_foreign_keys_are_not_found() {
     }
     let signer = buyer.sign_in(engine, "POST", "/k").await.unwrap();
     assert!(matches!(
-        engine.create_api_key(&signer, None).await,
+        engine.create_api_key(&signer, ApiKeyTerms::default()).await,
         Err(Error::TooManyApiKeys)
     ));
     let other = stranger.sign_in(engine, "DELETE", "/k").await.unwrap();
@@ -143,7 +149,9 @@ async fn keys_are_limited_and_foreign_keys_are_not_found() {
         engine.revoke_api_key(&other, last.unwrap()).await,
         Err(Error::NotFound)
     ));
-    let anonymous = engine.create_api_key(&Caller::Anonymous, None).await;
+    let anonymous = engine
+        .create_api_key(&Caller::Anonymous, ApiKeyTerms::default())
+        .await;
     assert!(matches!(
         anonymous,
         Err(Error::Unauthenticated(AuthFailure::Required))

@@ -3,11 +3,18 @@
 #![cfg(test)]
 
 mod crashes;
+mod credits;
+mod endings;
+mod extending;
 mod identity;
+mod names;
+mod operator;
 mod passwords;
 mod payments;
 mod prices;
 mod promises;
 mod provision;
+mod purse;
+mod steps;
 mod teardown;
 mod world;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use compute_domain::time::Span;
 use compute_engine::Error;
+use compute_testkit::faults_log::injected;
 use compute_testkit::market::Buyer;
 use secrecy::ExposeSecret;
 
@@ -27,6 +28,7 @@ async fn of_256_readers_one_gets_it() {
         })
     });
     let answers = futures::future::join_all(readers).await;
+    injected("F155");
     let (mut got, mut taken) = (Vec::new(), 0);
     for answer in answers {
         match answer.unwrap() {

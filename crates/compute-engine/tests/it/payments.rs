@@ -8,7 +8,8 @@ use compute_domain::operation::OperationState;
 use compute_domain::text::Label;
 use compute_domain::time::Span;
 use compute_engine::{Caller, Error, Goal, ProvisionRequest};
-use compute_testkit::market::{Buyer, Market, RESOURCE_URL, now};
+use compute_testkit::faults_log::injected;
+use compute_testkit::market::{Buyer, Market, RESOURCE_URL, now, paid_with};
 use compute_testkit::scripted_rail::SettleFault;
 use compute_x402::Version;
 
@@ -63,22 +64,22 @@ async fn two_hundred_fifty_six_copies_of_one_payment_are_one_purchase() {
         tokio::spawn(async move {
             let engine = &world.market.engine;
             let submitted = engine
-                .provision(
-                    &Caller::Anonymous,
-                    &Market::request(),
-                    Some(payment),
-                    RESOURCE_URL,
-                )
+                .provision(&Caller::Anonymous, &Market::request(), paid_with(&payment))
                 .await
                 .unwrap();
             let (operation, replay) = (submitted.operation(), submitted.is_replay());
             engine.work(submitted).await;
-            let until = now(&world.market).plus(Span::from_secs(50));
-            let view = engine.wait(operation, Goal::Created, until).await.unwrap();
-            (view.instance.id, replay)
+            // Who waits moves this clock, and 255 would move it past the payment's end: so nobody does.
+            let at_once = now(&world.market);
+            let view = engine
+                .wait(operation, Goal::Created, at_once)
+                .await
+                .unwrap();
+            (view.instance.unwrap().id, replay)
         })
     });
     let answers = futures::future::join_all(copies).await;
+    injected("F055");
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     assert!(
         answers.iter().all(|answer| answer.0 == answers[0].0),
@@ -89,6 +90,7 @@ async fn two_hundred_fifty_six_copies_of_one_payment_are_one_purchase() {
         1,
         "one is the original"
     );
+    world.market.quiesce().await;
     assert_eq!(world.market.rail.settle_calls(), 1);
     assert_eq!(world.market.provider.machines().len(), 1);
     world.market.quiesce().await;
@@ -110,6 +112,7 @@ async fn the_same_payment_for_another_request_is_refused() {
         ..Market::request()
     };
     let refused = world.market.buy(&other, &payment).await;
+    injected("F056");
     assert!(
         matches!(refused, Err(Error::PaymentAlreadyUsed)),
         "{refused:?}"
@@ -130,6 +133,7 @@ async fn a_repeat_is_answered_when_price_and_time_have_passed() {
     world.market.clock.advance(Span::from_hours(30 * 24));
     world.market.provider.set_rate(99_000);
     world.market.engine.refresh_catalog().await;
+    injected("F087");
     assert_eq!(
         world
             .market
@@ -152,6 +156,7 @@ async fn a_declined_payment_may_be_shown_again() {
         .buy(&Market::request(), &payment)
         .await
         .unwrap();
+    injected("F048");
     let state = world.operation(first).await.state;
     assert!(matches!(state, OperationState::Failed { .. }), "{state:?}");
     let second = world
@@ -180,12 +185,7 @@ async fn a_second_payment_waits_while_an_equal_one_hangs() {
     let first = buyer.pay(&sheet, now(&world.market));
     let engine = &world.market.engine;
     let submitted = engine
-        .provision(
-            &Caller::Anonymous,
-            &Market::request(),
-            Some(first),
-            RESOURCE_URL,
-        )
+        .provision(&Caller::Anonymous, &Market::request(), paid_with(&first))
         .await
         .unwrap();
     // One attempt whose outcome is unknown, then the process goes away.
@@ -193,6 +193,7 @@ async fn a_second_payment_waits_while_an_equal_one_hangs() {
     engine.work(submitted).await;
     world.market.crash.restart();
     let second = buyer.pay(&sheet, now(&world.market));
+    injected("F162");
     let refused = world.market.buy(&Market::request(), &second).await;
     assert!(
         matches!(refused, Err(Error::OperationInProgress { .. })),
@@ -215,6 +216,7 @@ async fn a_wrong_amount_is_refused_with_the_right_price() {
         ..Market::request()
     };
     let payment = world.payment(&buyer).await;
+    injected("F060");
     match world.market.buy(&longer, &payment).await {
         Err(Error::PaymentRequired {
             sheet,
@@ -260,8 +262,7 @@ async fn a_copy_that_is_refused_because_the_first_one_settled_joins_it() {
     let path = "/compute/provision";
     let caller = buyer.sign_in(engine, "POST", path).await.unwrap();
     let request = Market::request();
-    let copies =
-        (0..2).map(|_| engine.provision(&caller, &request, Some(payment.clone()), RESOURCE_URL));
+    let copies = (0..2).map(|_| engine.provision(&caller, &request, paid_with(&payment)));
     let submitted = futures::future::join_all(copies).await;
     let submitted: Vec<_> = submitted.into_iter().map(Result::unwrap).collect();
     assert_eq!(submitted[0].operation(), submitted[1].operation());

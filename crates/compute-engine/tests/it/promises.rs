@@ -31,7 +31,7 @@ pub(crate) async fn check(world: &World, buyer: &Buyer) {
         books.enter(instance, &payment, &transfers);
     }
     if let Some(owner) = tx.find_owner(&buyer.wallet()).await.unwrap() {
-        assert_eq!(tx.credits_of(owner).await.unwrap(), books.credit);
+        assert_eq!(tx.credits_of(owner).await.unwrap().balance, books.credit);
     }
     // A declined proof that moved money would be missing here: every settled one is accounted for.
     books.paid_for.sort();

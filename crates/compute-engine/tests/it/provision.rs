@@ -6,7 +6,7 @@ use compute_domain::operation::OperationState;
 use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use compute_engine::{Caller, Error, Goal, ProvisionRequest};
-use compute_testkit::market::{Buyer, Market, RESOURCE_URL, now};
+use compute_testkit::market::{Buyer, Market, now, unpaid};
 use compute_testkit::scripted_provider::CreateFault;
 use compute_testkit::scripted_rail::SettleFault;
 
@@ -19,7 +19,7 @@ async fn refusal(change: impl FnOnce(&mut ProvisionRequest)) -> Error {
     change(&mut request);
     let engine = &world.market.engine;
     engine
-        .provision(&Caller::Anonymous, &request, None, RESOURCE_URL)
+        .provision(&Caller::Anonymous, &request, unpaid())
         .await
         .unwrap_err()
 }
@@ -66,7 +66,7 @@ async fn a_refused_machine_becomes_credit_and_the_buyer_learns_it() {
             .await
             .unwrap();
         assert_eq!(view.operation.state, OperationState::Failed { code });
-        assert_eq!(view.credited, Some(view.instance.price));
+        assert_eq!(view.credited(), Some(view.instance.unwrap().price));
         assert!(
             view.payment.unwrap().evidence().is_some(),
             "the money did move"
@@ -120,11 +120,14 @@ async fn an_order_is_shown_to_its_owner_and_to_whoever_shows_its_payment() {
         .order(&Caller::Anonymous, Some(&payment), id)
         .await
         .unwrap();
-    assert_eq!(by_payment.operation.id, bought);
+    assert_eq!(by_payment.operations[0].operation.id, bought);
     let path = format!("/compute/orders/{id}");
     let owner = buyer.sign_in(engine, "GET", &path).await.unwrap();
     let by_owner = engine.order(&owner, None, id).await.unwrap();
-    assert_eq!(by_owner.history, by_payment.history);
+    assert_eq!(
+        by_owner.operations[0].history,
+        by_payment.operations[0].history
+    );
     let other = stranger.sign_in(engine, "GET", &path).await.unwrap();
     assert!(matches!(
         engine.order(&other, None, id).await,
@@ -187,7 +190,8 @@ async fn the_buyer_of_a_declined_order_learns_that_nothing_was_charged() {
         .order(&Caller::Anonymous, Some(&payment), id)
         .await
         .unwrap();
+    let view = view.provision().unwrap();
     let code = FailureCode::PaymentDeclined;
     assert_eq!(view.operation.state, OperationState::Failed { code });
-    assert!(view.payment.unwrap().evidence().is_none());
+    assert!(view.payment.as_ref().unwrap().evidence().is_none());
 }

@@ -3,7 +3,7 @@
 use compute_domain::instance::{EndReason, InstanceState};
 use compute_domain::time::Span;
 use compute_engine::{Caller, Error, Goal};
-use compute_testkit::market::{Buyer, Market, RESOURCE_URL, now};
+use compute_testkit::market::{Buyer, Market, now, paid_with};
 
 use crate::world::World;
 
@@ -23,7 +23,7 @@ async fn the_owner_takes_a_machine_down_and_may_ask_again() {
             .wait(operation, Goal::Accepted, now(&world.market))
             .await
             .unwrap();
-        assert!(view.instance.state.name().starts_with("destroy"));
+        assert!(view.instance.unwrap().state.name().starts_with("destroy"));
         world.market.quiesce().await;
     }
     assert!(world.market.provider.alive().is_empty());
@@ -89,7 +89,7 @@ async fn who_waits_is_answered_when_the_engine_stops() {
     let engine = &world.market.engine;
     let caller = Caller::Anonymous;
     let submitted = engine
-        .provision(&caller, &Market::request(), Some(payment), RESOURCE_URL)
+        .provision(&caller, &Market::request(), paid_with(&payment))
         .await
         .unwrap();
     let operation = submitted.operation();

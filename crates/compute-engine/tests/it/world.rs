@@ -1,4 +1,6 @@
-//! A marketplace on an own SQLite file.
+//! A marketplace on an own SQLite file, or in memory.
+
+use std::sync::Arc;
 
 use compute_domain::id::OperationId;
 use compute_domain::instance::Instance;
@@ -6,12 +8,13 @@ use compute_domain::operation::Operation;
 use compute_engine::ports::TxMode;
 use compute_testkit::database::TestDatabase;
 use compute_testkit::market::{Buyer, Market, now};
+use compute_testkit::model_store::ModelStore;
 use compute_x402::PaymentPayload;
 
 /// The database lives as long as the marketplace.
 pub(crate) struct World {
     pub(crate) market: Market,
-    _database: TestDatabase,
+    _database: Option<TestDatabase>,
 }
 
 impl World {
@@ -20,7 +23,15 @@ impl World {
         let market = Market::open(database.store()).await;
         Self {
             market,
-            _database: database,
+            _database: Some(database),
+        }
+    }
+
+    /// The same on a database in memory, for stories that are lived through a thousand times.
+    pub(crate) async fn in_memory(store: ModelStore) -> Self {
+        Self {
+            market: Market::open(Arc::new(store)).await,
+            _database: None,
         }
     }
 
@@ -43,7 +54,7 @@ impl World {
     }
 
     pub(crate) async fn instance_of(&self, id: OperationId) -> Instance {
-        let instance = self.operation(id).await.instance;
+        let instance = self.operation(id).await.instance.unwrap();
         let mut tx = self.market.store.begin(TxMode::Read).await.unwrap();
         tx.find_instance(instance).await.unwrap().unwrap()
     }
@@ -52,7 +63,7 @@ impl World {
     pub(crate) async fn instances_of(&self, buyer: &Buyer) -> Vec<Instance> {
         let mut tx = self.market.store.begin(TxMode::Read).await.unwrap();
         match tx.find_owner(&buyer.wallet()).await.unwrap() {
-            Some(owner) => tx.list_instances(owner, 100).await.unwrap(),
+            Some(owner) => tx.list_instances(owner, None, 100).await.unwrap(),
             None => Vec::new(),
         }
     }

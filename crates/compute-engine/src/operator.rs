@@ -1,0 +1,187 @@
+//! What an operator does about work that no program may decide.
+
+use compute_domain::id::{OperationId, TransferId};
+use compute_domain::instance::{FailureCode, Instance};
+use compute_domain::ledger::{Account, Transfer, TransferReason};
+use compute_domain::money::Usd;
+use compute_domain::operation::{Operation, OperationKind, OperationState, Progress, Step};
+use compute_domain::payment::PaymentState;
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::order::{OperationView, view_of};
+use crate::ports::{Finding, Lease, Posted, Suspect, Tx, TxMode};
+
+/// How many operations one look shows.
+const LIST_MAX: u32 = 200;
+
+/// The network's "reason" of a payment that an operator gave up.
+const GIVEN_UP: &str = "operator_refunded";
+
+impl Engine {
+    /// Operations that are stuck, or that have been running for longer than any should.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn unresolved(&self) -> Result<Vec<Operation>, Error> {
+        let opened_before = self.now().minus(self.timing().alarm_after);
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let found = tx.list_unresolved(opened_before, LIST_MAX).await?;
+        tx.rollback().await?;
+        Ok(found)
+    }
+
+    /// Everything about one operation.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown id.
+    pub async fn inspect(&self, id: OperationId) -> Result<OperationView, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let operation = tx.find_operation(id).await?.ok_or(Error::NotFound)?;
+        let view = view_of(tx.as_mut(), operation).await?;
+        tx.rollback().await?;
+        Ok(view)
+    }
+
+    /// Machines that no live instance explains.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn suspects(&self) -> Result<Vec<Suspect>, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let suspects = tx.list_suspects().await?;
+        tx.rollback().await?;
+        Ok(suspects)
+    }
+
+    /// Every broken promise in all that is stored.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn audit(&self) -> Result<Vec<Finding>, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let findings = tx.audit().await?;
+        tx.rollback().await?;
+        Ok(findings)
+    }
+
+    /// Has a stuck operation worked on again. Its last step is probed first, so nothing is done twice.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown id, `WrongState` unless it is stuck, `OperationInProgress` while
+    /// somebody holds it.
+    pub async fn retry(&self, id: OperationId) -> Result<Operation, Error> {
+        let now = self.now();
+        let (mut tx, mut operation, step, lease) = self.take_stuck(id).await?;
+        operation.state = OperationState::Running(Progress {
+            step,
+            begun_at: step.has_effect().then_some(now),
+            attempt: 0,
+            run_at: now,
+        });
+        operation.finished_at = None;
+        operation.data.overdue_looks = 0;
+        operation.data.step_since = Some(now);
+        tx.save_operation(&operation, &lease, now.plus(self.timing().lease))
+            .await?;
+        tx.append_event(id, now, &lease.holder, "operator.retry", "")
+            .await?;
+        tx.release_lease(&lease).await?;
+        tx.commit().await?;
+        tracing::warn!(operation.id = %id, "an operator has a stuck operation tried again");
+        Ok(operation)
+    }
+
+    /// Ends an operation whose settlement nobody can find out about: the owner gets its price as
+    /// credit, on the operator's account (`suspense`). Money that arrives all the same is then
+    /// nobody's but the shop's.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown id, `WrongState` unless it is stuck before its payment settled,
+    /// `OperationInProgress` while somebody holds it.
+    pub async fn refund(&self, id: OperationId, reason: &str) -> Result<Usd, Error> {
+        let now = self.now();
+        let (mut tx, mut operation, step, lease) = self.take_stuck(id).await?;
+        let payment = tx.payment_of(id).await?;
+        let claimed = payment
+            .filter(|payment| step == Step::Settle && payment.state == PaymentState::Claimed);
+        let Some(payment) = claimed else {
+            tx.rollback().await?;
+            return Err(Error::WrongState { state: "settled" });
+        };
+        let price = payment.price;
+        let transfer = Transfer {
+            id: TransferId::generate(now, self.entropy.as_ref()),
+            debit: Account::Suspense,
+            credit: Account::Credits(payment.owner),
+            amount: price,
+            reason: TransferReason::OperatorRefund,
+            operation: id,
+            created_at: now,
+        };
+        let code = FailureCode::OperatorRefunded;
+        operation.data.settlement_unknown_since = None;
+        let operation = operation.rest(OperationState::Failed { code }, now);
+        tx.save_operation(&operation, &lease, now.plus(self.timing().lease))
+            .await?;
+        tx.save_payment(&payment.decline(GIVEN_UP.to_owned())?)
+            .await?;
+        if tx.post_transfer(&transfer).await? != Posted::New {
+            return Err(Error::Internal("a refund was posted before".into()));
+        }
+        self.fail_instance(tx.as_mut(), &operation, code).await?;
+        tx.append_event(id, now, &lease.holder, "operator.refund", reason)
+            .await?;
+        tx.release_lease(&lease).await?;
+        tx.commit().await?;
+        tracing::warn!(operation.id = %id, amount = %price, reason, "an operator gave a refund");
+        Ok(price)
+    }
+
+    /// An order that was never paid for ends with its operation; a machine that was to be extended
+    /// goes on.
+    async fn fail_instance(
+        &self,
+        tx: &mut dyn Tx,
+        operation: &Operation,
+        code: FailureCode,
+    ) -> Result<(), Error> {
+        let instance = match (operation.kind, operation.instance) {
+            (OperationKind::Provision, Some(id)) => tx.lock_instance(id).await?,
+            _ => None,
+        };
+        match instance.filter(Instance::is_live) {
+            Some(instance) => {
+                let failed = instance.fail(code, self.now())?;
+                self.write_instance(tx, &failed).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn take_stuck(
+        &self,
+        id: OperationId,
+    ) -> Result<(Box<dyn Tx>, Operation, Step, Lease), Error> {
+        let now = self.now();
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        let until = now.plus(self.timing().lease);
+        let lease = tx
+            .lease_operation(id, &self.config.holder, now, until)
+            .await?;
+        let operation = tx.find_operation(id).await?.ok_or(Error::NotFound)?;
+        let OperationState::Stuck { step, .. } = operation.state else {
+            let state = operation.state.name();
+            tx.rollback().await?;
+            return Err(Error::WrongState { state });
+        };
+        let Some(lease) = lease else {
+            tx.rollback().await?;
+            return Err(Error::OperationInProgress {
+                operation: Some(id),
+                instance: operation.instance,
+            });
+        };
+        Ok((tx, operation, step, lease))
+    }
+}

@@ -16,9 +16,11 @@ CREATE TABLE instances (
     label TEXT NOT NULL,
     -- What the customer pays an hour; micro-dollars.
     rate_hour_micros BIGINT NOT NULL CHECK (rate_hour_micros > 0),
-    -- Prepaid hours.
+    -- Hours of the first purchase.
     prepaid_hours BIGINT NOT NULL CHECK (prepaid_hours > 0),
-    -- What the customer paid; micro-dollars.
+    -- Hours of all extensions.
+    extended_hours BIGINT NOT NULL DEFAULT 0 CHECK (extended_hours >= 0),
+    -- What the customer paid in all, extensions included; micro-dollars.
     price_micros BIGINT NOT NULL CHECK (price_micros >= 0),
     -- How the customer gets in.
     access TEXT NOT NULL CHECK (access IN ('ssh_key', 'password')),
@@ -36,6 +38,14 @@ CREATE TABLE instances (
     failure_code TEXT,
     -- When its end was verified, or its failure known; milliseconds since 1970.
     ended_at BIGINT,
+    -- Since when the provider has it stopped on its own account; milliseconds since 1970.
+    suspended_since BIGINT,
+    -- How often in a row the provider did not know the machine.
+    misses BIGINT NOT NULL DEFAULT 0 CHECK (misses >= 0),
+    -- Since when; milliseconds since 1970.
+    missing_since BIGINT,
+    -- While it is active: when to look at the machine next; milliseconds since 1970.
+    watch_at BIGINT NOT NULL DEFAULT 0,
     -- When it was claimed; milliseconds since 1970.
     created_at BIGINT NOT NULL,
     UNIQUE (provider, provider_instance_id),
@@ -44,8 +54,21 @@ CREATE TABLE instances (
     CHECK (state NOT IN ('active', 'destroying', 'destroyed') OR provider_instance_id IS NOT NULL),
     CHECK ((end_reason IS NOT NULL) = (state IN ('destroying', 'destroyed'))),
     CHECK ((ended_at IS NOT NULL) = (state IN ('destroyed', 'failed'))),
-    CHECK ((failure_code IS NOT NULL) = (state = 'failed'))
+    CHECK ((failure_code IS NOT NULL) = (state = 'failed')),
+    CHECK ((missing_since IS NULL) = (misses = 0))
 );
 
-CREATE INDEX instances_by_owner ON instances (owner_id, created_at, id);
+-- Ids grow with time, so this is the order of a list, and each page of it is one walk.
+CREATE INDEX instances_by_owner ON instances (owner_id, id);
 CREATE INDEX instances_by_expiry ON instances (state, expires_at);
+CREATE INDEX instances_watched ON instances (watch_at, id) WHERE state = 'active';
+
+-- Sums over all live instances that a rule depends on; counting rows could not keep two replicas apart.
+CREATE TABLE counters (
+    -- 'instances': how many there are; 'hourly_micros': what their owners pay an hour, in micro-dollars.
+    name TEXT PRIMARY KEY,
+    -- The sum now.
+    value BIGINT NOT NULL CHECK (value >= 0)
+);
+
+INSERT INTO counters (name, value) VALUES ('instances', 0), ('hourly_micros', 0);

@@ -8,8 +8,8 @@ CREATE TABLE operations (
     format BIGINT NOT NULL CHECK (format > 0),
     -- For whom.
     owner_id TEXT NOT NULL REFERENCES owners (id),
-    -- On which instance.
-    instance_id TEXT NOT NULL REFERENCES instances (id),
+    -- On which instance; a top-up has none.
+    instance_id TEXT REFERENCES instances (id),
     -- Where it stands.
     state TEXT NOT NULL CHECK (state IN ('running', 'succeeded', 'failed', 'stuck')),
     -- The present step while it runs; where it stopped when it is stuck.
@@ -28,6 +28,8 @@ CREATE TABLE operations (
     failure_code TEXT,
     -- Since when its money may have moved without our knowing, as in data; milliseconds since 1970.
     settlement_unknown_since BIGINT,
+    -- Since when it no longer holds its instance, as in data; milliseconds since 1970.
+    hold_released_at BIGINT,
     -- Which replica works on it.
     lease_holder TEXT,
     -- Until when; milliseconds since 1970.
@@ -46,9 +48,11 @@ CREATE TABLE operations (
     CHECK ((lease_holder IS NULL) = (lease_until IS NULL))
 );
 
--- At most one open operation per instance.
-CREATE UNIQUE INDEX operations_one_open ON operations (instance_id) WHERE state IN ('running', 'stuck');
+-- At most one open operation holds an instance.
+CREATE UNIQUE INDEX operations_one_open ON operations (instance_id)
+WHERE state IN ('running', 'stuck') AND hold_released_at IS NULL;
 CREATE INDEX operations_due ON operations (run_at) WHERE state = 'running';
+CREATE INDEX operations_unresolved ON operations (created_at, id) WHERE state IN ('running', 'stuck');
 CREATE INDEX operations_by_instance ON operations (instance_id, created_at);
 CREATE INDEX operations_hanging ON operations (owner_id, request_sha256) WHERE settlement_unknown_since IS NOT NULL;
 

@@ -2,6 +2,8 @@
 CREATE TABLE owners (
     -- Owner id.
     id TEXT PRIMARY KEY,
+    -- How many live instances it has; its places are taken and given back here.
+    live_instances INTEGER NOT NULL DEFAULT 0 CHECK (live_instances >= 0),
     -- When the owner was first seen; milliseconds since 1970.
     created_at INTEGER NOT NULL
 ) STRICT;
@@ -33,10 +35,19 @@ CREATE TABLE api_keys (
     key_mac BLOB NOT NULL UNIQUE CHECK (length(key_mac) = 32),
     -- The last four characters of the key's text.
     last4 TEXT NOT NULL,
+    -- What it may do: read, manage, spend, joined by commas.
+    scopes TEXT NOT NULL,
+    -- How many credits it may spend in all; none means no limit of its own; micro-dollars.
+    budget_micros INTEGER CHECK (budget_micros >= 0),
+    -- How many credits it has spent; micro-dollars.
+    spent_micros INTEGER NOT NULL DEFAULT 0 CHECK (spent_micros >= 0),
     -- When it was created; milliseconds since 1970.
     created_at INTEGER NOT NULL,
-    -- Since when it no longer works; milliseconds since 1970.
-    revoked_at INTEGER
+    -- From when on it no longer works by itself; milliseconds since 1970.
+    expires_at INTEGER,
+    -- Since when it no longer works because it was revoked; milliseconds since 1970.
+    revoked_at INTEGER,
+    CHECK (budget_micros IS NULL OR spent_micros <= budget_micros)
 ) STRICT;
 
 CREATE INDEX api_keys_by_owner ON api_keys (owner_id);

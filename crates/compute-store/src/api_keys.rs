@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use compute_domain::id::{ApiKeyId, OwnerId};
-use compute_domain::owner::ApiKey;
+use compute_domain::money::Usd;
+use compute_domain::owner::{ApiKey, Scopes};
 use compute_domain::text::Label;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{ApiKeys, StoreError};
@@ -14,17 +15,21 @@ use crate::tx::StoreTx;
 
 macro_rules! api_key_columns {
     () => {
-        "id, owner_id, label, last4, created_at, revoked_at"
+        "id, owner_id, label, last4, scopes, budget_micros, spent_micros, created_at, expires_at,
+    revoked_at"
     };
 }
 
 const COUNT_LIVE: &str = "SELECT COUNT(*)
 FROM api_keys
-WHERE owner_id = $1 AND revoked_at IS NULL";
+WHERE owner_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
 
-const INSERT: &str = "INSERT INTO api_keys
-    (id, owner_id, label, last4, created_at, revoked_at, key_mac)
-VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const INSERT: &str = concat!(
+    "INSERT INTO api_keys (",
+    api_key_columns!(),
+    ", key_mac)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+);
 
 const FIND_BY_MAC: &str = concat!(
     "SELECT ",
@@ -43,6 +48,14 @@ WHERE owner_id = $1
 ORDER BY created_at DESC, id DESC"
 );
 
+const CHARGE: &str = "UPDATE api_keys
+SET spent_micros = spent_micros + $2
+WHERE id = $1 AND (budget_micros IS NULL OR spent_micros + $2 <= budget_micros)";
+
+const UNCHARGE: &str = "UPDATE api_keys
+SET spent_micros = spent_micros - $2
+WHERE id = $1 AND spent_micros >= $2";
+
 const REVOKE: &str = concat!(
     "UPDATE api_keys
 SET revoked_at = COALESCE(revoked_at, $3)
@@ -57,7 +70,11 @@ struct ApiKeyRow {
     owner_id: String,
     label: Option<String>,
     last4: String,
+    scopes: String,
+    budget_micros: Option<i64>,
+    spent_micros: i64,
     created_at: i64,
+    expires_at: Option<i64>,
     revoked_at: Option<i64>,
 }
 
@@ -67,12 +84,19 @@ impl ApiKeyRow {
         let label = self
             .label
             .map(|label| name.check("label", Label::parse(&label)));
+        let budget = self
+            .budget_micros
+            .map(|micros| name.check("budget_micros", Usd::from_micros(micros)));
         Ok(ApiKey {
             id: name.text("id", &self.id)?,
             owner: name.text("owner_id", &self.owner_id)?,
             label: label.transpose()?,
             last4: self.last4,
+            scopes: name.check("scopes", Scopes::parse(&self.scopes))?,
+            budget: budget.transpose()?,
+            spent: name.check("spent_micros", Usd::from_micros(self.spent_micros))?,
             created_at: Timestamp::from_millis(self.created_at),
+            expires_at: moment(self.expires_at),
             revoked_at: moment(self.revoked_at),
         })
     }
@@ -89,7 +113,9 @@ impl ApiKeys for StoreTx {
         let owner = api_key.owner.to_string();
         // Counting is only right while nobody else adds: the owner's row is the lock.
         let _: Option<(String,)> = fetch!(fetch_optional, self, "owners", LOCK_OWNER, &owner)?;
-        let (live,): (i64,) = fetch!(fetch_one, self, "api_keys", COUNT_LIVE, &owner)?;
+        // A new key is made now, and what has expired by now is not live.
+        let now = api_key.created_at.millis();
+        let (live,): (i64,) = fetch!(fetch_one, self, "api_keys", COUNT_LIVE, &owner, now)?;
         if live >= i64::from(limit) {
             return Ok(false);
         }
@@ -101,7 +127,11 @@ impl ApiKeys for StoreTx {
             owner,
             api_key.label.as_ref().map(Label::as_str),
             &api_key.last4,
-            api_key.created_at.millis(),
+            api_key.scopes.to_string(),
+            api_key.budget.map(Usd::micros),
+            api_key.spent.micros(),
+            now,
+            millis(api_key.expires_at),
             millis(api_key.revoked_at),
             mac.as_slice(),
         )?;
@@ -123,6 +153,18 @@ impl ApiKeys for StoreTx {
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<ApiKeyRow> = fetch!(fetch_all, self, "api_keys", LIST, owner.to_string())?;
         rows.into_iter().map(ApiKeyRow::parse).collect()
+    }
+
+    async fn charge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<bool, StoreError> {
+        let id = id.to_string();
+        let rows = execute!(self, "api_keys", CHARGE, id, amount.micros())?;
+        Ok(rows == 1)
+    }
+
+    async fn uncharge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<(), StoreError> {
+        let id = id.to_string();
+        let rows = execute!(self, "api_keys", UNCHARGE, id, amount.micros())?;
+        self.exactly_one("api_keys", rows)
     }
 
     async fn revoke_api_key(

@@ -12,6 +12,7 @@ use sqlx::{PgPool, SqlitePool};
 
 use crate::dialect::{postgres_options, sqlite_options};
 use crate::file_lock::FileLock;
+use crate::schema::SchemaError;
 
 /// Which database, and how many may use it at once.
 #[derive(Clone)]
@@ -64,6 +65,18 @@ pub enum ConnectError {
     /// It does not answer or refuses us.
     #[error("cannot reach the database")]
     Unreachable(#[source] sqlx::Error),
+    /// It is not the database of a server of this build.
+    #[error("the database does not have the schema of this build")]
+    Schema(#[source] SchemaError),
+}
+
+/// Who opens the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    /// A server: of SQLite files there is one.
+    Server,
+    /// A tool beside it.
+    Tool,
 }
 
 /// An open database. Clones share its connections.
@@ -78,7 +91,8 @@ pub(crate) enum Pools {
         /// Exactly one connection: SQLite's own waiting for the writer is unfair.
         writer: SqlitePool,
         reader: SqlitePool,
-        _lock: Arc<FileLock>,
+        /// A tool beside a server has none.
+        _lock: Option<Arc<FileLock>>,
     },
     Postgres(PgPool),
 }
@@ -100,9 +114,36 @@ impl Database {
     /// # Errors
     /// When the URL is wrong, another process uses the file, or the database cannot be reached.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self, ConnectError> {
+        Self::open_for(config, Opener::Server).await
+    }
+
+    /// Opens the database of a server, whether that server runs or not, for a tool such as the
+    /// operator's. Nothing is created or migrated.
+    ///
+    /// Beside a server on PostgreSQL the tool is one more replica. On SQLite it leaves out the lock
+    /// file, which keeps a second *server* away: two of them would each trust a clock, and drive what
+    /// the other drives. Single transactions need no lock file. SQLite lets one process write at a
+    /// time and each waits for the other; a reader sees one moment; and whoever works on an
+    /// operation holds a lease whose epoch is checked in every write.
+    ///
+    /// # Errors
+    /// When the URL is wrong, there is no such database, it cannot be reached, or its schema is not
+    /// exactly this build's.
+    pub async fn connect_beside_server(config: &DatabaseConfig) -> Result<Self, ConnectError> {
+        let database = Self::open_for(config, Opener::Tool).await?;
+        match database.check_schema().await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(ConnectError::Schema(error))
+            }
+        }
+    }
+
+    async fn open_for(config: &DatabaseConfig, opener: Opener) -> Result<Self, ConnectError> {
         let scheme = config.url.split_once(':').map(|(scheme, _)| scheme);
         let pools = match scheme {
-            Some("sqlite") => connect_sqlite(config).await?,
+            Some("sqlite") => connect_sqlite(config, opener).await?,
             Some("postgres" | "postgresql") => connect_postgres(config).await?,
             _ => return Err(ConnectError::UnknownScheme),
         };
@@ -126,13 +167,16 @@ impl Database {
     }
 }
 
-async fn connect_sqlite(config: &DatabaseConfig) -> Result<Pools, ConnectError> {
+async fn connect_sqlite(config: &DatabaseConfig, opener: Opener) -> Result<Pools, ConnectError> {
     if config.url.contains(":memory:") || config.url.contains("mode=memory") {
         return Err(ConnectError::InMemory);
     }
     let options = SqliteConnectOptions::from_str(&config.url).map_err(ConnectError::Url)?;
-    let lock = FileLock::acquire(options.get_filename())?;
-    let options = sqlite_options(options);
+    let lock = match opener {
+        Opener::Server => Some(Arc::new(FileLock::acquire(options.get_filename())?)),
+        Opener::Tool => None,
+    };
+    let options = sqlite_options(options).create_if_missing(opener == Opener::Server);
     let pool = || {
         SqlitePoolOptions::new()
             .acquire_timeout(config.acquire_timeout)
@@ -152,7 +196,7 @@ async fn connect_sqlite(config: &DatabaseConfig) -> Result<Pools, ConnectError> 
     Ok(Pools::Sqlite {
         writer,
         reader,
-        _lock: Arc::new(lock),
+        _lock: lock,
     })
 }
 
@@ -169,7 +213,9 @@ async fn connect_postgres(config: &DatabaseConfig) -> Result<Pools, ConnectError
 
 #[cfg(test)]
 mod tests {
-    use compute_engine::ports::TxMode;
+    use std::path::Path;
+
+    use compute_engine::ports::{Tx as _, TxMode};
 
     use super::*;
     use crate::statement::fetch;
@@ -184,16 +230,53 @@ mod tests {
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
-    /// `FULL` is 2: a commit survives a power cut.
-    #[tokio::test]
-    async fn every_sqlite_connection_is_durable_and_checks_references() {
-        let folder = std::env::temp_dir().join(format!("compute-store-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let config = DatabaseConfig {
+    fn config_in(folder: &Path) -> DatabaseConfig {
+        DatabaseConfig {
             url: format!("sqlite://{}/compute.db", folder.display()),
             max_connections: 1,
             acquire_timeout: Duration::from_secs(30),
-        };
+        }
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let name = format!("compute-store-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// A tool works beside a server; a second server does not; and a tool makes nothing.
+    #[tokio::test]
+    async fn a_tool_opens_only_what_a_server_made() {
+        let folder = folder("tool");
+        let config = config_in(&folder);
+        let absent = Database::connect_beside_server(&config).await;
+        assert!(matches!(absent, Err(ConnectError::Unreachable(_))));
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+
+        let server = Database::connect(&config).await.unwrap();
+        let empty = Database::connect_beside_server(&config).await;
+        let behind = |error| matches!(error, ConnectError::Schema(SchemaError::Behind { .. }));
+        assert!(empty.is_err_and(behind));
+
+        server.migrate().await.unwrap();
+        let second = Database::connect(&config).await;
+        assert!(matches!(second, Err(ConnectError::InUse { .. })));
+        let tool = Database::connect_beside_server(&config).await.unwrap();
+        for database in [&tool, &server, &tool] {
+            let tx = database.open(TxMode::Write).await.unwrap();
+            Box::new(tx).commit().await.unwrap();
+        }
+        tool.close().await;
+        server.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// `FULL` is 2: a commit survives a power cut.
+    #[tokio::test]
+    async fn every_sqlite_connection_is_durable_and_checks_references() {
+        let folder = folder("durable");
+        let config = config_in(&folder);
         let database = Database::connect(&config).await.unwrap();
         for (mode, query_only) in [(TxMode::Write, 0), (TxMode::Read, 1)] {
             let mut tx = database.open(mode).await.unwrap();

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use crate::operations::operation_columns;
+use crate::watch::watched_columns;
 
 /// A statement's text for each database.
 pub(crate) trait Statement {
@@ -58,6 +59,70 @@ pub(crate) const LOCK_INSTANCE: Pair = Pair(
 pub(crate) const LOCK_OPERATION: Pair = Pair(
     "SELECT id FROM operations WHERE id = $1",
     "SELECT id FROM operations WHERE id = $1 FOR NO KEY UPDATE",
+);
+
+/// What a credits account holds, and the end of its chain.
+pub(crate) const LOCK_ACCOUNT: Pair = Pair(
+    "SELECT credits_micros - debits_micros, last_seq, last_hash
+     FROM ledger_accounts
+     WHERE id = $1",
+    "SELECT credits_micros - debits_micros, last_seq, last_hash
+     FROM ledger_accounts
+     WHERE id = $1
+     FOR NO KEY UPDATE",
+);
+
+/// One replica notes and counts destructions at a time. SQLite has one writer anyway.
+pub(crate) const LOCK_DESTRUCTIONS: Pair = Pair(
+    "SELECT 1",
+    "LOCK TABLE unasked_destructions IN SHARE ROW EXCLUSIVE MODE",
+);
+
+/// An audit reads everything, which may take longer than any other statement may. It never joins row
+/// by row: before a table was analysed for the first time, PostgreSQL would, for minutes.
+pub(crate) const PREPARE_AUDIT: Pair = Pair(
+    "SELECT 1",
+    "SELECT set_config('statement_timeout', '10min', TRUE), set_config('enable_nestloop', 'off', TRUE)",
+);
+
+/// `$1` now, `$2` next, `$3` limit. An instance that an operation holds is none of the reconciler's
+/// business. PostgreSQL gets a materialised list for the reason below.
+pub(crate) const CLAIM_WATCHED: Pair = Pair(
+    concat!(
+        "UPDATE instances
+         SET watch_at = $2
+         WHERE id IN (
+             SELECT id FROM instances
+             WHERE state = 'active' AND watch_at <= $1
+               AND NOT EXISTS (
+                   SELECT 1 FROM operations
+                   WHERE operations.instance_id = instances.id
+                     AND operations.state IN ('running', 'stuck')
+                     AND operations.hold_released_at IS NULL)
+             ORDER BY watch_at, id
+             LIMIT $3)
+         RETURNING ",
+        watched_columns!()
+    ),
+    concat!(
+        "WITH due AS MATERIALIZED (
+             SELECT id AS due_id FROM instances
+             WHERE state = 'active' AND watch_at <= $1
+               AND NOT EXISTS (
+                   SELECT 1 FROM operations
+                   WHERE operations.instance_id = instances.id
+                     AND operations.state IN ('running', 'stuck')
+                     AND operations.hold_released_at IS NULL)
+             ORDER BY watch_at, id
+             LIMIT $3
+             FOR NO KEY UPDATE SKIP LOCKED)
+         UPDATE instances
+         SET watch_at = $2
+         FROM due
+         WHERE id = due_id
+         RETURNING ",
+        watched_columns!()
+    ),
 );
 
 /// `$1` holder, `$2` now, `$3` until, `$4` format, `$5` limit. PostgreSQL gets a materialised list:

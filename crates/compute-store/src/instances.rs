@@ -12,15 +12,15 @@ use compute_domain::time::Timestamp;
 use compute_engine::ports::{Instances, StoreError};
 
 use crate::dialect::LOCK_INSTANCE;
-use crate::row::{RowName, millis};
+use crate::row::{RowName, millis, moment};
 use crate::statement::{execute, fetch};
 use crate::tx::StoreTx;
 
 macro_rules! instance_columns {
     () => {
         "id, owner_id, provider, plan_id, region_id, os_id, label, rate_hour_micros,
-    prepaid_hours, price_micros, access, ip_address, state, provider_instance_id, expires_at,
-    end_reason, failure_code, ended_at, created_at"
+    prepaid_hours, extended_hours, price_micros, access, ip_address, state, provider_instance_id,
+    expires_at, end_reason, failure_code, ended_at, suspended_since, created_at"
     };
 }
 
@@ -28,14 +28,17 @@ const INSERT: &str = concat!(
     "INSERT INTO instances (",
     instance_columns!(),
     ")
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21)"
 );
 
+/// What the reconciler found out (`suspended_since`, `misses`, `missing_since`, `watch_at`) stays out
+/// of it: whoever saves an instance may have read it before the reconciler wrote.
 const SAVE: &str = "UPDATE instances
 SET provider = $2, plan_id = $3, region_id = $4, os_id = $5, label = $6, rate_hour_micros = $7,
-    prepaid_hours = $8, price_micros = $9, access = $10, ip_address = $11, state = $12,
-    provider_instance_id = $13, expires_at = $14, end_reason = $15, failure_code = $16,
-    ended_at = $17
+    prepaid_hours = $8, extended_hours = $9, price_micros = $10, access = $11, ip_address = $12,
+    state = $13, provider_instance_id = $14, expires_at = $15, end_reason = $16,
+    failure_code = $17, ended_at = $18
 WHERE id = $1";
 
 const FIND: &str = concat!(
@@ -46,14 +49,28 @@ FROM instances
 WHERE id = $1"
 );
 
+/// Ids grow with time, and their texts sort alike wherever digits come before lower-case letters, so
+/// both lists are walks along one index. The owner is said as a range and in the order, because only
+/// then no other index will do: for an owner with many instances PostgreSQL would rather walk along
+/// all ids and throw the others' away, which for one whose instances are old means nearly all rows.
 const LIST: &str = concat!(
     "SELECT ",
     instance_columns!(),
     "
 FROM instances
-WHERE owner_id = $1
-ORDER BY CASE WHEN state IN ('destroyed', 'failed') THEN 1 ELSE 0 END, created_at DESC, id DESC
+WHERE owner_id >= $1 AND owner_id <= $1
+ORDER BY owner_id DESC, id DESC
 LIMIT $2"
+);
+
+const LIST_AFTER: &str = concat!(
+    "SELECT ",
+    instance_columns!(),
+    "
+FROM instances
+WHERE owner_id >= $1 AND (owner_id, id) < ($1, $2)
+ORDER BY owner_id DESC, id DESC
+LIMIT $3"
 );
 
 const LIST_EXPIRED: &str = "SELECT id
@@ -73,6 +90,7 @@ struct InstanceRow {
     label: String,
     rate_hour_micros: i64,
     prepaid_hours: i64,
+    extended_hours: i64,
     price_micros: i64,
     access: String,
     ip_address: Option<String>,
@@ -82,6 +100,7 @@ struct InstanceRow {
     end_reason: Option<String>,
     failure_code: Option<String>,
     ended_at: Option<i64>,
+    suspended_since: Option<i64>,
     created_at: i64,
 }
 
@@ -106,6 +125,7 @@ impl InstanceRow {
             label: instance.label.to_string(),
             rate_hour_micros: instance.rate.micros(),
             prepaid_hours: i64::from(instance.hours.get()),
+            extended_hours: i64::from(instance.extended_hours),
             price_micros: instance.price.micros(),
             access: instance.access.to_string(),
             ip_address: instance.ip.map(|ip| ip.to_string()),
@@ -115,6 +135,7 @@ impl InstanceRow {
             end_reason: end_reason.map(|reason| reason.to_string()),
             failure_code: failure_code.map(|code| code.to_string()),
             ended_at: millis(ended_at),
+            suspended_since: millis(instance.suspended_since),
             created_at: instance.created_at.millis(),
         }
     }
@@ -139,9 +160,11 @@ impl InstanceRow {
                 HourlyRate::from_micros(self.rate_hour_micros),
             )?,
             hours: name.check("prepaid_hours", Hours::new(hours))?,
+            extended_hours: name.number("extended_hours", self.extended_hours)?,
             price: name.check("price_micros", Usd::from_micros(self.price_micros))?,
             access: name.present("access", Access::parse(&self.access))?,
             ip: ip.transpose()?,
+            suspended_since: moment(self.suspended_since),
             created_at: Timestamp::from_millis(self.created_at),
             state: self.parse_state(&name)?,
         })
@@ -207,6 +230,7 @@ impl Instances for StoreTx {
             row.label,
             row.rate_hour_micros,
             row.prepaid_hours,
+            row.extended_hours,
             row.price_micros,
             row.access,
             row.ip_address,
@@ -216,6 +240,7 @@ impl Instances for StoreTx {
             row.end_reason,
             row.failure_code,
             row.ended_at,
+            row.suspended_since,
             row.created_at,
         )?;
         self.exactly_one("instances", rows)
@@ -235,6 +260,7 @@ impl Instances for StoreTx {
             row.label,
             row.rate_hour_micros,
             row.prepaid_hours,
+            row.extended_hours,
             row.price_micros,
             row.access,
             row.ip_address,
@@ -272,16 +298,25 @@ impl Instances for StoreTx {
     async fn list_instances(
         &mut self,
         owner: OwnerId,
+        after: Option<InstanceId>,
         limit: u32,
     ) -> Result<Vec<Instance>, StoreError> {
-        let rows: Vec<InstanceRow> = fetch!(
-            fetch_all,
-            self,
-            "instances",
-            LIST,
-            owner.to_string(),
-            i64::from(limit)
-        )?;
+        let (owner, limit) = (owner.to_string(), i64::from(limit));
+        let rows: Vec<InstanceRow> = match after {
+            None => fetch!(fetch_all, self, "instances", LIST, owner, limit),
+            Some(after) => {
+                let after = after.to_string();
+                fetch!(
+                    fetch_all,
+                    self,
+                    "instances",
+                    LIST_AFTER,
+                    owner,
+                    after,
+                    limit
+                )
+            }
+        }?;
         rows.into_iter().map(InstanceRow::parse).collect()
     }
 
@@ -304,6 +339,9 @@ impl Instances for StoreTx {
     }
 }
 
+#[cfg(test)]
+#[path = "instances/plans.rs"]
+mod plans;
 #[cfg(test)]
 #[path = "instances/tests.rs"]
 mod tests;

@@ -15,14 +15,19 @@ mod stamp;
 mod tx;
 
 mod api_keys;
+mod audit;
 mod catalogs;
 mod identities;
 mod instances;
 mod leases;
 mod ledger;
+mod lots;
 mod operations;
 mod payments;
+mod places;
+mod request_keys;
 mod vault;
+mod watch;
 
 pub use connect::{ConnectError, Database, DatabaseConfig};
 pub use schema::SchemaError;

@@ -16,7 +16,8 @@ use row::{EventRow, OperationRow};
 macro_rules! operation_columns {
     () => {
         "id, kind, format, owner_id, instance_id, state, step, begun_at, attempt, run_at, data,
-    request_sha256, failure_code, settlement_unknown_since, lease_epoch, created_at, finished_at"
+    request_sha256, failure_code, settlement_unknown_since, hold_released_at, lease_epoch,
+    created_at, finished_at"
     };
 }
 pub(crate) use operation_columns;
@@ -25,8 +26,9 @@ const OPEN: &str = concat!(
     "INSERT INTO operations (",
     operation_columns!(),
     ", lease_holder, lease_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-ON CONFLICT (instance_id) WHERE state IN ('running', 'stuck') DO NOTHING"
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+ON CONFLICT (instance_id) WHERE state IN ('running', 'stuck') AND hold_released_at IS NULL
+DO NOTHING"
 );
 
 const FIND: &str = concat!(
@@ -37,14 +39,24 @@ FROM operations
 WHERE id = $1"
 );
 
-const FIND_LATEST: &str = concat!(
+const LIST: &str = concat!(
     "SELECT ",
     operation_columns!(),
     "
 FROM operations
 WHERE instance_id = $1
-ORDER BY created_at DESC, id DESC
-LIMIT 1"
+ORDER BY created_at, id"
+);
+
+/// The first condition only names the index.
+const LIST_UNRESOLVED: &str = concat!(
+    "SELECT ",
+    operation_columns!(),
+    "
+FROM operations
+WHERE state IN ('running', 'stuck') AND (state = 'stuck' OR created_at < $1)
+ORDER BY created_at, id
+LIMIT $2"
 );
 
 const FIND_PROVISION: &str = concat!(
@@ -71,8 +83,15 @@ LIMIT 1"
 
 const SAVE: &str = "UPDATE operations
 SET format = $4, state = $5, step = $6, begun_at = $7, attempt = $8, run_at = $9, data = $10,
-    failure_code = $11, settlement_unknown_since = $12, finished_at = $13, lease_until = $14
+    failure_code = $11, settlement_unknown_since = $12, hold_released_at = $13, finished_at = $14,
+    lease_until = $15
 WHERE id = $1 AND lease_epoch = $2 AND lease_holder = $3";
+
+/// An operation of a newer build is as good as held.
+const LEASE: &str = "UPDATE operations
+SET lease_holder = $2, lease_until = $4, lease_epoch = lease_epoch + 1
+WHERE id = $1 AND format <= $5 AND (lease_until IS NULL OR lease_until <= $3)
+RETURNING lease_epoch";
 
 const RELEASE: &str = "UPDATE operations
 SET lease_holder = NULL, lease_until = NULL
@@ -117,6 +136,7 @@ impl Operations for StoreTx {
             row.request_sha256,
             row.failure_code,
             row.settlement_unknown_since,
+            row.hold_released_at,
             row.lease_epoch,
             row.created_at,
             row.finished_at,
@@ -139,18 +159,51 @@ impl Operations for StoreTx {
         row.map(OperationRow::parse).transpose()
     }
 
-    async fn latest_operation(
+    async fn operations_of(&mut self, instance: InstanceId) -> Result<Vec<Operation>, StoreError> {
+        let instance = instance.to_string();
+        let rows: Vec<OperationRow> = fetch!(fetch_all, self, "operations", LIST, instance)?;
+        rows.into_iter().map(OperationRow::parse).collect()
+    }
+
+    async fn list_unresolved(
         &mut self,
-        instance: InstanceId,
-    ) -> Result<Option<Operation>, StoreError> {
-        let row: Option<OperationRow> = fetch!(
+        opened_before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let rows: Vec<OperationRow> = fetch!(
+            fetch_all,
+            self,
+            "operations",
+            LIST_UNRESOLVED,
+            opened_before.millis(),
+            i64::from(limit),
+        )?;
+        rows.into_iter().map(OperationRow::parse).collect()
+    }
+
+    async fn lease_operation(
+        &mut self,
+        id: OperationId,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        let row: Option<(i64,)> = fetch!(
             fetch_optional,
             self,
             "operations",
-            FIND_LATEST,
-            instance.to_string()
+            LEASE,
+            id.to_string(),
+            holder,
+            now.millis(),
+            until.millis(),
+            i64::from(OPERATION_FORMAT),
         )?;
-        row.map(OperationRow::parse).transpose()
+        Ok(row.map(|(epoch,)| Lease {
+            operation: id,
+            holder: holder.to_owned(),
+            epoch,
+        }))
     }
 
     async fn provision_of(
@@ -249,6 +302,7 @@ impl Operations for StoreTx {
             row.data,
             row.failure_code,
             row.settlement_unknown_since,
+            row.hold_released_at,
             row.finished_at,
             until.millis(),
         )?;

@@ -88,8 +88,12 @@ pub(crate) fn rejected(error: impl std::error::Error + Send + Sync + 'static) ->
 pub(crate) enum Refusal {
     #[error("a statement of this transaction failed, so it cannot be committed")]
     FailedBefore,
-    #[error("the credits account would fall below zero")]
-    Overdrawn,
+    #[error("money does not move between these accounts for this reason")]
+    WrongAccounts,
+    #[error("the credits account would hold more than an amount can be")]
+    TooRich,
+    #[error("a lot that was written before would change")]
+    LotChanged,
     #[error("the password of this instance was taken; another one cannot follow")]
     PasswordTaken,
     #[error("another transaction was faster every time")]

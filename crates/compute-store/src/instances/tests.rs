@@ -11,6 +11,7 @@ fn row() -> InstanceRow {
         label: "x".into(),
         rate_hour_micros: 7_000,
         prepaid_hours: 24,
+        extended_hours: 48,
         price_micros: 168_000,
         access: "password".into(),
         ip_address: None,
@@ -20,6 +21,7 @@ fn row() -> InstanceRow {
         end_reason: None,
         failure_code: None,
         ended_at: None,
+        suspended_since: Some(3),
         created_at: 1,
     }
 }
@@ -54,6 +56,7 @@ fn values_outside_the_domain_are_inconsistent() {
     check_bad(|row| row.rate_hour_micros = 0, "rate_hour_micros");
     check_bad(|row| row.prepaid_hours = -1, "prepaid_hours");
     check_bad(|row| row.prepaid_hours = 23, "prepaid_hours");
+    check_bad(|row| row.extended_hours = -1, "extended_hours");
     check_bad(|row| row.price_micros = -1, "price_micros");
     check_bad(|row| row.ip_address = Some("here".into()), "ip_address");
     check_bad(|row| row.label = "a\u{1b}".into(), "label");

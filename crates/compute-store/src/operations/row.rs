@@ -16,7 +16,7 @@ pub(super) struct OperationRow {
     pub(super) kind: String,
     pub(super) format: i64,
     pub(super) owner_id: String,
-    pub(super) instance_id: String,
+    pub(super) instance_id: Option<String>,
     pub(super) state: String,
     pub(super) step: Option<String>,
     pub(super) begun_at: Option<i64>,
@@ -26,6 +26,7 @@ pub(super) struct OperationRow {
     pub(super) request_sha256: Vec<u8>,
     pub(super) failure_code: Option<String>,
     pub(super) settlement_unknown_since: Option<i64>,
+    pub(super) hold_released_at: Option<i64>,
     pub(super) lease_epoch: i64,
     pub(super) created_at: i64,
     pub(super) finished_at: Option<i64>,
@@ -44,7 +45,7 @@ impl OperationRow {
             kind: operation.kind.to_string(),
             format: i64::from(OPERATION_FORMAT),
             owner_id: operation.owner.to_string(),
-            instance_id: operation.instance.to_string(),
+            instance_id: operation.instance.map(|id| id.to_string()),
             state: operation.state.name().to_owned(),
             step: step.map(|step| step.to_string()),
             begun_at: millis(progress.and_then(|progress| progress.begun_at)),
@@ -54,6 +55,7 @@ impl OperationRow {
             request_sha256: operation.request_digest.to_vec(),
             failure_code: code.map(|code| code.to_string()),
             settlement_unknown_since: millis(operation.data.settlement_unknown_since),
+            hold_released_at: millis(operation.data.hold_released_at),
             lease_epoch,
             created_at: operation.created_at.millis(),
             finished_at: millis(operation.finished_at),
@@ -66,11 +68,16 @@ impl OperationRow {
         if millis(data.settlement_unknown_since) != self.settlement_unknown_since {
             return Err(name.bad("settlement_unknown_since"));
         }
+        if millis(data.hold_released_at) != self.hold_released_at {
+            return Err(name.bad("hold_released_at"));
+        }
+        let instance = self.instance_id.as_deref();
+        let instance = instance.map(|id| name.text("instance_id", id));
         Ok(Operation {
             id: name.text("id", &self.id)?,
             kind: name.present("kind", OperationKind::parse(&self.kind))?,
             owner: name.text("owner_id", &self.owner_id)?,
-            instance: name.text("instance_id", &self.instance_id)?,
+            instance: instance.transpose()?,
             state: self.parse_state(&name)?,
             data,
             request_digest: name.digest("request_sha256", &self.request_sha256)?,
@@ -143,7 +150,7 @@ mod tests {
             kind: "provision".into(),
             format: 1,
             owner_id: "00000000-0000-0000-0000-000000000002".into(),
-            instance_id: "00000000-0000-0000-0000-000000000003".into(),
+            instance_id: Some("00000000-0000-0000-0000-000000000003".into()),
             state: "running".into(),
             step: Some("settle".into()),
             begun_at: None,
@@ -153,6 +160,7 @@ mod tests {
             request_sha256: vec![7; 32],
             failure_code: None,
             settlement_unknown_since: None,
+            hold_released_at: None,
             lease_epoch: 1,
             created_at: 1,
             finished_at: None,
@@ -181,6 +189,12 @@ mod tests {
         let operation = row().parse().unwrap();
         let again = OperationRow::of(&operation, 1).unwrap().parse().unwrap();
         assert_eq!(again, operation);
+        let topup = OperationRow {
+            kind: "topup".into(),
+            instance_id: None,
+            ..row()
+        };
+        assert_eq!(topup.parse().unwrap().instance, None);
     }
 
     #[test]
@@ -195,6 +209,8 @@ mod tests {
             |row| row.settlement_unknown_since = Some(1),
             "settlement_unknown_since",
         );
+        check_bad(|row| row.hold_released_at = Some(1), "hold_released_at");
+        check_bad(|row| row.instance_id = Some("x".into()), "instance_id");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use compute_domain::time::Timestamp;
 use compute_engine::ports::{Store, StoreError, Tx, TxMode};
 use compute_store::{Database, DatabaseConfig};
 use compute_testkit::database::TestDatabase;
+use compute_testkit::faults_log::injected;
 use uuid::Uuid;
 
 use crate::raw::{execute, on_both};
@@ -42,6 +43,7 @@ async fn check_full(config: &DatabaseConfig) {
     let database = Database::connect(config).await.unwrap();
     let writer = database.begin(TxMode::Write).await.unwrap();
     check_unavailable(database.begin(TxMode::Write).await);
+    injected("F137");
     writer.rollback().await.unwrap();
     database
         .begin(TxMode::Write)
@@ -65,6 +67,7 @@ async fn a_lost_connection_is_unavailable_and_the_next_one_works() {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     execute(&test, kill).await.unwrap();
+    injected("F135");
     check_unavailable(tx.find_owner(&wallet).await);
     drop(tx);
     let mut tx = store.begin(TxMode::Read).await.unwrap();
@@ -99,6 +102,7 @@ async fn a_deadlock_is_unavailable_for_one_of_the_two() {
     let (one, other) = tokio::join!(cross(first, three), cross(second, two));
     let unavailable =
         |outcome: &Result<_, StoreError>| matches!(outcome, Err(StoreError::Unavailable(_)));
+    injected("F136");
     assert!(unavailable(&one) ^ unavailable(&other), "{one:?} {other:?}");
     assert!(one.is_ok() || other.is_ok());
 }

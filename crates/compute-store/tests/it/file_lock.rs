@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use compute_store::{ConnectError, Database, DatabaseConfig};
 use compute_testkit::database::TestDatabase;
+use compute_testkit::faults_log::injected;
 
 /// Set in the child process that holds a database.
 const HELD_URL: &str = "COMPUTE_STORE_HELD_URL";
@@ -20,6 +21,7 @@ fn config(url: &str) -> DatabaseConfig {
 }
 
 async fn check_in_use(config: &DatabaseConfig) {
+    injected("F131");
     let outcome = Database::connect(config).await;
     assert!(
         matches!(outcome, Err(ConnectError::InUse { .. })),

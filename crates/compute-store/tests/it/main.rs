@@ -1,6 +1,10 @@
 //! The conformance suite on both databases, and what only a look behind the port can show.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod chain;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_lock;

@@ -3,6 +3,45 @@
 use compute_testkit::database::TestDatabase;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
+/// Runs statements one after the other.
+pub(crate) async fn execute_all(database: &TestDatabase, statements: String) {
+    let url = &database.config().url;
+    let statements = sqlx::AssertSqlSafe(statements);
+    if database.database().is_sqlite() {
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(statements)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    } else {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(statements)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+/// The rows of a query with one column of text.
+pub(crate) async fn texts(database: &TestDatabase, query: &'static str) -> Vec<String> {
+    let url = &database.config().url;
+    if database.database().is_sqlite() {
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(query)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    } else {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(query)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+    }
+}
+
 /// Runs one statement; how many rows it changed.
 pub(crate) async fn execute(
     database: &TestDatabase,

@@ -13,6 +13,7 @@ use crate::raw::{execute, number, on_both};
 
 on_both!(
     ledger_rows_cannot_be_changed,
+    lots_are_added_and_closed_only,
     log_lines_cannot_be_changed,
     accounts_cannot_be_overdrawn_behind_the_port,
     an_unreadable_operation_stops_nobody_else,
@@ -61,8 +62,7 @@ fn operation() -> Operation {
         OPERATION.parse::<OperationId>().unwrap(),
         compute_domain::operation::OperationKind::Provision,
         OwnerId::from_uuid(Uuid::from_u128(1)),
-        InstanceId::from_uuid(Uuid::from_u128(2)),
-        None,
+        Some(InstanceId::from_uuid(Uuid::from_u128(2))),
         [7; 32],
         Timestamp::from_millis(0),
     )
@@ -89,6 +89,43 @@ async fn ledger_rows_cannot_be_changed(database: TestDatabase) {
     );
 }
 
+async fn lots_are_added_and_closed_only(database: TestDatabase) {
+    seed(&database).await;
+    let lot = "INSERT INTO prepaid_lots (instance_id, seq, operation_id, origin, amount_micros,
+            rate_hour_micros, starts_at, ends_at)
+        VALUES ('00000000-0000-0000-0000-000000000002', 0,
+            '00000000-0000-0000-0000-000000000003', 'purchase', 24, 1, 0, 9)";
+    assert_eq!(execute(&database, lot).await.unwrap(), 1);
+    for change in [
+        "UPDATE prepaid_lots SET amount_micros = 25",
+        "UPDATE prepaid_lots SET amount_micros = 25, closed_at = 5, left_micros = 9",
+        "UPDATE prepaid_lots SET rate_hour_micros = 2, closed_at = 5, left_micros = 9",
+        "UPDATE prepaid_lots SET starts_at = 1, closed_at = 5, left_micros = 9",
+        "UPDATE prepaid_lots SET ends_at = 10, closed_at = 5, left_micros = 9",
+        "UPDATE prepaid_lots SET seq = 1, closed_at = 5, left_micros = 9",
+        "UPDATE prepaid_lots SET origin = 'conversion', closed_at = 5, left_micros = 9",
+        "UPDATE prepaid_lots SET closed_at = 5",
+        "UPDATE prepaid_lots SET closed_at = 5, left_micros = 25",
+        "UPDATE prepaid_lots SET ends_at = ends_at",
+        "DELETE FROM prepaid_lots",
+    ] {
+        check_refused(&database, change).await;
+    }
+    let close = "UPDATE prepaid_lots SET closed_at = 5, left_micros = 9";
+    assert_eq!(execute(&database, close).await.unwrap(), 1);
+    for change in [
+        close,
+        "UPDATE prepaid_lots SET closed_at = NULL, left_micros = NULL",
+        "UPDATE prepaid_lots SET left_micros = 8",
+        "DELETE FROM prepaid_lots",
+    ] {
+        check_refused(&database, change).await;
+    }
+    if !database.database().is_sqlite() {
+        check_refused(&database, "TRUNCATE prepaid_lots").await;
+    }
+}
+
 async fn log_lines_cannot_be_changed(database: TestDatabase) {
     seed(&database).await;
     check_refused(&database, "UPDATE operation_events SET name = 'x'").await;
@@ -101,7 +138,14 @@ async fn log_lines_cannot_be_changed(database: TestDatabase) {
 
 async fn accounts_cannot_be_overdrawn_behind_the_port(database: TestDatabase) {
     seed(&database).await;
-    check_refused(&database, "UPDATE ledger_accounts SET debits_micros = 6").await;
+    for change in [
+        "UPDATE ledger_accounts SET debits_micros = 6",
+        "UPDATE ledger_accounts SET debits_micros = -1",
+        "UPDATE ledger_accounts SET reversed_micros = 1",
+        "UPDATE ledger_accounts SET last_seq = -1",
+    ] {
+        check_refused(&database, change).await;
+    }
     assert_eq!(
         execute(&database, "UPDATE ledger_accounts SET debits_micros = 5")
             .await

@@ -3,6 +3,7 @@
 use compute_domain::time::Timestamp;
 use compute_store::{Database, Mode, SchemaError, StampError};
 use compute_testkit::database::TestDatabase;
+use compute_testkit::faults_log::injected;
 
 use crate::raw::{execute, number, on_both};
 
@@ -64,6 +65,7 @@ async fn replicas_that_migrate_at_once_do_not_collide() {
         });
     }
     replicas.join_all().await;
+    injected("F144");
 }
 
 async fn a_stamped_database_keeps_its_purpose(database: TestDatabase) {

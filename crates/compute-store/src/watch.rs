@@ -1,0 +1,246 @@
+//! What machines do at their providers, and destructions that no owner asked for.
+
+use async_trait::async_trait;
+use compute_domain::catalog::{ProviderId, ProviderInstanceId};
+use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::time::Timestamp;
+use compute_engine::ports::{Sighting, StoreError, Suspect, Watch, Watched};
+
+use crate::dialect::{CLAIM_WATCHED, LOCK_DESTRUCTIONS};
+use crate::row::{RowName, millis, moment};
+use crate::statement::{execute, fetch};
+use crate::tx::StoreTx;
+
+macro_rules! watched_columns {
+    () => {
+        "id, provider, provider_instance_id, misses, missing_since"
+    };
+}
+pub(crate) use watched_columns;
+
+const SAVE_SIGHTING: &str = "UPDATE instances
+SET misses = $2, missing_since = $3, suspended_since = $4, ip_address = COALESCE($5, ip_address)
+WHERE id = $1 AND state = 'active'";
+
+const LIST_ACTIVE: &str = "SELECT provider_instance_id
+FROM instances
+WHERE provider = $1 AND state = 'active'";
+
+const COUNT_LIVE: &str = "SELECT value
+FROM counters
+WHERE name = 'instances'";
+
+const SUSPECT: &str = "INSERT INTO suspects
+    (provider, machine_id, operation_id, first_seen_at, last_seen_at, rounds)
+VALUES ($1, $2, $3, $4, $4, 1)
+ON CONFLICT (provider, machine_id) DO UPDATE
+SET operation_id = excluded.operation_id, last_seen_at = excluded.last_seen_at,
+    rounds = suspects.rounds + 1
+RETURNING provider, machine_id, operation_id, first_seen_at, rounds";
+
+const LIST_SUSPECTS: &str = "SELECT provider, machine_id, operation_id, first_seen_at, rounds
+FROM suspects
+ORDER BY first_seen_at, provider, machine_id";
+
+const LIST_MACHINES_OF_SUSPECTS: &str = "SELECT machine_id
+FROM suspects
+WHERE provider = $1";
+
+const ACQUIT: &str = "DELETE FROM suspects
+WHERE provider = $1 AND machine_id = $2";
+
+const NOTE_DESTRUCTION: &str = "INSERT INTO unasked_destructions (at, cause, subject)
+VALUES ($1, $2, $3)";
+
+const COUNT_DESTRUCTIONS: &str = "SELECT COUNT(DISTINCT cause || ' ' || subject)
+FROM unasked_destructions
+WHERE at >= $1";
+
+#[derive(Debug, sqlx::FromRow)]
+struct WatchedRow {
+    id: String,
+    provider: String,
+    provider_instance_id: Option<String>,
+    misses: i64,
+    missing_since: Option<i64>,
+}
+
+impl WatchedRow {
+    fn parse(self) -> Result<Watched, StoreError> {
+        let name = RowName::new("instances", &self.id);
+        let machine = self.provider_instance_id.as_deref().unwrap_or_default();
+        Ok(Watched {
+            instance: name.text("id", &self.id)?,
+            provider: name.present("provider", ProviderId::parse(&self.provider))?,
+            machine: name.check("provider_instance_id", ProviderInstanceId::parse(machine))?,
+            misses: name.number("misses", self.misses)?,
+            missing_since: moment(self.missing_since),
+        })
+    }
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct SuspectRow {
+    provider: String,
+    machine_id: String,
+    operation_id: String,
+    first_seen_at: i64,
+    rounds: i64,
+}
+
+impl SuspectRow {
+    fn parse(self) -> Result<Suspect, StoreError> {
+        let name = RowName::new("suspects", &self.machine_id);
+        Ok(Suspect {
+            provider: name.present("provider", ProviderId::parse(&self.provider))?,
+            machine: name.check("machine_id", ProviderInstanceId::parse(&self.machine_id))?,
+            operation: name.text("operation_id", &self.operation_id)?,
+            first_seen_at: Timestamp::from_millis(self.first_seen_at),
+            rounds: name.number("rounds", self.rounds)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Watch for StoreTx {
+    async fn claim_watched(
+        &mut self,
+        now: Timestamp,
+        next: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Watched>, StoreError> {
+        let rows: Vec<WatchedRow> = fetch!(
+            fetch_all,
+            self,
+            "instances",
+            CLAIM_WATCHED,
+            now.millis(),
+            next.millis(),
+            i64::from(limit),
+        )?;
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row.parse() {
+                Ok(watched) => claimed.push(watched),
+                // The others must be looked at all the same.
+                Err(error) => tracing::error!(%error, "an instance cannot be watched"),
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn save_sighting(
+        &mut self,
+        instance: InstanceId,
+        sighting: &Sighting,
+    ) -> Result<(), StoreError> {
+        // No row is no fault: the instance came to its end while its machine was looked at.
+        execute!(
+            self,
+            "instances",
+            SAVE_SIGHTING,
+            instance.to_string(),
+            i64::from(sighting.misses),
+            millis(sighting.missing_since),
+            millis(sighting.suspended_since),
+            sighting.address.map(|address| address.to_string()),
+        )
+        .map(|_| ())
+    }
+
+    async fn list_active_machines(
+        &mut self,
+        provider: ProviderId,
+    ) -> Result<Vec<ProviderInstanceId>, StoreError> {
+        let provider = provider.as_str();
+        let rows: Vec<(String,)> = fetch!(fetch_all, self, "instances", LIST_ACTIVE, provider)?;
+        let name = RowName::new("instances", provider);
+        rows.into_iter()
+            .map(|(machine,)| {
+                name.check("provider_instance_id", ProviderInstanceId::parse(&machine))
+            })
+            .collect()
+    }
+
+    async fn count_live(&mut self) -> Result<u64, StoreError> {
+        let (live,): (i64,) = fetch!(fetch_one, self, "counters", COUNT_LIVE)?;
+        RowName::new("counters", "instances").number("value", live)
+    }
+
+    async fn suspect(
+        &mut self,
+        provider: ProviderId,
+        machine: &ProviderInstanceId,
+        operation: OperationId,
+        now: Timestamp,
+    ) -> Result<Suspect, StoreError> {
+        let row: SuspectRow = fetch!(
+            fetch_one,
+            self,
+            "suspects",
+            SUSPECT,
+            provider.as_str(),
+            machine.as_str(),
+            operation.to_string(),
+            now.millis(),
+        )?;
+        row.parse()
+    }
+
+    async fn acquit_others(
+        &mut self,
+        provider: ProviderId,
+        still: &[ProviderInstanceId],
+    ) -> Result<(), StoreError> {
+        let provider = provider.as_str();
+        let rows: Vec<(String,)> = fetch!(
+            fetch_all,
+            self,
+            "suspects",
+            LIST_MACHINES_OF_SUSPECTS,
+            provider
+        )?;
+        let is_still = |id: &str| still.iter().any(|machine| machine.as_str() == id);
+        for (machine,) in rows {
+            if !is_still(&machine) {
+                execute!(self, "suspects", ACQUIT, provider, machine)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn list_suspects(&mut self) -> Result<Vec<Suspect>, StoreError> {
+        let rows: Vec<SuspectRow> = fetch!(fetch_all, self, "suspects", LIST_SUSPECTS)?;
+        rows.into_iter().map(SuspectRow::parse).collect()
+    }
+
+    async fn note_unasked_destruction(
+        &mut self,
+        cause: &str,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // Whoever counts afterwards must see what every other replica has noted.
+        execute!(self, "unasked_destructions", LOCK_DESTRUCTIONS)?;
+        let rows = execute!(
+            self,
+            "unasked_destructions",
+            NOTE_DESTRUCTION,
+            now.millis(),
+            cause,
+            subject
+        )?;
+        self.exactly_one("unasked_destructions", rows)
+    }
+
+    async fn count_unasked_destructions(&mut self, since: Timestamp) -> Result<u64, StoreError> {
+        let (count,): (i64,) = fetch!(
+            fetch_one,
+            self,
+            "unasked_destructions",
+            COUNT_DESTRUCTIONS,
+            since.millis()
+        )?;
+        RowName::new("unasked_destructions", "all").number("count", count)
+    }
+}

@@ -17,6 +17,11 @@ impl ManualClock {
         Self(Arc::new(AtomicI64::new(at.millis())))
     }
 
+    /// Moves time forward to this moment; a moment in the past changes nothing.
+    pub fn set(&self, at: Timestamp) {
+        self.0.fetch_max(at.millis(), Ordering::SeqCst);
+    }
+
     /// Moves time forward.
     pub fn advance(&self, by: Span) {
         self.0.fetch_add(by.millis(), Ordering::SeqCst);
@@ -35,6 +40,30 @@ impl Timer for ManualClock {
         self.0.fetch_max(at.millis(), Ordering::SeqCst);
         // Others get their turn, as they would during a real sleep.
         tokio::task::yield_now().await;
+    }
+}
+
+/// The machine's own clock, and waiting by it: for checks that many threads take part in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock of real processes"
+    )]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let millis = since.map_or(0, |since| since.as_millis());
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
+#[async_trait]
+impl Timer for WallClock {
+    async fn sleep_until(&self, at: Timestamp) {
+        let millis = u64::try_from(at.since(self.now()).millis()).unwrap_or(0);
+        tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
     }
 }
 

@@ -11,6 +11,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::race::Row;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::Store;
 use compute_store::{Database, DatabaseConfig, Mode};
@@ -172,6 +173,50 @@ pub async fn count_rows(url: &str, tables: &[&'static str]) -> BTreeMap<&'static
     counts
 }
 
+/// The answer to a question that counts something.
+///
+/// # Panics
+/// When the database cannot be opened, or does not understand the question.
+pub async fn count(url: &str, question: &'static str) -> i64 {
+    let observer = Observer::connect(url).await;
+    let mut observer = observer.expect("the database can be opened for reading");
+    let counted = observer.ask(AssertSqlSafe(question.to_owned())).await;
+    observer
+        .close()
+        .await
+        .expect("the connection can be closed");
+    counted.expect("the question is understood")
+}
+
+/// The rows of a credits account, in the order of the ledger.
+///
+/// # Panics
+/// When the database is not PostgreSQL, or a row cannot be read.
+pub async fn account_rows(url: &str, account: &str) -> Vec<Row> {
+    type Columns = (i64, String, String, i64, bool, i64);
+    const ROWS: &str = "SELECT credits_seq, operation_id, reason, amount_micros,
+    credit_account = credits_account, balance_after_micros
+FROM ledger_transfers
+WHERE credits_account = $1
+ORDER BY credits_seq";
+    let options = PgConnectOptions::from_str(url).expect("a URL of PostgreSQL");
+    let mut connection = options.connect().await.expect("the database answers");
+    let rows: Vec<Columns> = sqlx::query_as(ROWS)
+        .bind(account)
+        .fetch_all(&mut connection)
+        .await
+        .expect("the ledger can be read");
+    connection.close().await.expect("the connection closes");
+    let row = |(seq, operation, reason, amount, is_credit, balance_after): Columns| Row {
+        seq,
+        operation: operation.parse().expect("an operation's id"),
+        reason,
+        change: if is_credit { amount } else { -amount },
+        balance_after,
+    };
+    rows.into_iter().map(row).collect()
+}
+
 /// A connection that changes nothing.
 #[derive(Debug)]
 enum Observer {
@@ -191,7 +236,11 @@ impl Observer {
     }
 
     async fn count(&mut self, table: &'static str) -> Result<i64, sqlx::Error> {
-        let statement = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        self.ask(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")))
+            .await
+    }
+
+    async fn ask(&mut self, statement: AssertSqlSafe<String>) -> Result<i64, sqlx::Error> {
         match self {
             Self::Sqlite(connection) => sqlx::query_scalar(statement).fetch_one(connection).await,
             Self::Postgres(connection) => sqlx::query_scalar(statement).fetch_one(connection).await,

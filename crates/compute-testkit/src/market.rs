@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use compute_domain::catalog::{OsId, PlanId, RegionId};
-use compute_domain::id::OperationId;
-use compute_domain::money::Hours;
+use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::money::{Hours, Usd};
 use compute_domain::payment::RailLabel;
+use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::text::Label;
 use compute_domain::time::{Clock, Entropy, Span, Timestamp};
-use compute_engine::ports::{Provider, Rail, Store};
+use compute_engine::ports::{Caps, Provider, Rail, Store};
 use compute_engine::{
-    Adapters, AuthTerms, Caller, Engine, EngineConfig, Error, OfferSheet, ProvisionRequest,
-    SalesTerms, Sealer, SealingKey, Secrets, Timing,
+    Adapters, AuthTerms, Caller, DestroyGuard, Engine, EngineConfig, Error, ExtendRequest, Funding,
+    OfferSheet, ProvisionRequest, PurchaseTerms, SalesTerms, Sealer, SealingKey, Secrets,
+    Submitted, Timing, TopupRequest,
 };
 use compute_wallet::{AuthClaim, EvmKey, Uint256, WalletAddress, auth_message};
 use compute_x402::client::{payload_for, sign};
@@ -144,18 +146,55 @@ impl Market {
     ///
     /// # Panics
     /// When the engine does not ask for payment.
-    #[expect(clippy::panic, reason = "tests fail by panicking")]
     pub async fn offer(&self, request: &ProvisionRequest) -> OfferSheet {
         let unpaid = self
             .engine
-            .provision(&Caller::Anonymous, request, None, RESOURCE_URL)
+            .provision(&Caller::Anonymous, request, unpaid())
             .await;
-        match unpaid {
-            Err(Error::PaymentRequired {
-                sheet,
-                problem: None,
-            }) => *sheet,
-            other => panic!("expected a price, got {other:?}"),
+        price_in(unpaid)
+    }
+
+    /// What more time for a machine costs now.
+    ///
+    /// # Panics
+    /// When the engine does not ask for payment.
+    pub async fn offer_time(&self, id: InstanceId, request: &ExtendRequest) -> OfferSheet {
+        let unpaid = self
+            .engine
+            .extend(&Caller::Anonymous, id, request, unpaid())
+            .await;
+        price_in(unpaid)
+    }
+
+    /// How credits can be bought now.
+    ///
+    /// # Panics
+    /// When the engine does not ask for payment.
+    pub async fn offer_credits(&self, caller: &Caller, request: &TopupRequest) -> OfferSheet {
+        price_in(self.engine.top_up(caller, request, unpaid()).await)
+    }
+
+    /// An ordinary extension: one more day.
+    ///
+    /// # Panics
+    /// Never: the constants are valid.
+    #[expect(clippy::unwrap_used, reason = "constants of the double")]
+    pub fn one_more_day() -> ExtendRequest {
+        ExtendRequest {
+            hours: Hours::new(24).unwrap(),
+            network: RailLabel::parse("base").unwrap(),
+        }
+    }
+
+    /// A request for credits.
+    ///
+    /// # Panics
+    /// When the text is no amount.
+    #[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    pub fn credits(amount: &str) -> TopupRequest {
+        TopupRequest {
+            amount: Usd::parse(amount).unwrap(),
+            network: RailLabel::parse("base").unwrap(),
         }
     }
 
@@ -171,11 +210,93 @@ impl Market {
         let caller = Caller::Anonymous;
         let submitted = self
             .engine
-            .provision(&caller, request, Some(payment.clone()), RESOURCE_URL)
+            .provision(&caller, request, paid_with(payment))
             .await?;
         let operation = submitted.operation();
         self.engine.work(submitted).await;
         Ok(operation)
+    }
+}
+
+/// The terms of a request that asks for the price.
+pub fn unpaid() -> PurchaseTerms {
+    PurchaseTerms::plain(Funding::Unpaid, RESOURCE_URL)
+}
+
+/// The terms of a request that pays.
+pub fn paid_with(payment: &PaymentPayload) -> PurchaseTerms {
+    PurchaseTerms::plain(Funding::Payment(payment.clone()), RESOURCE_URL)
+}
+
+/// The terms of a request that spends credits.
+pub fn with_credits() -> PurchaseTerms {
+    PurchaseTerms::plain(Funding::Credits, RESOURCE_URL)
+}
+
+/// The price in the answer to a request that did not pay.
+///
+/// # Panics
+/// When it is another answer.
+#[expect(clippy::panic, reason = "tests fail by panicking")]
+pub fn price_in(unpaid: Result<Submitted, Error>) -> OfferSheet {
+    match unpaid {
+        Err(Error::PaymentRequired {
+            sheet,
+            problem: None,
+        }) => *sheet,
+        other => panic!("expected a price, got {other:?}"),
+    }
+}
+
+/// The configuration of an engine under test.
+///
+/// # Panics
+/// Never: the constants are valid.
+#[expect(clippy::expect_used, reason = "constants of the double")]
+pub fn config(holder: String) -> EngineConfig {
+    EngineConfig {
+        environment: "test".to_owned(),
+        holder,
+        sales: SalesTerms {
+            markup: BTreeMap::new(),
+            price_grace: Span::from_secs(300),
+            catalog_max_age: Span::from_hours(24 * 365),
+            default_rail: RailLabel::parse("base").expect("a label"),
+            early_destroy: EarlyDestroy::Credit { min_hours: 24 },
+            topup_min: usd(1),
+            topup_max: usd(100_000),
+        },
+        caps: Caps {
+            instances_per_owner: 20,
+            instances_total: 500,
+            hourly_total: None,
+        },
+        guard: DestroyGuard {
+            count: 5,
+            permille: 100,
+        },
+        auth: AuthTerms {
+            clock_skew: Span::from_secs(300),
+            nonce_ttl: Span::from_secs(900),
+            max_api_keys: 3,
+        },
+        // A short wait for machines keeps the number of looks, and so of crash points, small.
+        timing: Timing {
+            ready_window: Span::from_secs(30),
+            ..Timing::default()
+        },
+    }
+}
+
+/// The keys of an engine under test.
+pub fn secrets() -> Secrets {
+    let sealing = SealingKey {
+        id: 1,
+        key: SecretBox::new(Box::new([7; 32])),
+    };
+    Secrets {
+        sealer: Sealer::new(sealing, Vec::new()),
+        api_key_pepper: SecretBox::new(Box::new([8; 32])),
     }
 }
 
@@ -197,39 +318,18 @@ async fn start(
         entropy: Arc::new(SeededEntropy::new(u64::from(number))),
         timer: Arc::new(clock.clone()),
     };
-    let config = EngineConfig {
-        environment: "test".to_owned(),
-        holder: format!("process-{number}"),
-        sales: SalesTerms {
-            markup: BTreeMap::new(),
-            price_grace: Span::from_secs(300),
-            catalog_max_age: Span::from_hours(24 * 365),
-            default_rail: rail.spec().label.clone(),
-        },
-        auth: AuthTerms {
-            clock_skew: Span::from_secs(300),
-            nonce_ttl: Span::from_secs(900),
-            max_api_keys: 3,
-        },
-        // A short wait for machines keeps the number of looks, and so of crash points, small.
-        timing: Timing {
-            ready_window: Span::from_secs(30),
-            ..Timing::default()
-        },
-    };
-    let sealing = SealingKey {
-        id: 1,
-        key: SecretBox::new(Box::new([7; 32])),
-    };
-    let secrets = Secrets {
-        sealer: Sealer::new(sealing, Vec::new()),
-        api_key_pepper: SecretBox::new(Box::new([8; 32])),
-    };
+    let config = config(format!("process-{number}"));
+    let secrets = secrets();
     #[expect(clippy::expect_used, reason = "tests fail by panicking")]
     let engine = Engine::new(config, adapters, secrets).expect("the configuration is valid");
     engine.refresh_health().await;
     engine.refresh_catalog().await;
     Arc::new(engine)
+}
+
+#[expect(clippy::expect_used, reason = "tests fail by panicking")]
+fn usd(dollars: i64) -> Usd {
+    Usd::from_micros(dollars * 1_000_000).expect("an amount")
 }
 
 /// Somebody with a wallet.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::catalog::{
@@ -11,13 +11,12 @@ use compute_domain::catalog::{
 };
 use compute_domain::id::OperationId;
 use compute_domain::money::HourlyRate;
-use compute_domain::time::Clock;
+use compute_domain::time::{Clock, Timestamp};
 use compute_engine::ports::{
     Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
 };
 use secrecy::SecretString;
 
-use crate::ambient::ManualClock;
 use crate::crash::Crash;
 
 /// What the cloud does with the next create.
@@ -39,6 +38,8 @@ pub enum CreateFault {
     DiesBefore,
     /// It makes a machine that never starts.
     NeverReady,
+    /// It makes two machines and tells of one.
+    Twice,
 }
 
 /// A machine as the cloud knows it.
@@ -52,6 +53,7 @@ pub struct ScriptedMachine {
     pub is_alive: bool,
     never_ready: bool,
     made_at_look: u32,
+    made_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -61,26 +63,28 @@ struct Cloud {
     refused_deletes: u32,
     hidden_looks: u32,
     looks: u32,
+    missed_looks: u32,
+    failed_looks: u32,
     rate_micros: i64,
 }
 
 /// A provider over a cloud in memory. The cloud outlives the process that uses it.
 #[derive(Debug)]
 pub struct ScriptedProvider {
-    clock: ManualClock,
+    clock: Arc<dyn Clock>,
     crash: Crash,
     cloud: Mutex<Cloud>,
 }
 
 impl ScriptedProvider {
     /// An empty cloud that sells `vc2-1c-1gb` in `ewr` and `lax` for 0.007 USD an hour.
-    pub fn new(clock: ManualClock, crash: Crash) -> Self {
+    pub fn new(clock: impl Clock + 'static, crash: Crash) -> Self {
         let cloud = Cloud {
             rate_micros: 7_000,
             ..Cloud::default()
         };
         Self {
-            clock,
+            clock: Arc::new(clock),
             crash,
             cloud: Mutex::new(cloud),
         }
@@ -103,6 +107,28 @@ impl ScriptedProvider {
     /// The next `looks` searches by mark show nothing.
     pub fn hide(&self, looks: u32) {
         self.cloud().hidden_looks = looks;
+    }
+
+    /// The next `looks` looks at single machines say that there is none.
+    pub fn miss_looks(&self, looks: u32) {
+        self.cloud().missed_looks = looks;
+    }
+
+    /// The next `looks` looks at single machines fail.
+    pub fn fail_looks(&self, looks: u32) {
+        self.cloud().failed_looks = looks;
+    }
+
+    /// Every machine vanishes.
+    pub fn lose_all(&self) {
+        for machine in &mut self.cloud().machines {
+            machine.is_alive = false;
+        }
+    }
+
+    /// Puts a machine there that nobody asked this cloud for.
+    pub fn add(&self, machine: ScriptedMachine) {
+        self.cloud().machines.push(machine);
     }
 
     /// From the next catalogue on an hour costs this many micro-dollars.
@@ -136,8 +162,29 @@ impl ScriptedProvider {
             state,
             address: (state == MachineState::Ready)
                 .then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
-            created_at: Some(self.clock.now()),
+            created_at: Some(machine.made_at),
         }
+    }
+}
+
+impl ScriptedProvider {
+    fn make(
+        &self,
+        cloud: &mut Cloud,
+        tag: &MachineTag,
+        fault: Option<&CreateFault>,
+    ) -> Result<ProviderInstanceId, ProviderError> {
+        let id = format!("machine-{}", cloud.machines.len() + 1);
+        let id = ProviderInstanceId::parse(&id).map_err(|_| unknown())?;
+        cloud.machines.push(ScriptedMachine {
+            id: id.clone(),
+            tag: tag.clone(),
+            is_alive: true,
+            never_ready: fault == Some(&CreateFault::NeverReady),
+            made_at_look: cloud.looks,
+            made_at: self.clock.now(),
+        });
+        Ok(id)
     }
 }
 
@@ -214,16 +261,10 @@ impl Provider for ScriptedProvider {
             Some(CreateFault::Unauthorized) => return Err(ProviderError::Unauthorized),
             _ => {}
         }
-        let id = format!("machine-{}", cloud.machines.len() + 1);
-        let id = ProviderInstanceId::parse(&id).map_err(|_| unknown())?;
-        let machine = ScriptedMachine {
-            id: id.clone(),
-            tag: spec.tag.clone(),
-            is_alive: true,
-            never_ready: fault == Some(CreateFault::NeverReady),
-            made_at_look: cloud.looks,
-        };
-        cloud.machines.push(machine);
+        let id = self.make(&mut cloud, &spec.tag, fault.as_ref())?;
+        if fault == Some(CreateFault::Twice) {
+            self.make(&mut cloud, &spec.tag, None)?;
+        }
         if fault == Some(CreateFault::MadeUnseen) {
             return Err(unknown());
         }
@@ -250,8 +291,14 @@ impl Provider for ScriptedProvider {
     async fn observe(&self, machine: &ProviderInstanceId) -> Result<Observed, ProviderError> {
         let mut cloud = self.cloud();
         cloud.looks += 1;
+        if cloud.failed_looks > 0 {
+            cloud.failed_looks -= 1;
+            return Err(unknown());
+        }
+        let is_missed = cloud.missed_looks > 0;
+        cloud.missed_looks = cloud.missed_looks.saturating_sub(1);
         let known = cloud.machines.iter().find(|known| known.id == *machine);
-        Ok(match known {
+        Ok(match known.filter(|_| !is_missed) {
             Some(known) => self.observed(&cloud, known),
             None => Observed {
                 machine: machine.clone(),

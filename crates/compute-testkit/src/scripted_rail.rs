@@ -13,7 +13,6 @@ use compute_engine::ports::{
 use compute_wallet::EvmAddress;
 use compute_x402::{Network, Recipient, TokenTerms};
 
-use crate::ambient::ManualClock;
 use crate::crash::Crash;
 
 /// What the network does with the next attempt to settle.
@@ -44,7 +43,7 @@ struct Ledger {
 #[derive(Debug)]
 pub struct ScriptedRail {
     spec: RailSpec,
-    clock: ManualClock,
+    clock: Arc<dyn Clock>,
     crash: Crash,
     state: Mutex<Ledger>,
 }
@@ -55,7 +54,7 @@ impl ScriptedRail {
     /// # Panics
     /// Never: the constants are valid.
     #[expect(clippy::unwrap_used, reason = "constants of the double")]
-    pub fn new(clock: ManualClock, crash: Crash) -> Self {
+    pub fn new(clock: impl Clock + 'static, crash: Crash) -> Self {
         let asset = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
         let asset = EvmAddress::parse_any_case(asset).unwrap();
         let token = TokenTerms::eip3009(Network::evm(84_532), asset, "USDC", "2").unwrap();
@@ -69,7 +68,7 @@ impl ScriptedRail {
         };
         Self {
             spec,
-            clock,
+            clock: Arc::new(clock),
             crash,
             state: Mutex::default(),
         }
@@ -82,6 +81,11 @@ impl ScriptedRail {
     /// Queues faults for the next attempts to settle.
     pub fn misbehave(&self, faults: impl IntoIterator<Item = SettleFault>) {
         self.state().faults.extend(faults);
+    }
+
+    /// No more faults.
+    pub fn forgive(&self) {
+        self.state().faults.clear();
     }
 
     /// The next `looks` look-ups find the network away.

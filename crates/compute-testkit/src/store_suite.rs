@@ -13,17 +13,26 @@ use std::sync::Arc;
 use compute_engine::ports::Store;
 
 mod api_keys;
+mod audit;
 mod catalogs;
 mod claims;
 mod fixture;
+mod history;
 mod identities;
 mod instances;
 mod leases;
 mod ledger;
+mod lots;
 mod operations;
 mod payments;
+mod places;
+mod request_keys;
+mod steps;
 mod transactions;
 mod vault;
+mod watch;
+
+pub use history::{History, tell as tell_history};
 
 /// Calls `$instantiate!` with `group::case, …` for every case of the suite. Each case is a function
 /// of [`store_suite`](crate::store_suite) that takes an empty, migrated and stamped store.
@@ -47,20 +56,36 @@ macro_rules! for_each_store_case {
             api_keys::a_key_reads_back_by_its_mac,
             api_keys::keys_are_listed_newest_first,
             api_keys::only_live_keys_count_towards_the_limit,
+            api_keys::an_expired_key_is_not_live,
+            api_keys::a_key_is_charged_up_to_its_budget,
+            api_keys::racing_charges_stay_within_the_budget,
             api_keys::racing_requests_stay_within_the_limit,
             api_keys::a_revocation_keeps_its_first_moment,
             api_keys::a_key_is_revoked_by_its_owner_only,
+            places::an_owner_has_so_many_places,
+            places::the_shop_has_so_many_places,
+            places::all_instances_may_cost_so_much,
+            places::racing_buyers_stay_within_the_caps,
+            places::racing_buyers_of_one_owner_stay_within_its_cap,
+            places::a_place_that_was_not_taken_cannot_be_freed,
             instances::every_instance_state_reads_back,
             instances::an_unknown_instance_cannot_be_saved,
             instances::instances_are_listed_newest_first,
-            instances::what_is_over_is_listed_after_what_lives,
+            instances::pages_follow_one_another_without_gap,
+            instances::saving_keeps_what_the_reconciler_wrote,
             instances::expired_instances_are_listed_oldest_first,
             instances::a_machine_belongs_to_one_instance,
             instances::a_locked_instance_has_one_writer,
+            lots::lots_read_back_oldest_first,
+            lots::a_lot_that_was_written_never_changes,
+            lots::a_closing_is_never_undone,
             operations::every_operation_state_reads_back,
             operations::an_instance_has_one_open_operation,
             operations::racing_requests_open_one_operation,
-            operations::the_newest_and_the_provision_are_found,
+            operations::an_operation_that_let_go_holds_nothing,
+            operations::topups_do_not_stand_in_each_others_way,
+            operations::the_operations_of_an_instance_are_listed_oldest_first,
+            operations::what_a_human_may_want_to_see_is_listed,
             operations::a_hanging_operation_is_found,
             operations::a_settlement_that_never_concluded_hangs,
             operations::log_lines_are_numbered_from_zero,
@@ -70,7 +95,15 @@ macro_rules! for_each_store_case {
             claims::a_stale_lease_is_lost,
             claims::an_expired_lease_that_nobody_took_still_saves,
             claims::a_released_operation_can_be_claimed,
+            claims::one_operation_is_leased_unless_somebody_holds_it,
+            claims::racing_operators_share_no_operation,
             claims::an_operation_at_rest_is_not_claimed,
+            request_keys::a_name_stands_for_one_purchase,
+            request_keys::a_name_belongs_to_its_owner,
+            request_keys::a_name_passes_on_from_what_it_stood_for,
+            request_keys::racing_purchases_share_no_name,
+            request_keys::a_name_is_remembered_until_its_time,
+            request_keys::a_name_needs_its_purchase,
             payments::every_payment_state_reads_back,
             payments::a_proof_is_claimed_once,
             payments::racing_requests_claim_a_proof_once,
@@ -82,9 +115,16 @@ macro_rules! for_each_store_case {
             payments::an_unknown_payment_cannot_be_saved,
             ledger::a_transfer_is_posted_once_per_reason,
             ledger::racing_posts_write_one_transfer,
-            ledger::credits_are_what_arrived,
-            ledger::credits_never_fall_below_zero,
+            ledger::racing_copies_spend_once,
+            ledger::credits_are_what_arrived_and_left,
+            ledger::racing_credits_all_arrive,
+            ledger::a_debit_beyond_the_balance_writes_nothing,
+            ledger::racing_debits_never_overdraw,
+            ledger::locked_credits_are_still_there,
+            ledger::a_transfer_that_is_rolled_back_moved_nothing,
+            ledger::a_reason_moves_money_between_its_accounts_only,
             ledger::a_transfer_of_nothing_is_refused,
+            ledger::a_balance_is_an_amount,
             vault::a_password_is_taken_once,
             vault::racing_readers_take_a_password_once,
             vault::a_take_that_is_rolled_back_took_nothing,
@@ -94,8 +134,21 @@ macro_rules! for_each_store_case {
             catalogs::an_unchanged_catalogue_is_confirmed,
             catalogs::the_newest_eight_revisions_are_kept,
             catalogs::racing_replicas_record_one_revision,
+            watch::active_instances_are_due_at_once_and_then_again,
+            watch::a_round_takes_so_many,
+            watch::an_instance_that_an_operation_holds_is_not_looked_at,
+            watch::racing_reconcilers_look_once,
+            watch::a_sighting_is_remembered,
+            watch::an_instance_that_ended_is_sighted_no_more,
+            watch::the_machines_of_active_instances_are_listed,
+            watch::a_suspect_is_counted_by_rounds,
+            watch::whoever_is_explained_is_acquitted,
+            watch::unasked_destructions_are_counted,
+            watch::racing_destroyers_see_each_other,
             leases::a_duty_has_one_holder,
             leases::racing_replicas_share_no_duty,
+            audit::an_empty_shop_breaks_no_promise,
+            audit::a_good_history_breaks_no_promise,
         }
     };
 }

@@ -1,5 +1,6 @@
 use compute_engine::ports::{Check, Rail};
 use compute_testkit::facilitator::Fault;
+use compute_testkit::faults_log::injected;
 
 use crate::{Market, Sight};
 
@@ -63,6 +64,7 @@ async fn a_cancelled_payment_is_refused() {
         let market = Market::open(sight).await;
         let cancelled = market.pay(1);
         market.cancel(&cancelled);
+        injected("F047");
         let seen = market.rail.check(cancelled.proof()).await;
         assert_eq!(seen, Ok(refused(USED)));
     }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use compute_engine::ports::{Rail, RailHealth, RailSpec, Settlement};
 use compute_rail_facilitator::{FacilitatorConfig, FacilitatorRail};
 use compute_testkit::facilitator::{Fault, Network};
+use compute_testkit::faults_log::injected;
 use compute_x402::TokenTerms;
 use compute_x402::networks::BASE_SEPOLIA_USDC;
 
@@ -75,6 +76,7 @@ async fn a_node_that_does_not_fit_withdraws_the_rail() {
         },
         url.clone(),
     );
+    injected("F063");
     assert_eq!(reason(&rail).await, "the token has other decimals");
 
     market

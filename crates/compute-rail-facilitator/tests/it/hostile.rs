@@ -2,6 +2,7 @@
 
 use compute_engine::ports::{Lookup, Rail, Settlement};
 use compute_testkit::facilitator::Fault;
+use compute_testkit::faults_log::injected;
 use compute_x402::Version;
 
 use crate::{Market, Sight};
@@ -33,6 +34,9 @@ async fn check(fault: Fault, blind: Outcome, seeing: Outcome, moved: usize) {
         market.facilitator.inject(fault.clone());
         let first = outcome(market.rail.settle(&payment).await);
         assert_eq!(first, expected, "{fault:?}");
+        if let Some(id) = catalogue_id(&fault) {
+            injected(id);
+        }
         assert_eq!(
             market.facilitator.calls("/settle"),
             1,
@@ -54,6 +58,20 @@ async fn check(fault: Fault, blind: Outcome, seeing: Outcome, moved: usize) {
             1,
             "{fault:?}: the money moved once"
         );
+    }
+}
+
+/// The fault's id in the catalogue, when it is there.
+const fn catalogue_id(fault: &Fault) -> Option<&'static str> {
+    match fault {
+        Fault::SettleThenHang | Fault::SettleThenDrop => Some("F040"),
+        Fault::SettleThenHtml | Fault::SettleThenStatus { .. } => Some("F041"),
+        Fault::SettleThenDeny => Some("F042"),
+        Fault::SuccessWithoutSettling | Fault::SuccessButReverted => Some("F044"),
+        Fault::SuccessOnAnotherNetwork => Some("F045"),
+        Fault::Hang | Fault::Down | Fault::Slow { .. } => Some("F049"),
+        Fault::Throttle { .. } => Some("F050"),
+        _ => None,
     }
 }
 
@@ -172,6 +190,7 @@ async fn garbage_is_unknown() {
         "[".repeat(50_000),
         "x".repeat(100_000),
     ] {
+        injected("F049");
         check_answer(200, &body, Outcome::Unknown).await;
     }
 }
@@ -184,6 +203,7 @@ async fn our_own_fault_sends_nothing() {
     // A refusal that can be read is one, whatever its status.
     let body = r#"{"success":false,"errorReason":"insufficient_funds","transaction":""}"#;
     for status in [200, 400, 402, 412, 500] {
+        injected("F043");
         check_answer(
             status,
             body,
@@ -195,6 +215,7 @@ async fn our_own_fault_sends_nothing() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
+    injected("F049");
     check_answer(308, "", Outcome::Unknown).await;
 }
 

@@ -3,6 +3,7 @@
 use compute_domain::payment::Evidence;
 use compute_engine::ports::{ClaimedPayment, Lookup, Rail, Settlement};
 use compute_testkit::facilitator::Fault;
+use compute_testkit::faults_log::injected;
 
 use crate::{LIFE_S, Market, Sight};
 
@@ -32,6 +33,7 @@ async fn a_payment_submitted_by_somebody_else_has_arrived() {
     market.front_run(&payment);
     // A facilitator that does not know it refuses it as used; only the chain knows better.
     market.facilitator.inject(Fault::RefuseRepeats);
+    injected("F046");
     assert!(matches!(
         market.rail.settle(&payment).await,
         Settlement::Unknown { .. }
@@ -59,6 +61,7 @@ async fn a_cancelled_payment_is_void_once_that_is_final() {
     let market = Market::open(Sight::Node).await;
     let payment = market.pay(1);
     market.cancel(&payment);
+    injected("F047");
     market.rail.lookup(&payment).await.unwrap_err();
     market.advance(UNTIL_FIRM_S);
     assert_eq!(market.rail.lookup(&payment).await, Ok(never(USED)));

@@ -3,14 +3,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::network::Network;
 use super::{Shared, lock};
 use crate::faults::Orders;
 
 /// A way in which the facilitator can go wrong, as JSON `{"kind": "settle_then_hang", "times": 1}`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
     /// The next settle moves the money and never answers.
@@ -99,6 +99,11 @@ pub(super) async fn add(State(shared): State<Shared>, body: Json<Orders<Fault>>)
 pub(super) async fn clear(State(shared): State<Shared>) -> StatusCode {
     lock(&shared).faults.clear();
     StatusCode::NO_CONTENT
+}
+
+/// How many faults are still to strike, and how often each kind has struck.
+pub(super) async fn report(State(shared): State<Shared>) -> Response {
+    Json(lock(&shared).faults.report()).into_response()
 }
 
 pub(super) async fn journal(State(shared): State<Shared>) -> Response {

@@ -23,7 +23,12 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/settle", post(settle))
         .layer(from_fn_with_state(shared.clone(), disturb));
     let control = Router::new()
-        .route("/control/faults", post(control::add).delete(control::clear))
+        .route(
+            "/control/faults",
+            get(control::report)
+                .post(control::add)
+                .delete(control::clear),
+        )
         .route("/control/journal", get(control::journal))
         .route("/control/cancel", post(control::cancel))
         .route("/control/balance", post(control::set_balance))

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use compute_domain::id::{ApiKeyId, OwnerId};
-use compute_domain::owner::ApiKey;
+use compute_domain::owner::{ApiKey, Scope, Scopes};
 use compute_domain::text::Label;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::Store;
+use compute_engine::ports::{Store, StoreError};
 
-use super::fixture::{add_owner, at, begin_read, begin_write, count, fresh_uuid, race};
+use super::fixture::{
+    RACERS, add_owner, at, begin_read, begin_write, count, fresh_uuid, race, usd,
+};
 
 fn api_key(owner: OwnerId, created_at: Timestamp) -> (ApiKey, [u8; 32]) {
     let uuid = fresh_uuid();
@@ -21,7 +23,11 @@ fn api_key(owner: OwnerId, created_at: Timestamp) -> (ApiKey, [u8; 32]) {
         owner,
         label: Some(Label::parse("laptop").unwrap()),
         last4: "wxyz".to_owned(),
+        scopes: Scopes::ALL,
+        budget: None,
+        spent: usd(0),
         created_at,
+        expires_at: None,
         revoked_at: None,
     };
     (api_key, mac)
@@ -31,6 +37,10 @@ pub(super) async fn a_key_reads_back_by_its_mac(store: Arc<dyn Store>) {
     let owner = add_owner(&store).await;
     let (mut nameless, mac) = api_key(owner, at(0));
     nameless.label = None;
+    nameless.scopes = Scopes::of(&[Scope::Read, Scope::Spend]).unwrap();
+    nameless.budget = Some(usd(5));
+    nameless.spent = usd(5);
+    nameless.expires_at = Some(at(9));
     let mut tx = begin_write(&store).await;
     assert!(tx.insert_api_key(&nameless, &mac, 5).await.unwrap());
     tx.commit().await.unwrap();
@@ -72,6 +82,78 @@ pub(super) async fn only_live_keys_count_towards_the_limit(store: Arc<dyn Store>
     tx.revoke_api_key(owner, first.id, at(1)).await.unwrap();
     assert!(tx.insert_api_key(&third, &third_mac, 2).await.unwrap());
     tx.commit().await.unwrap();
+}
+
+pub(super) async fn an_expired_key_is_not_live(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let (mut first, first_mac) = api_key(owner, at(0));
+    first.expires_at = Some(at(5));
+    let ((second, second_mac), (third, third_mac)) = (api_key(owner, at(4)), api_key(owner, at(5)));
+    let mut tx = begin_write(&store).await;
+    assert!(tx.insert_api_key(&first, &first_mac, 1).await.unwrap());
+    // A new key is made now.
+    assert!(!tx.insert_api_key(&second, &second_mac, 1).await.unwrap());
+    assert!(tx.insert_api_key(&third, &third_mac, 1).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn a_key_is_charged_up_to_its_budget(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let ((mut limited, mac), (free, free_mac)) = (api_key(owner, at(0)), api_key(owner, at(0)));
+    limited.budget = Some(usd(10));
+    let mut tx = begin_write(&store).await;
+    tx.insert_api_key(&limited, &mac, 5).await.unwrap();
+    tx.insert_api_key(&free, &free_mac, 5).await.unwrap();
+    assert!(tx.charge_api_key(limited.id, usd(7)).await.unwrap());
+    assert!(!tx.charge_api_key(limited.id, usd(4)).await.unwrap());
+    assert!(tx.charge_api_key(limited.id, usd(3)).await.unwrap());
+    assert!(!tx.charge_api_key(limited.id, usd(1)).await.unwrap());
+    tx.uncharge_api_key(limited.id, usd(7)).await.unwrap();
+    assert!(tx.charge_api_key(free.id, usd(1_000)).await.unwrap());
+    let unknown = ApiKeyId::from_uuid(fresh_uuid());
+    assert!(!tx.charge_api_key(unknown, usd(1)).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = begin_read(&store).await;
+    for (mac, spent) in [(mac, usd(3)), (free_mac, usd(1_000))] {
+        let found = tx.find_api_key(&mac).await.unwrap().unwrap();
+        assert_eq!(found.spent, spent);
+    }
+    drop(tx);
+    // What was never charged cannot be taken back.
+    let mut tx = begin_write(&store).await;
+    let outcome = tx.uncharge_api_key(limited.id, usd(4)).await;
+    assert!(
+        matches!(
+            outcome,
+            Err(StoreError::Inconsistent {
+                table: "api_keys",
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
+}
+
+pub(super) async fn racing_charges_stay_within_the_budget(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let (mut limited, mac) = api_key(owner, at(0));
+    limited.budget = Some(usd(100));
+    let mut tx = begin_write(&store).await;
+    tx.insert_api_key(&limited, &mac, 5).await.unwrap();
+    tx.commit().await.unwrap();
+    let charged = race(RACERS, |_| {
+        let store = Arc::clone(&store);
+        async move {
+            let mut tx = begin_write(&store).await;
+            let charged = tx.charge_api_key(limited.id, usd(7)).await.unwrap();
+            tx.commit().await.unwrap();
+            charged
+        }
+    })
+    .await;
+    assert_eq!(count(&charged, &true), 14);
+    let found = begin_read(&store).await.find_api_key(&mac).await.unwrap();
+    assert_eq!(found.unwrap().spent, usd(98));
 }
 
 pub(super) async fn racing_requests_stay_within_the_limit(store: Arc<dyn Store>) {

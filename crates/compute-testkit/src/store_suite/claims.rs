@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use compute_domain::id::OperationId;
+use compute_domain::instance::FailureCode;
 use compute_domain::operation::{Operation, OperationState, Progress, Step};
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Lease, Store, StoreError};
 
 use super::fixture::{
-    add_instance, add_operation, at, begin_read, begin_write, open, provision_of, race,
+    add_instance, add_operation, at, begin_read, begin_write, fresh_uuid, open, provision_of, race,
 };
 
 /// An operation that is due at `run_at` and that nobody holds.
@@ -160,6 +162,54 @@ pub(super) async fn a_released_operation_can_be_claimed(store: Arc<dyn Store>) {
     drop(tx);
     let claimed = claim(&store, "b", at(1), at(9)).await;
     assert_eq!(claimed.len(), 1);
+}
+
+pub(super) async fn one_operation_is_leased_unless_somebody_holds_it(store: Arc<dyn Store>) {
+    let (operation, opened) = add_operation(&store).await;
+    let stuck = operation.rest(
+        OperationState::Stuck {
+            code: FailureCode::SettlementUnknown,
+            step: Step::Settle,
+        },
+        at(5),
+    );
+    let mut tx = begin_write(&store).await;
+    tx.save_operation(&stuck, &opened, at(20)).await.unwrap();
+    let id = stuck.id;
+    let held = tx.lease_operation(id, "b", at(19), at(30)).await.unwrap();
+    assert_eq!(held, None);
+    let lease = tx.lease_operation(id, "b", at(20), at(30)).await.unwrap();
+    let expected = Lease {
+        operation: id,
+        holder: "b".to_owned(),
+        epoch: opened.epoch + 1,
+    };
+    assert_eq!(lease.as_ref(), Some(&expected));
+    tx.save_operation(&stuck, &expected, at(40)).await.unwrap();
+    tx.release_lease(&expected).await.unwrap();
+    let again = tx.lease_operation(id, "c", at(21), at(30)).await.unwrap();
+    assert_eq!(again.map(|lease| lease.epoch), Some(opened.epoch + 2));
+    let unknown = OperationId::from_uuid(fresh_uuid());
+    let none = tx.lease_operation(unknown, "c", at(21), at(30)).await;
+    assert_eq!(none.unwrap(), None);
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn racing_operators_share_no_operation(store: Arc<dyn Store>) {
+    let operation = add_idle(&store, at(1)).await;
+    let leases = race(16, |number| {
+        let store = Arc::clone(&store);
+        let id = operation.id;
+        async move {
+            let holder = format!("operator-{number}");
+            let mut tx = begin_write(&store).await;
+            let lease = tx.lease_operation(id, &holder, at(5), at(9)).await.unwrap();
+            tx.commit().await.unwrap();
+            lease
+        }
+    })
+    .await;
+    assert_eq!(leases.iter().flatten().count(), 1);
 }
 
 pub(super) async fn an_operation_at_rest_is_not_claimed(store: Arc<dyn Store>) {

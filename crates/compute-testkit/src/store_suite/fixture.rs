@@ -74,9 +74,11 @@ pub(super) fn pending_instance(owner: OwnerId) -> Instance {
         label: Label::parse("größe 🚀").unwrap(),
         rate: HourlyRate::from_micros(7_000).unwrap(),
         hours: Hours::new(24).unwrap(),
+        extended_hours: 0,
         price: usd(168_000),
         access: Access::Password,
         ip: None,
+        suspended_since: None,
         created_at: at(0),
         state: InstanceState::Pending,
     }
@@ -108,11 +110,51 @@ pub(super) fn provision_of(instance: &Instance) -> Operation {
         OperationId::from_uuid(fresh_uuid()),
         OperationKind::Provision,
         instance.owner,
-        instance.id,
-        None,
+        Some(instance.id),
         [7; 32],
         at(0),
     )
+}
+
+/// More time for an instance.
+pub(super) fn extension_of(instance: &Instance) -> Operation {
+    Operation::open(
+        OperationId::from_uuid(fresh_uuid()),
+        OperationKind::Extend,
+        instance.owner,
+        Some(instance.id),
+        [8; 32],
+        at(0),
+    )
+}
+
+/// Credits for an owner.
+pub(super) fn topup_of(owner: OwnerId) -> Operation {
+    Operation::open(
+        OperationId::from_uuid(fresh_uuid()),
+        OperationKind::Topup,
+        owner,
+        None,
+        [9; 32],
+        at(0),
+    )
+}
+
+/// A top-up operation of this owner; it touches no instance, so there may be any number of them.
+pub(super) async fn add_topup(store: &Arc<dyn Store>, owner: OwnerId) -> Operation {
+    let operation = topup_of(owner);
+    open(store, &operation, "opener", at(10_000)).await;
+    operation
+}
+
+/// An active instance of an owner of its own, paid for until `expires_at`.
+pub(super) async fn add_active(store: &Arc<dyn Store>, expires_at: Timestamp) -> Instance {
+    let instance = Instance {
+        state: InstanceState::Active(placement(expires_at)),
+        ..pending_instance(add_owner(store).await)
+    };
+    insert_instance(store, &instance).await;
+    instance
 }
 
 /// Opens the operation for `holder`; its lease lasts until `until`.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use compute_domain::id::{InstanceId, OwnerId};
 use compute_domain::instance::{Access, EndReason, FailureCode, Instance, InstanceState};
-use compute_engine::ports::{Store, StoreError};
+use compute_engine::ports::{Sighting, Store, StoreError};
 
 use super::fixture::{
-    add_instance, add_owner, at, begin_read, begin_write, insert_instance, pending_instance,
-    placement, race, usd,
+    add_active, add_instance, add_owner, at, begin_read, begin_write, insert_instance,
+    pending_instance, placement, race, usd,
 };
 
 fn every_state() -> Vec<InstanceState> {
@@ -54,6 +55,7 @@ pub(super) async fn every_instance_state_reads_back(store: Arc<dyn Store>) {
             state,
             access,
             ip: Some(ip.parse().unwrap()),
+            extended_hours: u32::try_from(number).unwrap(),
             ..first.clone()
         };
         tx.save_instance(&saved).await.unwrap();
@@ -63,6 +65,8 @@ pub(super) async fn every_instance_state_reads_back(store: Arc<dyn Store>) {
     for state in every_state() {
         let inserted = Instance {
             state,
+            extended_hours: 24,
+            suspended_since: Some(at(7)),
             ..pending_instance(first.owner)
         };
         let mut tx = begin_write(&store).await;
@@ -89,52 +93,92 @@ pub(super) async fn an_unknown_instance_cannot_be_saved(store: Arc<dyn Store>) {
     ));
 }
 
-pub(super) async fn instances_are_listed_newest_first(store: Arc<dyn Store>) {
-    let (owner, other) = (add_owner(&store).await, add_owner(&store).await);
-    for (owner, moment) in [(owner, 5), (owner, 9), (other, 7), (owner, 1)] {
-        let instance = Instance {
-            created_at: at(moment),
-            ..pending_instance(owner)
-        };
-        insert_instance(&store, &instance).await;
+/// Inserts so many pending instances; their ids, newest first.
+async fn add_instances(store: &Arc<dyn Store>, owner: OwnerId, count: usize) -> Vec<InstanceId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let instance = pending_instance(owner);
+        insert_instance(store, &instance).await;
+        ids.push(instance.id);
     }
-    let mut tx = begin_read(&store).await;
-    for (limit, expected) in [(10, vec![at(9), at(5), at(1)]), (2, vec![at(9), at(5)])] {
-        let listed = tx.list_instances(owner, limit).await.unwrap();
-        let moments: Vec<_> = listed.iter().map(|instance| instance.created_at).collect();
-        assert_eq!(moments, expected);
-    }
+    ids.reverse();
+    ids
 }
 
-pub(super) async fn what_is_over_is_listed_after_what_lives(store: Arc<dyn Store>) {
-    let owner = add_owner(&store).await;
-    let over = InstanceState::Failed {
-        code: FailureCode::NoCapacity,
-        at: at(9),
+async fn list(
+    store: &Arc<dyn Store>,
+    owner: OwnerId,
+    after: Option<InstanceId>,
+    limit: u32,
+) -> Vec<InstanceId> {
+    let mut tx = begin_read(store).await;
+    let listed = tx.list_instances(owner, after, limit).await.unwrap();
+    listed.iter().map(|instance| instance.id).collect()
+}
+
+pub(super) async fn instances_are_listed_newest_first(store: Arc<dyn Store>) {
+    let (owner, other) = (add_owner(&store).await, add_owner(&store).await);
+    let older = add_instances(&store, owner, 2).await;
+    let foreign = add_instances(&store, other, 1).await;
+    let over = Instance {
+        state: InstanceState::Failed {
+            code: FailureCode::NoCapacity,
+            at: at(9),
+        },
+        ..pending_instance(owner)
     };
-    for (moment, state) in [
-        (5, InstanceState::Pending),
-        (9, over),
-        (1, InstanceState::Pending),
-    ] {
-        let instance = Instance {
-            created_at: at(moment),
-            state,
-            ..pending_instance(owner)
-        };
-        insert_instance(&store, &instance).await;
+    insert_instance(&store, &over).await;
+    let all = [&[over.id], older.as_slice()].concat();
+    assert_eq!(list(&store, owner, None, 10).await, all);
+    assert_eq!(list(&store, owner, None, 2).await, all.get(..2).unwrap());
+    assert_eq!(list(&store, other, None, 10).await, foreign);
+}
+
+pub(super) async fn pages_follow_one_another_without_gap(store: Arc<dyn Store>) {
+    let (owner, other) = (add_owner(&store).await, add_owner(&store).await);
+    let mut all = add_instances(&store, owner, 4).await;
+    add_instances(&store, other, 2).await;
+    let newer = add_instances(&store, owner, 3).await;
+    all.splice(0..0, newer);
+    let mut listed = Vec::new();
+    let mut after = None;
+    loop {
+        let page = list(&store, owner, after, 3).await;
+        // What is new meanwhile is in front of the cursor.
+        add_instances(&store, owner, 1).await;
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        listed.extend(page);
     }
-    let listed = begin_read(&store)
-        .await
-        .list_instances(owner, 2)
-        .await
-        .unwrap();
-    let moments: Vec<_> = listed.iter().map(|instance| instance.created_at).collect();
-    assert_eq!(
-        moments,
-        [at(5), at(1)],
-        "a limit never hides a machine that lives"
-    );
+    assert_eq!(listed, all);
+    let stranger = list(&store, other, all.last().copied(), 9).await;
+    assert_eq!(stranger, [], "a cursor is only a place in one's own list");
+}
+
+pub(super) async fn saving_keeps_what_the_reconciler_wrote(store: Arc<dyn Store>) {
+    let mut instance = add_active(&store, at(100)).await;
+    let sighting = Sighting {
+        misses: 2,
+        missing_since: Some(at(3)),
+        suspended_since: Some(at(4)),
+        address: None,
+    };
+    let mut tx = begin_write(&store).await;
+    tx.claim_watched(at(5), at(50), 9).await.unwrap();
+    tx.save_sighting(instance.id, &sighting).await.unwrap();
+    // Read before the reconciler wrote.
+    instance.price = usd(1);
+    instance.suspended_since = None;
+    tx.save_instance(&instance).await.unwrap();
+    let found = tx.find_instance(instance.id).await.unwrap().unwrap();
+    assert_eq!((found.price, found.suspended_since), (usd(1), Some(at(4))));
+    assert_eq!(tx.claim_watched(at(49), at(99), 9).await.unwrap(), []);
+    let watched = tx.claim_watched(at(50), at(99), 9).await.unwrap();
+    let misses = watched
+        .first()
+        .map(|watched| (watched.misses, watched.missing_since));
+    assert_eq!(misses, Some((2, Some(at(3)))));
+    tx.commit().await.unwrap();
 }
 
 pub(super) async fn expired_instances_are_listed_oldest_first(store: Arc<dyn Store>) {

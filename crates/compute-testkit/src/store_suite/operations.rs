@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use compute_domain::catalog::{OsId, PlanId, RegionId};
-use compute_domain::id::OperationId;
+use compute_domain::id::{ApiKeyId, OperationId};
 use compute_domain::instance::FailureCode;
+use compute_domain::money::{HourlyRate, Hours};
 use compute_domain::operation::{
-    MachineSpec, Operation, OperationData, OperationKind, OperationState, Progress, Step, Undo,
+    CreditsSpent, MachineSpec, Operation, OperationData, OperationKind, OperationState, Progress,
+    Step, TimeBought, Undo,
 };
+use compute_domain::request_key::RequestKey;
 use compute_domain::text::{Hostname, Label};
 use compute_engine::ports::{Opened, Store, StoreError};
 
 use super::fixture::{
-    RACERS, add_instance, add_operation, at, begin_read, begin_write, count, fresh_owner,
-    fresh_uuid, open, provision_of, race,
+    RACERS, add_active, add_instance, add_operation, add_owner, at, begin_read, begin_write, count,
+    extension_of, fresh_owner, fresh_uuid, open, provision_of, race, topup_of, usd,
 };
 
 fn full_data() -> OperationData {
@@ -27,6 +30,17 @@ fn full_data() -> OperationData {
     };
     OperationData {
         spec: Some(spec),
+        time: Some(TimeBought {
+            hours: Hours::new(24).unwrap(),
+            rate: HourlyRate::from_micros(7_000).unwrap(),
+            price: usd(168_000),
+        }),
+        credits: Some(CreditsSpent {
+            amount: usd(168_000),
+            api_key: Some(ApiKeyId::from_uuid(uuid::Uuid::from_u128(8))),
+        }),
+        request_keys: vec![RequestKey::idempotency_key("purchase-1").unwrap()],
+        hold_released_at: Some(at(6)),
         marked_by: Some(OperationId::from_uuid(uuid::Uuid::from_u128(9))),
         machine_attempt: 3,
         undo: Some(Undo::Fail(FailureCode::NotReady)),
@@ -145,10 +159,54 @@ pub(super) async fn racing_requests_open_one_operation(store: Arc<dyn Store>) {
     assert_eq!(count(&opened, &Opened::InstanceBusy), 15);
 }
 
-pub(super) async fn the_newest_and_the_provision_are_found(store: Arc<dyn Store>) {
-    let instance = add_instance(&store).await;
+pub(super) async fn an_operation_that_let_go_holds_nothing(store: Arc<dyn Store>) {
+    let instance = add_active(&store, at(100)).await;
+    let (mut first, second) = (extension_of(&instance), extension_of(&instance));
+    let lease = open(&store, &first, "a", at(10)).await;
+    first.data.hold_released_at = Some(at(5));
     let mut tx = begin_write(&store).await;
-    assert_eq!(tx.latest_operation(instance.id).await.unwrap(), None);
+    tx.save_operation(&first, &lease, at(10)).await.unwrap();
+    let opened = tx.open_operation(&second, "b", at(10)).await.unwrap();
+    assert!(matches!(opened, Opened::Leased(_)));
+    let third = extension_of(&instance);
+    let busy = tx.open_operation(&third, "c", at(10)).await.unwrap();
+    assert_eq!(busy, Opened::InstanceBusy);
+    tx.commit().await.unwrap();
+    let mut tx = begin_read(&store).await;
+    assert_eq!(tx.find_operation(first.id).await.unwrap(), Some(first));
+    drop(tx);
+    // It cannot take hold again.
+    let mut tx = begin_write(&store).await;
+    let mut again = extension_of(&instance);
+    again.data.hold_released_at = Some(at(6));
+    let opened = tx.open_operation(&again, "d", at(10)).await.unwrap();
+    let Opened::Leased(lease) = opened else {
+        panic!("{opened:?}")
+    };
+    again.data.hold_released_at = None;
+    let outcome = tx.save_operation(&again, &lease, at(10)).await;
+    assert!(
+        matches!(outcome, Err(StoreError::Rejected(_))),
+        "{outcome:?}"
+    );
+}
+
+pub(super) async fn topups_do_not_stand_in_each_others_way(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    for holder in ["a", "b"] {
+        let operation = topup_of(owner);
+        open(&store, &operation, holder, at(10)).await;
+        let mut tx = begin_read(&store).await;
+        let found = tx.find_operation(operation.id).await.unwrap();
+        assert_eq!(found, Some(operation));
+    }
+}
+
+pub(super) async fn the_operations_of_an_instance_are_listed_oldest_first(store: Arc<dyn Store>) {
+    let instance = add_instance(&store).await;
+    add_operation(&store).await;
+    let mut tx = begin_write(&store).await;
+    assert_eq!(tx.operations_of(instance.id).await.unwrap(), []);
     assert_eq!(tx.provision_of(instance.id).await.unwrap(), None);
     tx.commit().await.unwrap();
     let provision = provision_of(&instance);
@@ -157,22 +215,45 @@ pub(super) async fn the_newest_and_the_provision_are_found(store: Arc<dyn Store>
     let mut tx = begin_write(&store).await;
     tx.save_operation(&provision, &lease, at(10)).await.unwrap();
     tx.commit().await.unwrap();
-    let destroy = Operation::open(
-        OperationId::from_uuid(fresh_uuid()),
-        OperationKind::Destroy,
-        instance.owner,
-        instance.id,
-        None,
-        [8; 32],
-        at(6),
-    );
+    let destroy = Operation {
+        kind: OperationKind::Destroy,
+        created_at: at(6),
+        ..extension_of(&instance)
+    };
     open(&store, &destroy, "a", at(10)).await;
     let mut tx = begin_read(&store).await;
     assert_eq!(
-        tx.latest_operation(instance.id).await.unwrap(),
-        Some(destroy)
+        tx.operations_of(instance.id).await.unwrap(),
+        [provision.clone(), destroy]
     );
     assert_eq!(tx.provision_of(instance.id).await.unwrap(), Some(provision));
+}
+
+pub(super) async fn what_a_human_may_want_to_see_is_listed(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let opened_at = |moment| Operation {
+        created_at: at(moment),
+        ..topup_of(owner)
+    };
+    let code = FailureCode::SettlementUnknown;
+    let step = Step::Settle;
+    let stuck = opened_at(40).rest(OperationState::Stuck { code, step }, at(50));
+    let done = opened_at(1).rest(OperationState::Succeeded, at(2));
+    let failed = opened_at(2).rest(OperationState::Failed { code }, at(3));
+    let (old, young) = (opened_at(10), opened_at(20));
+    for operation in [&stuck, &done, &failed, &young, &old] {
+        open(&store, operation, "a", at(9)).await;
+    }
+    let mut tx = begin_read(&store).await;
+    for (opened_before, limit, expected) in [
+        (at(10), 9, vec![&stuck]),
+        (at(20), 9, vec![&old, &stuck]),
+        (at(21), 9, vec![&old, &young, &stuck]),
+        (at(21), 2, vec![&old, &young]),
+    ] {
+        let listed = tx.list_unresolved(opened_before, limit).await.unwrap();
+        assert_eq!(listed.iter().collect::<Vec<_>>(), expected);
+    }
 }
 
 pub(super) async fn a_hanging_operation_is_found(store: Arc<dyn Store>) {

@@ -2,13 +2,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Shared, lock};
 use crate::faults::Orders;
 
 /// A way in which the double can go wrong, as JSON `{"kind": "refuse_create", …, "times": 1}`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
     /// The next create is refused; nothing is made.
@@ -20,6 +20,8 @@ pub enum Fault {
     },
     /// The next create closes the connection; nothing is made.
     DropBeforeCreate,
+    /// The next create never gets an answer; nothing is made.
+    HangBeforeCreate,
     /// The next create makes a machine and closes the connection.
     CreateThenDrop,
     /// The next create makes a machine and never answers.
@@ -87,6 +89,11 @@ pub(super) async fn add(State(shared): State<Shared>, body: Json<Orders<Fault>>)
 pub(super) async fn clear(State(shared): State<Shared>) -> StatusCode {
     lock(&shared).faults.clear();
     StatusCode::NO_CONTENT
+}
+
+/// How many faults are still to strike, and how often each kind has struck.
+pub(super) async fn report(State(shared): State<Shared>) -> Response {
+    Json(lock(&shared).faults.report()).into_response()
 }
 
 pub(super) async fn journal(State(shared): State<Shared>) -> Response {

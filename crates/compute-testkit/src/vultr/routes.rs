@@ -31,7 +31,12 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v2/regions/{id}/availability", get(availability))
         .route("/v2/os", get(images));
     let control = Router::new()
-        .route("/control/faults", post(control::add).delete(control::clear))
+        .route(
+            "/control/faults",
+            get(control::report)
+                .post(control::add)
+                .delete(control::clear),
+        )
         .route("/control/journal", get(control::journal));
     keyed
         .merge(open)
@@ -245,16 +250,20 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 async fn create(State(shared): State<Shared>, body: Bytes) -> Answer {
+    let before = lock(&shared).faults.take(|fault| {
+        matches!(
+            fault,
+            Fault::RefuseCreate { .. } | Fault::DropBeforeCreate | Fault::HangBeforeCreate
+        )
+    });
+    match before {
+        Some(Fault::RefuseCreate { status, error }) => return Err(Refusal(status, error)),
+        Some(Fault::HangBeforeCreate) => std::future::pending().await,
+        Some(_) => return Ok(hang_up()),
+        None => {}
+    }
     let after = {
         let mut world = lock(&shared);
-        let before = world
-            .faults
-            .take(|fault| matches!(fault, Fault::RefuseCreate { .. } | Fault::DropBeforeCreate));
-        match before {
-            Some(Fault::RefuseCreate { status, error }) => return Err(Refusal(status, error)),
-            Some(_) => return Ok(hang_up()),
-            None => {}
-        }
         let (id, password) = world.create(parse::<CreateBody>(&body)?)?;
         let after = world.faults.take(|fault| {
             matches!(

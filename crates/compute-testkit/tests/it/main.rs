@@ -1,4 +1,4 @@
-//! The stand-ins, asked through real HTTP.
+//! The stand-ins, asked through real HTTP, and the database in memory.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +7,10 @@
 )]
 
 mod facilitator;
+mod model_bugs;
+mod model_hooks;
+mod model_store;
+mod simulation;
 mod vultr;
 
 use compute_outbound::{Answer, OutboundClient, OutboundConfig, OutboundError, OutboundRequest};

@@ -8,15 +8,16 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::operation::OperationKind;
 use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
-use compute_engine::{Engine, Error, Goal, OrderView, Readiness, Submitted};
+use compute_engine::{Engine, Error, Goal, OperationView, Readiness, Submitted};
 use compute_x402::Network;
 use http::Uri;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Work};
 use crate::rate::{PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
 use crate::render::shelf::ShopWindow;
@@ -111,6 +112,10 @@ impl Default for Limits {
 pub struct Waits {
     /// For a machine to be made. Published clients give a purchase 120 s.
     pub create: Span,
+    /// For the payment of an extension to settle. Published clients give it 60 s.
+    pub extend: Span,
+    /// For the payment of a top-up to settle.
+    pub topup: Span,
     /// For the provider to accept a deletion. Published clients give it 30 s.
     pub destroy: Span,
 }
@@ -119,6 +124,8 @@ impl Default for Waits {
     fn default() -> Self {
         Self {
             create: Span::from_secs(50),
+            extend: Span::from_secs(25),
+            topup: Span::from_secs(25),
             destroy: Span::from_secs(20),
         }
     }
@@ -270,12 +277,31 @@ impl App {
         }
     }
 
+    /// Where clients buy credits.
+    pub(crate) fn topup_url(&self) -> String {
+        self.absolute("/compute/credits/topup")
+    }
+
     /// Where the state of an order can be read.
-    pub(crate) fn status_url(&self, id: InstanceId) -> String {
-        format!(
-            "{}/compute/orders/{id}",
-            self.0.settings.public_url.as_str()
-        )
+    pub(crate) fn order_url(&self, id: InstanceId) -> String {
+        self.absolute(format_args!("/compute/orders/{id}"))
+    }
+
+    /// Where the state of one piece of work can be read.
+    pub(crate) fn operation_url(&self, id: OperationId) -> String {
+        self.absolute(format_args!("/compute/operations/{id}"))
+    }
+
+    /// Where the state of this work can be read. A purchase of a machine is followed by its order.
+    pub(crate) fn status_url(&self, work: &Work) -> String {
+        match (work.kind, work.order) {
+            (OperationKind::Provision, Some(order)) => self.order_url(order),
+            _ => self.operation_url(work.operation),
+        }
+    }
+
+    fn absolute(&self, path: impl fmt::Display) -> String {
+        format!("{}{path}", self.0.settings.public_url.as_str())
     }
 
     /// Works on an operation in a task of its own, so that a client that goes away stops nothing.
@@ -292,7 +318,7 @@ impl App {
         operation: OperationId,
         goal: Goal,
         patience: Span,
-    ) -> Result<OrderView, Error> {
+    ) -> Result<OperationView, Error> {
         let until = self.0.engine.now().plus(patience);
         self.0.engine.wait(operation, goal, until).await
     }

@@ -1,15 +1,20 @@
 //! The one table from what went wrong to status, code and title.
 
+mod table;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use compute_domain::id::InstanceId;
+use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::instance::FailureCode;
 use compute_domain::money::Usd;
-use compute_engine::{Error, OfferSheet, PaymentProblem};
+use compute_domain::operation::OperationKind;
+use compute_engine::{Error, OfferSheet, OperationView, PaymentProblem};
 use compute_x402::SettlementHeaders;
 use http::StatusCode;
+
+use self::table::{engine_detail, engine_row, failure_detail, failure_row};
 
 /// What a request came to when it did not come to what was asked.
 #[derive(Debug)]
@@ -41,9 +46,28 @@ pub(crate) enum ApiError {
     Panicked,
     /// The payment was declined; no money moved.
     Declined(Box<Declined>),
-    /// The payment settled, the machine could not be delivered, the money is credit now. Or the
-    /// payment network could not be reached and nothing was charged.
+    /// What was bought could not be delivered, and what was paid is credit now. Or the payment
+    /// network could not be reached and nothing was charged.
     Undelivered(Box<Undelivered>),
+}
+
+/// The work that an answer is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) kind: OperationKind,
+    pub(crate) operation: OperationId,
+    /// A top-up has none.
+    pub(crate) order: Option<InstanceId>,
+}
+
+impl Work {
+    pub(crate) fn of(view: &OperationView) -> Self {
+        Self {
+            kind: view.operation.kind,
+            operation: view.operation.id,
+            order: view.operation.instance,
+        }
+    }
 }
 
 /// A declined payment, and how to pay instead.
@@ -51,16 +75,16 @@ pub(crate) enum ApiError {
 pub(crate) struct Declined {
     pub(crate) sheet: Box<OfferSheet>,
     pub(crate) problem: PaymentProblem,
-    pub(crate) order: InstanceId,
+    pub(crate) work: Work,
     pub(crate) settlement: Option<SettlementHeaders>,
     pub(crate) replayed: bool,
 }
 
-/// An order that failed.
+/// A purchase that failed.
 #[derive(Debug)]
 pub(crate) struct Undelivered {
     pub(crate) code: FailureCode,
-    pub(crate) order: InstanceId,
+    pub(crate) work: Work,
     /// What the owner got back.
     pub(crate) credited: Option<Usd>,
     pub(crate) settlement: Option<SettlementHeaders>,
@@ -74,6 +98,15 @@ impl Undelivered {
             self.code,
             FailureCode::PaymentUnreachable | FailureCode::PaymentDeclined
         )
+    }
+
+    /// What became of the machine: none is left, unless the failed purchase was about another thing
+    /// than a machine's life.
+    pub(crate) const fn cleanup(&self) -> &'static str {
+        match (self.work.kind, self.code) {
+            (OperationKind::Provision, _) | (_, FailureCode::InstanceGone) => "destroyed",
+            _ => "none",
+        }
     }
 }
 
@@ -200,156 +233,6 @@ impl ApiError {
             }
             _ => None,
         }
-    }
-}
-
-fn engine_row(error: &Error) -> Row {
-    use StatusCode as S;
-    const INVALID: &str = "Invalid request";
-    match error {
-        Error::Invalid { .. } => row(S::BAD_REQUEST, "invalid_request", INVALID),
-        Error::UnknownPlan => row(S::BAD_REQUEST, "unknown_plan", "Unknown plan"),
-        Error::UnknownRegion => row(S::BAD_REQUEST, "unknown_region", "Unknown region"),
-        Error::UnknownImage => row(S::BAD_REQUEST, "unknown_image", "Unknown image"),
-        Error::UnknownNetwork { .. } => row(S::BAD_REQUEST, "unknown_network", "Unknown network"),
-        Error::PlanNotInRegion { .. } => row(
-            S::BAD_REQUEST,
-            "plan_not_in_region",
-            "Plan not available in this region",
-        ),
-        Error::ProviderMismatch => row(S::BAD_REQUEST, "provider_mismatch", INVALID),
-        Error::SshKeyRequired => row(S::BAD_REQUEST, "ssh_key_required", INVALID),
-        Error::Unauthenticated(why) => row(S::UNAUTHORIZED, why.code(), "Not authenticated"),
-        Error::SignatureRequired => row(S::FORBIDDEN, "signature_required", "Signature required"),
-        Error::PayerMismatch => row(S::FORBIDDEN, "payer_mismatch", "Payer is not the caller"),
-        Error::NotFound => row(S::NOT_FOUND, "not_found", "Not found"),
-        Error::PaymentRequired { problem: None, .. } => {
-            row(S::PAYMENT_REQUIRED, "payment_required", "Payment required")
-        }
-        Error::PaymentRequired {
-            problem: Some(problem),
-            ..
-        } => row(
-            S::PAYMENT_REQUIRED,
-            problem_code(&problem.code),
-            "Payment refused",
-        ),
-        Error::PaymentMalformed { .. } => {
-            row(S::BAD_REQUEST, "payment_malformed", "Malformed payment")
-        }
-        Error::PaymentAlreadyUsed => {
-            row(S::CONFLICT, "payment_already_used", "Payment already used")
-        }
-        Error::OperationInProgress { .. } => row(
-            S::CONFLICT,
-            "operation_in_progress",
-            "Operation in progress",
-        ),
-        Error::WrongState { .. } => row(S::CONFLICT, "instance_not_active", "Instance not active"),
-        Error::PasswordTaken => row(
-            S::CONFLICT,
-            "password_already_retrieved",
-            "Password already retrieved",
-        ),
-        Error::NoPassword => row(S::CONFLICT, "password_not_available", "No password"),
-        Error::PasswordNotReady => row(
-            S::SERVICE_UNAVAILABLE,
-            "password_not_ready",
-            "Password not ready",
-        ),
-        Error::TooManyApiKeys => row(S::CONFLICT, "limit_reached", "Too many API keys"),
-        Error::RailUnavailable => row(
-            S::SERVICE_UNAVAILABLE,
-            "payment_network_unavailable",
-            "Payment network unavailable",
-        ),
-        Error::CatalogUnavailable => row(
-            S::SERVICE_UNAVAILABLE,
-            "catalogue_unavailable",
-            "Catalogue unavailable",
-        ),
-        Error::Unavailable(_) => row(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
-        Error::Internal(_) => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
-    }
-}
-
-/// Our word for a refused payment; the x402 code says it precisely.
-fn problem_code(x402_code: &str) -> &'static str {
-    if x402_code == "payment_required" {
-        "payment_required"
-    } else if x402_code.contains("insufficient") {
-        "payment_insufficient"
-    } else if x402_code.ends_with("_valid_before") {
-        "payment_expired"
-    } else {
-        "payment_invalid"
-    }
-}
-
-/// An order that came to nothing after its payment was accepted (decisions.md 5).
-fn failure_row(code: FailureCode) -> Row {
-    let (status, title) = match code {
-        FailureCode::ProviderRejected => (StatusCode::BAD_GATEWAY, "Provider refused"),
-        FailureCode::NoCapacity => (StatusCode::SERVICE_UNAVAILABLE, "No capacity"),
-        FailureCode::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "Machine did not start"),
-        FailureCode::ProviderUnavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "Provider unavailable")
-        }
-        FailureCode::PaymentUnreachable => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Payment network unavailable",
-        ),
-        FailureCode::PaymentDeclined => (StatusCode::PAYMENT_REQUIRED, "Payment declined"),
-        FailureCode::SettlementUnknown => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Settlement outcome unknown",
-        ),
-    };
-    row(status, code.as_str(), title)
-}
-
-fn failure_detail(code: FailureCode) -> &'static str {
-    match code {
-        FailureCode::ProviderRejected => {
-            "the provider refused the machine; what was paid is the owner's credit now"
-        }
-        FailureCode::NoCapacity => {
-            "the provider has no such machine left; what was paid is the owner's credit now"
-        }
-        FailureCode::ProviderUnavailable => {
-            "the provider did not answer for too long; what was paid is the owner's credit now"
-        }
-        FailureCode::NotReady => {
-            "the machine did not start in time and was removed; what was paid is the owner's credit now"
-        }
-        FailureCode::PaymentUnreachable => {
-            "the payment network could not be reached; nothing was charged"
-        }
-        FailureCode::PaymentDeclined => "the payment was declined; nothing was charged",
-        FailureCode::SettlementUnknown => {
-            "it is not known yet whether the payment settled; do not create a new payment"
-        }
-    }
-}
-
-fn engine_detail(error: &Error) -> Cow<'_, str> {
-    match error {
-        Error::Invalid { rule, .. } => Cow::Borrowed(rule),
-        Error::Unauthenticated(why) => why.detail().into(),
-        Error::PaymentRequired {
-            problem: Some(problem),
-            ..
-        } => Cow::Borrowed(&problem.detail),
-        Error::PaymentRequired { problem: None, .. } => {
-            "pay one of the offers and send the same request again with the payment".into()
-        }
-        Error::PaymentMalformed { detail, .. } => Cow::Borrowed(detail),
-        Error::OperationInProgress { .. } => {
-            "another operation on this order is in progress; do not create a new payment".into()
-        }
-        Error::Internal(_) => "an internal fault; the request id helps to find it".into(),
-        // The texts of the other variants are written for clients and have no inner text.
-        other => other.to_string().into(),
     }
 }
 

@@ -111,6 +111,8 @@ fn proves_nothing(error: &ApiError) -> bool {
     match error {
         // A repeat: that it was declined is known.
         ApiError::Declined(declined) => !declined.replayed,
+        // It takes good credentials to learn this.
+        ApiError::Engine(Error::InsufficientCredits { .. }) => false,
         ApiError::Engine(Error::NotFound) => true,
         _ => matches!(
             error.row().status,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compute_domain::WalletAddress;
+use compute_domain::id::OwnerId;
 use compute_domain::time::{Span, Timestamp};
 use compute_engine::Engine;
 use governor::clock::Clock;
@@ -60,12 +61,20 @@ impl<K: Clone + Eq + Hash> fmt::Debug for RateLimit<K> {
     }
 }
 
+/// Who buys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Payer {
+    Wallet(WalletAddress),
+    /// An owner whose API key spends credits.
+    Owner(OwnerId),
+}
+
 /// Purchases per payer. They are counted once they are claimed, so that copies of one payment count
 /// once however many arrive together; who has bought too much waits with the next new one.
 #[derive(Debug)]
 pub(crate) struct PurchaseLimit {
-    budget: RateLimit<WalletAddress>,
-    blocked_until: Mutex<HashMap<WalletAddress, Timestamp>>,
+    budget: RateLimit<Payer>,
+    blocked_until: Mutex<HashMap<Payer, Timestamp>>,
 }
 
 impl PurchaseLimit {
@@ -77,14 +86,14 @@ impl PurchaseLimit {
     }
 
     /// How long this payer must wait with a new purchase.
-    pub(crate) fn wait_for(&self, payer: &WalletAddress, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn wait_for(&self, payer: &Payer, now: Timestamp) -> Option<Duration> {
         let until = *self.blocked().get(payer)?;
         let left = u64::try_from(until.since(now).millis()).unwrap_or(0);
         (left > 0).then(|| Duration::from_millis(left))
     }
 
     /// Counts a claimed purchase.
-    pub(crate) fn count(&self, payer: WalletAddress, now: Timestamp) {
+    pub(crate) fn count(&self, payer: Payer, now: Timestamp) {
         let Err(wait) = self.budget.charge(&payer) else {
             return;
         };
@@ -94,7 +103,7 @@ impl PurchaseLimit {
         blocked.insert(payer, now.plus(Span::from_millis(wait)));
     }
 
-    fn blocked(&self) -> MutexGuard<'_, HashMap<WalletAddress, Timestamp>> {
+    fn blocked(&self) -> MutexGuard<'_, HashMap<Payer, Timestamp>> {
         // Each change of the map is complete before the lock is given back.
         self.blocked_until
             .lock()

@@ -59,10 +59,10 @@ fn cause_of(error: &ApiError) -> String {
         ApiError::Overloaded => "all places of limits.in_flight are taken".to_owned(),
         ApiError::Panicked => "a handler panicked".to_owned(),
         ApiError::Undelivered(failure) if failure.is_uncharged() => {
-            "an order came to nothing; nothing was charged".to_owned()
+            "a purchase came to nothing; nothing was charged".to_owned()
         }
         ApiError::Undelivered(_) => {
-            "a paid order was not delivered; its price is credited".to_owned()
+            "a paid purchase was not delivered; its price is credited".to_owned()
         }
         // Refusals, which are not the server's fault.
         _ => String::new(),
@@ -82,7 +82,7 @@ fn chain(error: &Error) -> String {
 
 fn order_of(error: &ApiError) -> Option<InstanceId> {
     match error {
-        ApiError::Undelivered(failure) => Some(failure.order),
+        ApiError::Undelivered(failure) => failure.work.order,
         _ => None,
     }
 }
@@ -90,14 +90,19 @@ fn order_of(error: &ApiError) -> Option<InstanceId> {
 #[cfg(test)]
 mod tests {
     use compute_domain::instance::FailureCode;
+    use compute_domain::operation::OperationKind;
 
     use super::*;
-    use crate::error::Undelivered;
+    use crate::error::{Undelivered, Work};
 
     fn undelivered(code: FailureCode, replayed: bool) -> ApiError {
         ApiError::Undelivered(Box::new(Undelivered {
             code,
-            order: "0190a5b2-7c1d-7e3f-8a4b-5c6d7e8f9a0b".parse().unwrap(),
+            work: Work {
+                kind: OperationKind::Provision,
+                operation: "0190a5b2-7c1d-7e3f-8a4b-5c6d7e8f9a0c".parse().unwrap(),
+                order: "0190a5b2-7c1d-7e3f-8a4b-5c6d7e8f9a0b".parse().ok(),
+            },
             credited: None,
             settlement: None,
             replayed,
@@ -130,7 +135,7 @@ mod tests {
     #[test]
     fn an_undelivered_order_is_named_once() {
         let first = undelivered(FailureCode::NoCapacity, false);
-        check(&first, Gravity::Coped, "a paid order was not delivered");
+        check(&first, Gravity::Coped, "a paid purchase was not delivered");
         assert!(order_of(&first).is_some());
         let again = undelivered(FailureCode::NoCapacity, true);
         check(&again, Gravity::Routine, "");

@@ -65,10 +65,9 @@ impl Visit {
 }
 
 fn reach_of(path: &str) -> Reach {
-    match path {
-        "/compute/plans" | "/compute/regions" | "/compute/os" | "/compute/provision" => {
-            Reach::Anyone
-        }
+    match segments(path) {
+        Some(("plans" | "regions" | "os" | "provision", None, None))
+        | Some(("instances", Some(_), Some("extend"))) => Reach::Anyone,
         _ => Reach::SameOrigin,
     }
 }
@@ -97,8 +96,12 @@ fn segments(path: &str) -> Option<(&str, Option<&str>, Option<&str>)> {
 /// Whether the route reads a payment.
 fn takes_payment(method: &Method, path: &str) -> bool {
     match segments(path) {
-        Some(("provision", None, None)) => method == Method::POST,
-        Some(("orders", Some(_), None)) => is_read(method),
+        Some(
+            ("provision", None, None)
+            | ("instances", Some(_), Some("extend"))
+            | ("credits", Some("topup"), None),
+        ) => method == Method::POST,
+        Some(("orders" | "operations", Some(_), None)) => is_read(method),
         _ => false,
     }
 }
@@ -106,7 +109,7 @@ fn takes_payment(method: &Method, path: &str) -> bool {
 /// Whether the route reads credentials.
 fn authenticates(method: &Method, path: &str) -> bool {
     match segments(path) {
-        Some(("instances", None, None)) => is_read(method),
+        Some(("instances", None, None) | ("credits", Some("balance"), None)) => is_read(method),
         Some(("instances", Some(_), None)) => is_read(method) || method == Method::DELETE,
         Some(("instances", Some(_), Some("password"))) => method == Method::POST,
         Some(("api-keys", None, None)) => is_read(method) || method == Method::POST,
@@ -138,6 +141,9 @@ mod tests {
                 (Method::POST, "/compute/provision"),
                 (Method::GET, "/compute/orders/1"),
                 (Method::HEAD, "/compute/orders/1"),
+                (Method::GET, "/compute/operations/1"),
+                (Method::POST, "/compute/instances/1/extend"),
+                (Method::POST, "/compute/credits/topup"),
             ] {
                 check(&method, path, header, "x", Shown::Payment);
                 check(&method, path, header, " ", Shown::Nothing);
@@ -148,6 +154,10 @@ mod tests {
                 (Method::GET, "/compute/orders"),
                 (Method::GET, "/compute/orders/1/2"),
                 (Method::POST, "/compute/orders/1"),
+                (Method::POST, "/compute/operations/1"),
+                (Method::GET, "/compute/instances/1/extend"),
+                (Method::GET, "/compute/credits/topup"),
+                (Method::GET, "/compute/credits/balance"),
                 (Method::GET, "/compute/instances"),
                 (Method::GET, "/nowhere"),
                 (Method::GET, "/readyz"),
@@ -158,11 +168,42 @@ mod tests {
     }
 
     #[test]
+    fn who_buys_by_payment_alone_may_do_so_from_any_page() {
+        for path in [
+            "/compute/plans",
+            "/compute/regions",
+            "/compute/os",
+            "/compute/provision",
+            "/compute/instances/1/extend",
+        ] {
+            assert_eq!(reach_of(path), Reach::Anyone, "{path}");
+        }
+        for path in [
+            "/compute/instances",
+            "/compute/instances/1",
+            "/compute/instances/1/password",
+            "/compute/instances/1/extend/",
+            "/compute/provision/extend",
+            "/compute/orders/1",
+            "/compute/operations/1",
+            "/compute/credits/topup",
+            "/compute/plans/",
+            "/compute",
+        ] {
+            assert_eq!(reach_of(path), Reach::SameOrigin, "{path}");
+        }
+    }
+
+    #[test]
     fn credentials_count_where_they_are_read() {
         for header in ["x-api-key", "x-auth-signature"] {
             for (method, path) in [
                 (Method::POST, "/compute/provision"),
                 (Method::GET, "/compute/orders/1"),
+                (Method::GET, "/compute/operations/1"),
+                (Method::POST, "/compute/instances/1/extend"),
+                (Method::POST, "/compute/credits/topup"),
+                (Method::GET, "/compute/credits/balance"),
                 (Method::GET, "/compute/instances"),
                 (Method::GET, "/compute/instances/1"),
                 (Method::DELETE, "/compute/instances/1"),
@@ -176,6 +217,8 @@ mod tests {
                 (Method::GET, "/compute/plans"),
                 (Method::PUT, "/compute/instances"),
                 (Method::GET, "/compute/instances/1/password"),
+                (Method::POST, "/compute/credits/balance"),
+                (Method::GET, "/compute/credits"),
                 (Method::GET, "/compute/instances/1/password/2"),
                 (Method::GET, "/compute/"),
                 (Method::GET, "/nowhere"),

@@ -1,3 +1,4 @@
+use super::table::problem_code;
 use super::*;
 
 #[test]

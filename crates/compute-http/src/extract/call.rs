@@ -2,13 +2,14 @@
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
+use compute_domain::request_key::RequestKey;
 use compute_engine::{AuthFailure, Caller, Error};
 use compute_x402::PaymentPayload;
 use http::Uri;
 use http::request::Parts;
 
 use super::json::ReadBody;
-use super::{auth, body, payment};
+use super::{auth, body, payment, request_key};
 use crate::app::App;
 use crate::error::ApiError;
 
@@ -25,6 +26,8 @@ pub(crate) struct Call<T> {
 pub(crate) struct Open<T> {
     pub(crate) call: Call<T>,
     pub(crate) payment: Option<PaymentPayload>,
+    /// The client's names for what it buys.
+    pub(crate) request_keys: Vec<RequestKey>,
 }
 
 /// Who calls must be known: by signature or API key.
@@ -35,12 +38,25 @@ pub(crate) struct Authenticated<T>(pub(crate) Call<T>);
 #[derive(Debug)]
 pub(crate) struct Signed<T>(pub(crate) Call<T>);
 
+/// A request whose shape is fine.
+struct Received<T> {
+    parts: Parts,
+    raw: Bytes,
+    body: T,
+    idempotency_key: Option<RequestKey>,
+}
+
 /// The shape of a request is judged before its credentials.
-async fn receive<T: ReadBody>(request: Request, app: &App) -> Result<(Parts, Bytes, T), ApiError> {
+async fn receive<T: ReadBody>(request: Request, app: &App) -> Result<Received<T>, ApiError> {
     let (parts, stream) = request.into_parts();
     let raw = body::read(stream, &parts.headers, &app.settings().limits).await?;
     let body = T::read(&parts.headers, &raw, app.settings())?;
-    Ok((parts, raw, body))
+    Ok(Received {
+        idempotency_key: request_key::of_request(&parts)?,
+        parts,
+        raw,
+        body,
+    })
 }
 
 async fn identify<T>(app: &App, parts: Parts, raw: &Bytes, body: T) -> Result<Call<T>, ApiError> {
@@ -59,9 +75,17 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, raw, body) = receive(request, app).await?;
+        let Received {
+            parts,
+            raw,
+            body,
+            idempotency_key,
+        } = receive(request, app).await?;
         let payment = payment::decode(&parts.headers)?;
+        let identifier = payment.as_ref().map(request_key::of_payment).transpose()?;
+        let request_keys = idempotency_key.into_iter().chain(identifier.flatten());
         Ok(Self {
+            request_keys: request_keys.collect(),
             call: identify(app, parts, &raw, body).await?,
             payment,
         })
@@ -72,8 +96,8 @@ impl<T: ReadBody> FromRequest<App> for Authenticated<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, raw, body) = receive(request, app).await?;
-        let call = identify(app, parts, &raw, body).await?;
+        let received = receive(request, app).await?;
+        let call = identify(app, received.parts, &received.raw, received.body).await?;
         match call.caller {
             Caller::Anonymous => Err(Error::Unauthenticated(AuthFailure::Required).into()),
             Caller::Wallet(_) | Caller::ApiKey { .. } => Ok(Self(call)),

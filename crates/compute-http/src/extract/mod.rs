@@ -7,9 +7,12 @@ mod header;
 mod json;
 mod path;
 mod payment;
+mod query;
+mod request_key;
 
 pub(crate) use auth::is_claimed;
 pub(crate) use call::{Authenticated, Open, Signed};
 pub(crate) use json::{AnyBody, NoBody, ReadBody, parse_json, require_json};
 pub(crate) use path::Id;
 pub(crate) use payment::is_presented;
+pub(crate) use query::{Paging, parameter};

@@ -4,14 +4,17 @@
 //! over one entry they do not know; the header `PAYMENT-REQUIRED` offers everything (x402.md 4.2).
 //! This is the busiest answer of the service: everything is borrowed and written once.
 
+use std::sync::LazyLock;
+
 use axum::body::Body;
 use axum::response::Response;
 use compute_engine::{Error, OfferSheet, PaymentProblem};
-use compute_x402::challenge::V1Accepts;
+use compute_x402::challenge::{V1Accepts, payment_identifier_extension};
 use compute_x402::{Challenge, ErrorCode};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::problem::{More, more};
 use super::{APPLICATION_JSON, IDEMPOTENT_REPLAYED, TRUE, receipt};
@@ -23,6 +26,9 @@ const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required")
 
 /// A guess at the body's length, so that it is written into one allocation.
 const BODY_CAPACITY: usize = 1_024;
+
+/// What clients of version 2 may do beyond paying: give their purchase a name (x402.md 9).
+static EXTENSIONS: LazyLock<Value> = LazyLock::new(payment_identifier_extension);
 
 /// The v1 challenge with the members of a problem beside it: clients ignore what they do not know.
 #[derive(Serialize)]
@@ -48,7 +54,8 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
     let code = problem.map_or(ErrorCode::PaymentRequired, |problem| {
         ErrorCode::from_wire(&problem.code)
     });
-    let challenge = Challenge::new(sheet.resource.as_resource(), &sheet.offers, &code);
+    let challenge = Challenge::new(sheet.resource.as_resource(), &sheet.offers, &code)
+        .with_extensions(&EXTENSIONS);
     // The engine puts the rail that the request asked for first.
     let asked = sheet.offers.first()?.network().v1_name();
     let body = ChallengeBody {

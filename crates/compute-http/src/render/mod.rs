@@ -3,9 +3,11 @@
 pub(crate) mod challenge;
 pub(crate) mod money;
 pub(crate) mod order;
+pub(crate) mod paid;
 pub(crate) mod problem;
 pub(crate) mod receipt;
 pub(crate) mod shelf;
+pub(crate) mod work;
 
 use axum::body::Body;
 use axum::response::Response;

@@ -64,6 +64,9 @@ struct Metadata {
     /// The deletion was accepted and is not verified yet (decisions.md 8).
     #[serde(skip_serializing_if = "Option::is_none")]
     destroy_pending: Option<bool>,
+    /// Since when the provider has the machine stopped on its own account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspended_since: Option<String>,
 }
 
 /// What is known of an accepted order without reading it.
@@ -142,7 +145,7 @@ impl<'a> Order<'a> {
             created_at: instance.created_at.rfc3339(),
             expires_at: instance.expires_at().rfc3339(),
             destroyed_at: destroyed_at(&instance.state),
-            prepaid_hours: instance.hours.get(),
+            prepaid_hours: instance.hours.get().saturating_add(instance.extended_hours),
             payment_amount: Dollars(instance.price),
             our_hourly: Dollars(instance.rate.usd()),
             vultr_vcpu_count: size.map(|size| size.vcpu_count),
@@ -151,6 +154,7 @@ impl<'a> Order<'a> {
             access_method: access_word(instance.access),
             metadata: Metadata {
                 destroy_pending: destroy_pending(&instance.state),
+                suspended_since: instance.suspended_since.map(|at| at.rfc3339()),
             },
             failure: failure(&instance.state),
         }
@@ -235,3 +239,7 @@ fn failure(state: &InstanceState) -> Option<Failure> {
         charged: !never_paid,
     })
 }
+
+#[cfg(test)]
+#[path = "order/tests.rs"]
+mod tests;

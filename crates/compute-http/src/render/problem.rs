@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use compute_domain::catalog::RegionId;
-use compute_domain::id::InstanceId;
+use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_engine::Error;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,12 +15,12 @@ use super::money::Dollars;
 use super::receipt;
 use super::{IDEMPOTENT_REPLAYED, TRUE};
 use crate::app::App;
-use crate::error::{ApiError, Row};
+use crate::error::{ApiError, Row, Work};
 use crate::request_id::RequestId;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// The body of every error but 402.
+/// The body of every error but a 402 that can be paid.
 #[derive(Debug, Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
@@ -51,18 +51,53 @@ pub(super) struct More<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<InstanceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<OperationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     charged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Compensation>,
+    /// What an API key would need.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<&'static str>,
+    #[serde(flatten)]
+    sums: Option<Sums>,
 }
 
-/// What became of a paid order that failed; the shape by which published clients recognise a
+/// Dollars in errors, as decimal texts like every balance (compute-api.md 13).
+#[derive(Debug, Default, Serialize)]
+struct Sums {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shortfall: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_total_usd: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topup: Option<TopupHint>,
+}
+
+/// How to get the missing credits: a client asks for them itself, nothing pays for them by accident.
+#[derive(Debug, Serialize)]
+struct TopupHint {
+    url: String,
+    method: &'static str,
+    amount: Dollars,
+}
+
+/// What became of a paid purchase that failed; the shape by which published clients recognise a
 /// refund (compute-api.md 5.5).
 #[derive(Debug, Serialize)]
 struct Compensation {
-    /// No machine is left, whether one was made or not.
+    /// `destroyed` when no machine is left, whether one was made or not; `none` when nothing was to
+    /// be done about one.
     cleanup: &'static str,
     cleanup_error: Option<&'static str>,
     credited: Dollars,
@@ -126,11 +161,6 @@ fn body(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> Vec<u8> {
 
 /// The further members of an error.
 pub(super) fn more<'a>(error: &'a ApiError, app: &App) -> More<'a> {
-    let of_order = |id: InstanceId| More {
-        order_id: Some(id),
-        status_url: Some(app.status_url(id)),
-        ..More::default()
-    };
     match error {
         ApiError::Shape { field, .. } => More {
             field: *field,
@@ -140,52 +170,115 @@ pub(super) fn more<'a>(error: &'a ApiError, app: &App) -> More<'a> {
             reasons: Some(reasons),
             ..More::default()
         },
-        ApiError::Undelivered(failure) => {
-            let charged = failure.is_uncharged().then_some(false);
-            let details = failure.credited.map(compensation);
-            More {
-                charged,
-                details,
-                ..of_order(failure.order)
-            }
-        }
+        ApiError::Undelivered(failure) => More {
+            charged: failure.is_uncharged().then_some(false),
+            details: failure
+                .credited
+                .map(|credited| compensation(failure.cleanup(), credited)),
+            ..about(&failure.work, app)
+        },
         ApiError::Declined(declined) => More {
             charged: Some(false),
-            ..of_order(declined.order)
+            ..about(&declined.work, app)
         },
-        ApiError::Engine(error) => match error {
-            Error::Invalid { field, .. } => More {
-                field: Some(field),
+        ApiError::Engine(error) => more_of_engine(error, app),
+        _ => More::default(),
+    }
+}
+
+fn about<'a>(work: &Work, app: &App) -> More<'a> {
+    More {
+        order_id: work.order,
+        operation_id: Some(work.operation),
+        status_url: Some(app.status_url(work)),
+        ..More::default()
+    }
+}
+
+fn more_of_engine<'a>(error: &'a Error, app: &App) -> More<'a> {
+    match error {
+        Error::Invalid { field, .. } => More {
+            field: Some(field),
+            ..More::default()
+        },
+        Error::UnknownNetwork { known } => More {
+            networks: Some(known),
+            ..More::default()
+        },
+        Error::PlanNotInRegion { locations } => More {
+            locations: Some(locations),
+            ..More::default()
+        },
+        Error::PaymentRequired {
+            problem: Some(_), ..
+        } => More {
+            charged: Some(false),
+            ..More::default()
+        },
+        Error::OperationInProgress {
+            operation,
+            instance,
+        } => {
+            let by_order = instance.map(|id| app.order_url(id));
+            More {
+                order_id: *instance,
+                operation_id: *operation,
+                status_url: by_order.or_else(|| operation.map(|id| app.operation_url(id))),
                 ..More::default()
-            },
-            Error::UnknownNetwork { known } => More {
-                networks: Some(known),
-                ..More::default()
-            },
-            Error::PlanNotInRegion { locations } => More {
-                locations: Some(locations),
-                ..More::default()
-            },
-            Error::PaymentRequired {
-                problem: Some(_), ..
-            } => More {
-                charged: Some(false),
-                ..More::default()
-            },
-            Error::OperationInProgress { instance } => of_order(*instance),
-            Error::WrongState { state } => More {
-                state: Some(state),
-                ..More::default()
-            },
-            _ => More::default(),
+            }
+        }
+        Error::WrongState { state } => More {
+            state: Some(state),
+            ..More::default()
+        },
+        Error::ScopeMissing { needed } => More {
+            needed: Some(needed.as_str()),
+            ..More::default()
+        },
+        Error::InsufficientCredits { .. }
+        | Error::BudgetExceeded { .. }
+        | Error::PriceAboveMaximum { .. } => More {
+            sums: Some(sums(error, app)),
+            ..More::default()
         },
         _ => More::default(),
     }
 }
 
-const fn compensation(credited: Usd) -> Compensation {
+fn sums(error: &Error, app: &App) -> Sums {
+    match error {
+        Error::InsufficientCredits { required, balance } => {
+            let shortfall = required.checked_sub(*balance).unwrap_or_default();
+            let (least, most) = app.engine().topup_bounds();
+            Sums {
+                required: Some(required.to_string()),
+                balance: Some(balance.to_string()),
+                shortfall: Some(shortfall.to_string()),
+                topup: Some(TopupHint {
+                    url: app.topup_url(),
+                    method: "POST",
+                    amount: Dollars(shortfall.max(least).min(most)),
+                }),
+                ..Sums::default()
+            }
+        }
+        Error::BudgetExceeded { required, left } => Sums {
+            required: Some(required.to_string()),
+            left: Some(left.to_string()),
+            ..Sums::default()
+        },
+        Error::PriceAboveMaximum { price, maximum } => Sums {
+            price: Some(price.to_string()),
+            max_total_usd: Some(maximum.to_string()),
+            ..Sums::default()
+        },
+        _ => Sums::default(),
+    }
+}
+
+const fn compensation(cleanup: &'static str, credited: Usd) -> Compensation {
     Compensation {
-        cleanup: "destroyed",
+        cleanup,
         cleanup_error: None,
         credited: Dollars(credited),
     }

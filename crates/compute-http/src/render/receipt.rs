@@ -1,7 +1,9 @@
 //! The headers that tell what became of a payment: each client library reads only its own.
 
-use compute_domain::payment::{Payment, PaymentState};
-use compute_engine::OrderView;
+use compute_domain::instance::FailureCode;
+use compute_domain::operation::OperationState;
+use compute_domain::payment::PaymentState;
+use compute_engine::OperationView;
 use compute_x402::{ErrorCode, SettlementHeaders};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -10,8 +12,8 @@ use crate::app::App;
 const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static("payment-response");
 const X_PAYMENT_RESPONSE: HeaderName = HeaderName::from_static("x-payment-response");
 
-/// What the headers say about an order's payment; nothing while its outcome is unknown.
-pub(crate) fn of(view: &OrderView, app: &App) -> Option<SettlementHeaders> {
+/// What the headers say about a payment; nothing while its outcome is unknown, or for ever unknown.
+pub(crate) fn of(view: &OperationView, app: &App) -> Option<SettlementHeaders> {
     let payment = view.payment.as_ref()?;
     let network = app.network_of(&payment.rail)?;
     match &payment.state {
@@ -19,6 +21,7 @@ pub(crate) fn of(view: &OrderView, app: &App) -> Option<SettlementHeaders> {
         PaymentState::Settled { evidence, .. } | PaymentState::Refunded { evidence, .. } => Some(
             SettlementHeaders::settled(&network, &evidence.reference, &payment.payer),
         ),
+        PaymentState::Declined { .. } if is_given_up(view) => None,
         PaymentState::Declined { code } => {
             let code = ErrorCode::from_wire(code);
             Some(SettlementHeaders::declined(
@@ -28,6 +31,24 @@ pub(crate) fn of(view: &OrderView, app: &App) -> Option<SettlementHeaders> {
             ))
         }
     }
+}
+
+/// The payment network's reason for a payment that certainly moved no money.
+pub(crate) fn decline_code(view: &OperationView) -> Option<&str> {
+    match view.payment.as_ref().map(|payment| &payment.state) {
+        Some(PaymentState::Declined { code }) if !is_given_up(view) => Some(code),
+        _ => None,
+    }
+}
+
+/// Whether an operator ended what nobody could find out; whether the money moved stays unknown.
+const fn is_given_up(view: &OperationView) -> bool {
+    matches!(
+        view.operation.state,
+        OperationState::Failed {
+            code: FailureCode::OperatorRefunded
+        }
+    )
 }
 
 /// Writes both headers.
@@ -44,12 +65,22 @@ pub(crate) fn insert(headers: &mut HeaderMap, settlement: &SettlementHeaders) {
     }
 }
 
-/// Where a payment stands, in one word for the client.
-pub(crate) const fn settlement_word(payment: &Payment) -> &'static str {
-    match payment.state {
+/// Where the money for this work stands, in one word for the client; none when it was free.
+pub(crate) fn settlement_word(view: &OperationView) -> Option<&'static str> {
+    let Some(payment) = &view.payment else {
+        return view.operation.data.credits.map(|_| "credits");
+    };
+    Some(match payment.state {
+        _ if is_given_up(view) => "refunded",
         PaymentState::Claimed => "pending",
         PaymentState::Settled { .. } => "settled",
         PaymentState::Declined { .. } => "declined",
         PaymentState::Refunded { .. } => "refunded",
-    }
+    })
+}
+
+/// The transaction by which the money arrived.
+pub(crate) fn tx_hash(view: &OperationView) -> Option<&str> {
+    let evidence = view.payment.as_ref()?.evidence()?;
+    Some(&evidence.reference)
 }

@@ -1,31 +1,42 @@
 //! API keys: made and revoked by a wallet's signature only, shown once.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use compute_domain::id::ApiKeyId;
-use compute_domain::owner::ApiKey;
+use compute_domain::money::Usd;
+use compute_domain::owner::{ApiKey, InvalidScopes, Scope, Scopes};
 use compute_domain::text::Label;
+use compute_domain::time::Timestamp;
+use compute_engine::ApiKeyTerms;
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use super::members;
 use crate::app::{App, Settings};
 use crate::error::ApiError;
 use crate::extract::{AnyBody, Authenticated, Id, NoBody, ReadBody, Signed, parse_json};
 use crate::render::private_json;
 
-/// What a new key may be called.
+/// What a new key shall be.
 #[derive(Debug)]
-pub(crate) struct CreateBody {
-    label: Option<Label>,
-}
+pub(crate) struct CreateBody(ApiKeyTerms);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawCreateBody<'a> {
     #[serde(borrow)]
-    label: Option<std::borrow::Cow<'a, str>>,
+    label: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "members::present")]
+    scopes: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow, default, deserialize_with = "members::present")]
+    budget_usd: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "members::present")]
+    expires_at: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -33,7 +44,17 @@ struct CreatedReply<'a> {
     api_key: &'a str,
     id: ApiKeyId,
     label: Option<&'a str>,
+    #[serde(flatten)]
+    limits: LimitsItem,
     created_at: String,
+}
+
+/// What a key may do, how much, and until when.
+#[derive(Serialize)]
+struct LimitsItem {
+    scopes: Vec<&'static str>,
+    budget_usd: Option<String>,
+    expires_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +67,9 @@ struct KeyItem<'a> {
     id: ApiKeyId,
     label: Option<&'a str>,
     key_last4: &'a str,
+    #[serde(flatten)]
+    limits: LimitsItem,
+    spent_usd: String,
     created_at: String,
     revoked_at: Option<String>,
 }
@@ -58,17 +82,35 @@ struct RevokedReply {
 }
 
 impl ReadBody for CreateBody {
-    /// Without a label the body may be empty; the content type does not matter.
+    /// A key for everything needs no body; the content type does not matter.
     fn read(_: &HeaderMap, raw: &Bytes, _: &Settings) -> Result<Self, ApiError> {
-        if raw.is_empty() {
-            return Ok(Self { label: None });
-        }
-        let RawCreateBody { label } = parse_json(raw)?;
-        let label = label.as_deref().map(Label::parse).transpose();
-        Ok(Self {
+        let raw = if raw.is_empty() {
+            RawCreateBody::default()
+        } else {
+            parse_json(raw)?
+        };
+        let label = raw.label.as_deref().map(Label::parse).transpose();
+        let budget = raw.budget_usd;
+        let budget = budget.map(|budget| members::dollars_or_text("budget_usd", budget));
+        let expires_at = raw.expires_at.as_deref().map(Timestamp::parse).transpose();
+        Ok(Self(ApiKeyTerms {
             label: label.map_err(|error| ApiError::field("label", error.to_string()))?,
-        })
+            scopes: raw
+                .scopes
+                .as_deref()
+                .map_or(Ok(Scopes::ALL), parse_scopes)?,
+            budget: budget.transpose()?,
+            expires_at: expires_at
+                .map_err(|error| ApiError::field("expires_at", error.to_string()))?,
+        }))
     }
+}
+
+fn parse_scopes(words: &[Cow<'_, str>]) -> Result<Scopes, ApiError> {
+    let list: Option<Vec<Scope>> = words.iter().map(|word| Scope::parse(word)).collect();
+    list.ok_or(InvalidScopes)
+        .and_then(|list| Scopes::of(&list))
+        .map_err(|error| ApiError::field("scopes", error.to_string()))
 }
 
 /// `POST /compute/api-keys`: 201, the one success that is not 200.
@@ -78,12 +120,13 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let created = app
         .engine()
-        .create_api_key(&call.caller, call.body.label)
+        .create_api_key(&call.caller, call.body.0)
         .await?;
     let reply = CreatedReply {
         api_key: created.text.expose_secret(),
         id: created.api_key.id,
         label: created.api_key.label.as_ref().map(Label::as_str),
+        limits: LimitsItem::of(&created.api_key),
         created_at: created.api_key.created_at.rfc3339(),
     };
     private_json(StatusCode::CREATED, &reply)
@@ -120,12 +163,25 @@ pub(crate) async fn revoke(
     )
 }
 
+impl LimitsItem {
+    fn of(api_key: &ApiKey) -> Self {
+        let scopes = api_key.scopes.list().into_iter();
+        Self {
+            scopes: scopes.map(Scope::as_str).collect(),
+            budget_usd: api_key.budget.as_ref().map(Usd::to_string),
+            expires_at: api_key.expires_at.map(Timestamp::rfc3339),
+        }
+    }
+}
+
 impl<'a> KeyItem<'a> {
     fn new(api_key: &'a ApiKey) -> Self {
         Self {
             id: api_key.id,
             label: api_key.label.as_ref().map(Label::as_str),
             key_last4: &api_key.last4,
+            limits: LimitsItem::of(api_key),
+            spent_usd: api_key.spent.to_string(),
             created_at: api_key.created_at.rfc3339(),
             revoked_at: api_key.revoked_at.map(|at| at.rfc3339()),
         }
@@ -133,40 +189,5 @@ impl<'a> KeyItem<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn label_of(body: &'static str) -> Result<Option<String>, ApiError> {
-        let body = CreateBody::read(
-            &HeaderMap::new(),
-            &Bytes::from(body),
-            &Settings::for_tests(),
-        )?;
-        Ok(body.label.map(|label| label.as_str().to_owned()))
-    }
-
-    #[test]
-    fn the_label_is_optional_in_every_way() {
-        for body in ["", "{}", "{\"label\":null}"] {
-            assert_eq!(label_of(body).unwrap(), None, "{body}");
-        }
-        assert_eq!(
-            label_of("{\"label\": \"my-agent\"}").unwrap(),
-            Some("my-agent".to_owned())
-        );
-    }
-
-    #[test]
-    fn anything_else_is_refused() {
-        for body in [
-            "null",
-            "[]",
-            "{\"label\":1}",
-            "{\"label\":\"\"}",
-            "{\"name\":\"x\"}",
-            "{",
-        ] {
-            assert!(label_of(body).is_err(), "{body}");
-        }
-    }
-}
+#[path = "api_keys/tests.rs"]
+mod tests;

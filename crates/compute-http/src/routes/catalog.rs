@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::parameter;
 
 /// `GET /compute/plans`, with `?type=` for one family.
 pub(crate) async fn plans(
@@ -36,18 +37,13 @@ pub(crate) async fn images(
 
 /// The family that a query asks for; other parameters are ignored.
 fn parse_family(query: &str) -> Result<Option<PlanFamily>, ApiError> {
-    let pairs = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('=').or(Some((pair, ""))));
-    let mut asked = pairs
-        .filter(|(name, _)| *name == "type")
-        .map(|(_, value)| value);
-    let Some(text) = asked.next() else {
+    const RULE: &str = "type is one of vps, vhp, vdc, vcg";
+    let Some(text) = parameter(query, "type", RULE)? else {
         return Ok(None);
     };
     match PlanFamily::parse(text) {
-        Some(family) if asked.next().is_none() => Ok(Some(family)),
-        _ => Err(ApiError::field("type", "type is one of vps, vhp, vdc, vcg")),
+        Some(family) => Ok(Some(family)),
+        None => Err(ApiError::field("type", RULE)),
     }
 }
 

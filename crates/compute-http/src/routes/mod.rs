@@ -2,8 +2,12 @@
 
 mod api_keys;
 mod catalog;
+mod credits;
+mod extend;
 mod health;
 mod instances;
+mod members;
+mod operations;
 mod orders;
 mod password;
 mod provision;
@@ -33,7 +37,11 @@ pub fn router(app: App) -> Router {
             get(instances::details).delete(instances::destroy),
         )
         .route("/compute/instances/{id}/password", post(password::take))
+        .route("/compute/instances/{id}/extend", post(extend::extend))
+        .route("/compute/credits/balance", get(credits::balance))
+        .route("/compute/credits/topup", post(credits::top_up))
         .route("/compute/orders/{id}", get(orders::status))
+        .route("/compute/operations/{id}", get(operations::status))
         .route(
             "/compute/api-keys",
             post(api_keys::create).get(api_keys::list),

@@ -1,211 +1,253 @@
-//! The body of a purchase: what may be asked for, what is known but not sold, and nothing else.
+//! The way of every purchase, whatever is bought: admit the payer, claim, work, wait, and see what
+//! came of it.
 
-use std::borrow::Cow;
+use compute_domain::id::InstanceId;
+use compute_domain::instance::FailureCode;
+use compute_domain::operation::{OperationKind, OperationState};
+use compute_domain::request_key::RequestKey;
+use compute_domain::time::Span;
+use compute_engine::{
+    Caller, Error, ExtendRequest, Funding, Goal, OfferSheet, OperationView, PaymentProblem,
+    ProvisionRequest, PurchaseTerms, Submitted, TopupRequest,
+};
+use compute_x402::PaymentPayload;
 
-use bytes::Bytes;
-use compute_domain::catalog::{OsId, PlanId, ProviderId, RegionId};
-use compute_domain::money::Hours;
-use compute_domain::payment::RailLabel;
-use compute_domain::text::{Hostname, Label, SshPublicKey};
-use compute_engine::{Error, ProvisionRequest};
-use http::HeaderMap;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use super::members::Paying;
+use crate::app::App;
+use crate::error::{ApiError, Declined, Undelivered, Work};
+use crate::rate::Payer;
+use crate::render::receipt;
 
-use crate::app::Settings;
-use crate::error::ApiError;
-use crate::extract::{ReadBody, parse_json, require_json};
+/// What is bought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goods<'a> {
+    Machine(&'a ProvisionRequest),
+    Time(InstanceId, &'a ExtendRequest),
+    Credits(&'a TopupRequest),
+}
 
-/// The name of a machine whose buyer gives it none; published clients send the same.
-const DEFAULT_LABEL: &str = "x402-instance";
-
-/// What a purchase asks for.
+/// What the client pays with, and how it calls what it buys.
 #[derive(Debug)]
-pub(crate) enum Purchase {
-    /// Nothing: registries look at a paid route like this, and want to see its 402.
-    Probe,
-    /// A machine.
-    Order(Box<ProvisionRequest>),
+pub(crate) struct Tender {
+    payment: Option<PaymentPayload>,
+    request_keys: Vec<RequestKey>,
+    paying: Paying,
 }
 
-/// Every member that compute-api.md 7 and decisions.md 10 know; unknown ones are refused, because
-/// who asks for something that is not sold must not get something else for its money.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPurchase<'a> {
-    #[serde(borrow)]
-    plan: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    region: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    os_id: Option<RawImage<'a>>,
-    #[serde(borrow)]
-    label: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    hostname: Option<Cow<'a, str>>,
-    prepaid_hours: Option<u64>,
-    #[serde(borrow)]
-    network: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    ssh_public_key: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    provider: Option<Cow<'a, str>>,
-    use_credits: Option<bool>,
-    auto_extend: Option<bool>,
-    user_data: Option<IgnoredAny>,
-    max_total_usd: Option<IgnoredAny>,
-    ssh_public_keys: Option<IgnoredAny>,
-    duration_months: Option<IgnoredAny>,
-    ssh_key_id: Option<IgnoredAny>,
-    ssh_key_ids: Option<IgnoredAny>,
-    ai_machine: Option<IgnoredAny>,
-    deploy_node: Option<IgnoredAny>,
+/// A purchase as a route hands it over.
+#[derive(Debug)]
+pub(crate) struct Purchase<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) caller: &'a Caller,
+    pub(crate) goods: Goods<'a>,
+    /// The absolute URL of the request, which offers name.
+    pub(crate) url: String,
 }
 
-/// An image id: a number at one provider, a slug at the other.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "os_id must be an integer or a string")]
-enum RawImage<'a> {
-    Number(u64),
-    Text(#[serde(borrow)] Cow<'a, str>),
+/// A purchase that was accepted.
+#[derive(Debug)]
+pub(crate) struct Bought {
+    pub(crate) work: Work,
+    /// Whether it had been accepted before.
+    pub(crate) replayed: bool,
+    pub(crate) with_credits: bool,
+    /// As far as it has come; none when the database does not answer any more. The work goes on then,
+    /// here or on another replica, and an error would make clients pay a second time.
+    pub(crate) view: Option<Box<OperationView>>,
 }
 
-impl ReadBody for Purchase {
-    fn read(headers: &HeaderMap, raw: &Bytes, settings: &Settings) -> Result<Self, ApiError> {
-        if raw.is_empty() {
-            return Ok(Self::Probe);
+impl Tender {
+    /// Two ways to pay at once are refused: which of them should pay?
+    pub(crate) fn new(
+        payment: Option<PaymentPayload>,
+        request_keys: Vec<RequestKey>,
+        paying: Paying,
+    ) -> Result<Self, ApiError> {
+        if paying.use_credits && payment.is_some() {
+            return Err(ApiError::field(
+                "use_credits",
+                "pay with credits or with a payment, not with both",
+            ));
         }
-        require_json(headers)?;
-        let raw: RawPurchase<'_> = parse_json(raw)?;
-        raw.refuse_what_is_not_sold()?;
-        Ok(Self::Order(Box::new(raw.parse(&settings.default_network)?)))
-    }
-}
-
-impl RawPurchase<'_> {
-    fn refuse_what_is_not_sold(&self) -> Result<(), ApiError> {
-        let never = [
-            (
-                "ai_machine",
-                "ai_machine_not_supported",
-                self.ai_machine.is_some(),
-            ),
-            (
-                "deploy_node",
-                "deploy_node_not_supported",
-                self.deploy_node.is_some(),
-            ),
-            (
-                "ssh_key_id",
-                "ssh_key_id_not_supported",
-                self.ssh_key_id.is_some(),
-            ),
-            (
-                "ssh_key_ids",
-                "ssh_key_id_not_supported",
-                self.ssh_key_ids.is_some(),
-            ),
-        ];
-        let not_yet = [
-            ("use_credits", self.use_credits == Some(true)),
-            ("auto_extend", self.auto_extend == Some(true)),
-            ("user_data", self.user_data.is_some()),
-            ("max_total_usd", self.max_total_usd.is_some()),
-            ("ssh_public_keys", self.ssh_public_keys.is_some()),
-            ("duration_months", self.duration_months.is_some()),
-        ];
-        let not_yet = not_yet.map(|(field, is_asked)| (field, "not_supported", is_asked));
-        match never
-            .iter()
-            .chain(&not_yet)
-            .find(|(_, _, is_asked)| *is_asked)
-        {
-            Some((field, code, _)) => Err(ApiError::unsupported(
-                code,
-                field,
-                format!("{field} is not supported here"),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    fn parse(self, default_network: &RailLabel) -> Result<ProvisionRequest, ApiError> {
-        let label = self.label.as_deref().unwrap_or(DEFAULT_LABEL);
-        Ok(ProvisionRequest {
-            plan: PlanId::parse(required("plan", self.plan.as_deref())?)
-                .map_err(|_| Error::UnknownPlan)?,
-            region: RegionId::parse(required("region", self.region.as_deref())?)
-                .map_err(|_| Error::UnknownRegion)?,
-            os: parse_image(self.os_id)?,
-            label: Label::parse(label).map_err(|error| broken("label", &error))?,
-            hostname: self
-                .hostname
-                .as_deref()
-                .map(Hostname::parse)
-                .transpose()
-                .map_err(|error| broken("hostname", &error))?,
-            hours: parse_hours(self.prepaid_hours)?,
-            network: parse_network(self.network.as_deref(), default_network)?,
-            ssh_public_key: self
-                .ssh_public_key
-                .as_deref()
-                .map(SshPublicKey::parse)
-                .transpose()
-                .map_err(|error| broken("ssh_public_key", &error))?,
-            provider: self.provider.as_deref().map(parse_provider).transpose()?,
+        Ok(Self {
+            payment,
+            request_keys,
+            paying,
         })
     }
+
+    fn into_terms(self, resource_url: &str) -> PurchaseTerms {
+        let funding = match self.payment {
+            Some(payload) => Funding::Payment(payload),
+            None if self.paying.use_credits => Funding::Credits,
+            None => Funding::Unpaid,
+        };
+        PurchaseTerms {
+            request_keys: self.request_keys,
+            max_total: self.paying.max_total,
+            ..PurchaseTerms::plain(funding, resource_url)
+        }
+    }
 }
 
-fn required<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, ApiError> {
-    value.ok_or_else(|| ApiError::field(field, format!("{field} is required")))
+impl Goods<'_> {
+    const fn kind(&self) -> OperationKind {
+        match self {
+            Self::Machine(_) => OperationKind::Provision,
+            Self::Time(..) => OperationKind::Extend,
+            Self::Credits(_) => OperationKind::Topup,
+        }
+    }
+
+    /// How far the work should have come before the answer, and how long the answer waits for it.
+    fn patience(&self, app: &App) -> (Goal, Span) {
+        let waits = &app.settings().waits;
+        match self {
+            Self::Machine(_) => (Goal::Created, waits.create),
+            Self::Time(..) => (Goal::Rest, waits.extend),
+            Self::Credits(_) => (Goal::Rest, waits.topup),
+        }
+    }
 }
 
-fn broken(field: &'static str, error: &impl std::fmt::Display) -> ApiError {
-    ApiError::field(field, format!("{field} {error}"))
-}
+impl Purchase<'_> {
+    /// Makes the purchase.
+    ///
+    /// # Errors
+    /// Everything that it can come to but success: the ways to pay, refusals, and a purchase that
+    /// failed after it was accepted.
+    pub(crate) async fn make(&self, tender: Tender) -> Result<Bought, ApiError> {
+        let app = self.app;
+        let payer = self.admit(&tender).await?;
+        let with_credits = tender.paying.use_credits;
+        let submitted = self.submit(tender.into_terms(&self.url)).await?;
+        let work = Work {
+            kind: self.goods.kind(),
+            operation: submitted.operation(),
+            order: submitted.instance(),
+        };
+        let replayed = submitted.is_replay();
+        app.work(submitted);
+        if let Some(payer) = payer.filter(|_| !replayed) {
+            app.purchases().count(payer, app.engine().now());
+        }
+        let (goal, patience) = self.goods.patience(app);
+        let view = match app.wait(work.operation, goal, patience).await {
+            Ok(view) => Some(Box::new(self.judge(view, replayed).await?)),
+            Err(error) => {
+                let operation = work.operation;
+                tracing::error!(error = %error, operation.id = %operation, "an accepted purchase cannot be read");
+                None
+            }
+        };
+        Ok(Bought {
+            work,
+            replayed,
+            with_credits,
+            view,
+        })
+    }
 
-fn parse_image(raw: Option<RawImage<'_>>) -> Result<OsId, ApiError> {
-    let text = match raw {
-        Some(RawImage::Number(number)) => Cow::Owned(number.to_string()),
-        Some(RawImage::Text(text)) => text,
-        None => return Err(ApiError::field("os_id", "os_id is required")),
-    };
-    OsId::parse(&text).map_err(|_| Error::UnknownImage.into())
-}
+    /// Who buys. Who has bought too much of late waits with a new purchase, before anything settles;
+    /// a repeat of a known one is never turned away (decisions.md 28).
+    async fn admit(&self, tender: &Tender) -> Result<Option<Payer>, ApiError> {
+        let engine = self.app.engine();
+        let wallet = tender
+            .payment
+            .as_ref()
+            .and_then(|payload| engine.payer_of(payload));
+        let payer = match (wallet, self.caller) {
+            (Some(wallet), _) => Some(Payer::Wallet(wallet)),
+            (None, Caller::Wallet(wallet)) if tender.paying.use_credits => {
+                Some(Payer::Wallet(wallet.address))
+            }
+            (None, Caller::ApiKey { owner, .. }) if tender.paying.use_credits => {
+                Some(Payer::Owner(*owner))
+            }
+            _ => None,
+        };
+        let wait = payer.and_then(|payer| self.app.purchases().wait_for(&payer, engine.now()));
+        let Some(wait) = wait else {
+            return Ok(payer);
+        };
+        let is_known = match &tender.payment {
+            Some(payload) => engine.is_known(payload).await?,
+            None => false,
+        };
+        let is_repeat = is_known
+            || engine
+                .is_named(self.caller, wallet.as_ref(), &tender.request_keys)
+                .await?;
+        if is_repeat {
+            Ok(payer)
+        } else {
+            Err(ApiError::RateLimited { wait })
+        }
+    }
 
-fn parse_hours(raw: Option<u64>) -> Result<Hours, ApiError> {
-    let Some(number) = raw else {
-        return Ok(Hours::PROVISION_DEFAULT);
-    };
-    let hours = u32::try_from(number)
-        .ok()
-        .and_then(|number| Hours::new(number).ok());
-    hours.ok_or_else(|| {
-        let rule = format!(
-            "prepaid_hours is a whole number from {} to {}",
-            Hours::MIN,
-            Hours::MAX
-        );
-        ApiError::field("prepaid_hours", rule)
-    })
-}
+    async fn submit(&self, terms: PurchaseTerms) -> Result<Submitted, Error> {
+        let (engine, caller) = (self.app.engine(), self.caller);
+        match self.goods {
+            Goods::Machine(request) => engine.provision(caller, request, terms).await,
+            Goods::Time(id, request) => engine.extend(caller, id, request, terms).await,
+            Goods::Credits(request) => engine.top_up(caller, request, terms).await,
+        }
+    }
 
-fn parse_network(raw: Option<&str>, default: &RailLabel) -> Result<RailLabel, ApiError> {
-    let Some(text) = raw else {
-        return Ok(default.clone());
-    };
-    RailLabel::parse(text).map_err(|_| {
-        let rule = "there is no such network";
-        ApiError::unsupported("unknown_network", "network", rule)
-    })
-}
+    /// What a purchase has come to: on its way or done, or one of its failures. "Unknown" is never a
+    /// failure for the client: it would pay again (decisions.md 1).
+    async fn judge(&self, view: OperationView, replayed: bool) -> Result<OperationView, ApiError> {
+        match view.operation.state {
+            OperationState::Failed {
+                code: FailureCode::PaymentDeclined,
+            } => Err(self.declined(&view, replayed).await),
+            OperationState::Failed { code } if code != FailureCode::SettlementUnknown => {
+                Err(ApiError::Undelivered(Box::new(Undelivered {
+                    code,
+                    work: Work::of(&view),
+                    credited: view.credited(),
+                    settlement: receipt::of(&view, self.app),
+                    replayed,
+                })))
+            }
+            _ => Ok(view),
+        }
+    }
 
-fn parse_provider(text: &str) -> Result<ProviderId, ApiError> {
-    ProviderId::parse(text)
-        .ok_or_else(|| ApiError::field("provider", "provider is vultr or digitalocean"))
-}
+    async fn declined(&self, view: &OperationView, replayed: bool) -> ApiError {
+        let Ok(sheet) = self.fresh_sheet().await else {
+            // It is sold no more: there is no other way to pay, and still nothing was charged.
+            return ApiError::Undelivered(Box::new(Undelivered {
+                code: FailureCode::PaymentDeclined,
+                work: Work::of(view),
+                credited: None,
+                settlement: receipt::of(view, self.app),
+                replayed,
+            }));
+        };
+        let code = receipt::decline_code(view).unwrap_or("unexpected_settle_error");
+        let detail = "the payment network declined the payment; nothing was charged".to_owned();
+        let problem = PaymentProblem {
+            code: code.to_owned(),
+            detail,
+        };
+        ApiError::Declined(Box::new(Declined {
+            sheet,
+            problem,
+            work: Work::of(view),
+            settlement: receipt::of(view, self.app),
+            replayed,
+        }))
+    }
 
-#[cfg(test)]
-#[path = "purchase/tests.rs"]
-mod tests;
+    /// How to pay now, for a client whose payment was declined.
+    async fn fresh_sheet(&self) -> Result<Box<OfferSheet>, ApiError> {
+        let terms = PurchaseTerms::plain(Funding::Unpaid, &self.url);
+        match self.submit(terms).await {
+            Err(Error::PaymentRequired { sheet, .. }) => Ok(sheet),
+            Err(error) => Err(error.into()),
+            // Without a payment nothing is ever submitted.
+            Ok(_) => Err(ApiError::Engine(Error::CatalogUnavailable)),
+        }
+    }
+}

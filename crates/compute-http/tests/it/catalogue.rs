@@ -2,7 +2,7 @@ use axum::body::Body;
 use compute_http::{Mode, Settings};
 use http::Request;
 
-use crate::shop::{Shop, settings};
+use crate::shop::{Shop, extend_path, settings};
 
 #[tokio::test]
 async fn plans_regions_and_images_are_for_everybody() {
@@ -96,6 +96,22 @@ async fn a_browser_may_ask_before_it_buys() {
     shop.send(ask("/compute/instances"))
         .await
         .expect_problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn any_web_page_may_extend() {
+    let shop = Shop::open().await;
+    let path = extend_path("0190a1b2-0000-7000-8000-000000000000");
+    let preflight = Request::options(&path)
+        .header("origin", "null")
+        .body(Body::empty())
+        .unwrap();
+    let answer = shop.send(preflight).await;
+    assert_eq!(answer.status, 204);
+    let allowed = answer.header("access-control-allow-headers").unwrap();
+    assert!(allowed.contains("Idempotency-Key"), "{allowed}");
+    let answer = shop.ask_at(&path, "{}").await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use axum::body::Body;
 use compute_domain::time::Span;
 use http::Request;
+use serde_json::json;
 
 use crate::shop::{Answer, Shop};
 use crate::visitor::Visitor;
@@ -104,6 +105,11 @@ async fn nobody_in_particular_is_told_to_sign() {
             "GET",
             "/compute/orders/0190a1b2-0000-7000-8000-000000000000",
         ),
+        (
+            "GET",
+            "/compute/operations/0190a1b2-0000-7000-8000-000000000000",
+        ),
+        ("GET", "/compute/credits/balance"),
         ("GET", KEYS),
         ("POST", KEYS),
         ("DELETE", "/compute/api-keys/x"),
@@ -194,5 +200,139 @@ async fn ambiguous_credentials_are_a_malformed_request() {
     for request in [both, twice, half] {
         let answer = shop.send(request.body(Body::empty()).unwrap()).await;
         answer.expect_problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_key_may_do_what_it_was_made_for() {
+    let shop = Shop::open().await;
+    let owner = Visitor::new(1);
+    owner.top_up(&shop, "5").await;
+    let id = owner.machine(&shop).await;
+    let reader = create(&shop, &owner, "{\"scopes\":[\"read\"]}").await;
+    assert_eq!(reader.json()["scopes"], json!(["read"]));
+    let reader = reader.text("api_key");
+    let spender = create(&shop, &owner, "{\"scopes\":[\"spend\"]}")
+        .await
+        .text("api_key");
+    let by = async |key: &str, method: &str, path: &str, body: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .header("x-api-key", key);
+        shop.send(request.body(Body::from(body.to_owned())).unwrap())
+            .await
+    };
+    let machine = format!("/compute/instances/{id}");
+    let order = crate::credits::by_credits("");
+    for (key, method, path, body, needed) in [
+        (&reader, "DELETE", machine.as_str(), "", "manage"),
+        (
+            &reader,
+            "POST",
+            &format!("{machine}/password"),
+            "",
+            "manage",
+        ),
+        (&reader, "POST", "/compute/provision", &order, "spend"),
+        (&reader, "POST", &format!("{machine}/extend"), "{}", "spend"),
+        (
+            &reader,
+            "POST",
+            "/compute/credits/topup",
+            "{\"amount\":5}",
+            "spend",
+        ),
+        (&spender, "GET", "/compute/instances", "", "read"),
+        (&spender, "GET", &machine, "", "read"),
+        (&spender, "GET", "/compute/credits/balance", "", "read"),
+        (&spender, "GET", KEYS, "", "read"),
+        (
+            &spender,
+            "GET",
+            &format!("/compute/orders/{id}"),
+            "",
+            "read",
+        ),
+        (&spender, "DELETE", &machine, "", "manage"),
+    ] {
+        let refused = by(key, method, path, body).await;
+        refused.expect_problem(403, "scope_missing");
+        assert_eq!(refused.json()["needed"], needed, "{method} {path}");
+    }
+    for path in ["/compute/instances", "/compute/credits/balance", KEYS] {
+        assert_eq!(by(&reader, "GET", path, "").await.status, 200, "{path}");
+    }
+    let bought = by(&spender, "POST", "/compute/provision", &order).await;
+    assert_eq!(bought.status, 200, "{bought:?}");
+}
+
+#[tokio::test]
+async fn a_key_spends_no_more_than_its_budget() {
+    let shop = Shop::open().await;
+    let owner = Visitor::new(1);
+    owner.top_up(&shop, "5").await;
+    let body = "{\"label\":\"agent\",\"budget_usd\":\"0.30\"}";
+    let created = create(&shop, &owner, body).await;
+    assert_eq!(created.json()["budget_usd"], "0.30");
+    let key = created.text("api_key");
+    let order = crate::credits::by_credits("");
+    let buy = async || {
+        let request = crate::shop::purchase(&order).header("x-api-key", &key);
+        shop.send(request.body(Body::from(order.clone())).unwrap())
+            .await
+    };
+    assert_eq!(buy().await.status, 200);
+    let refused = buy().await;
+    refused.expect_problem(403, "api_key_budget_exceeded");
+    assert_eq!(refused.json()["required"], "0.168");
+    assert_eq!(refused.json()["left"], "0.132");
+    assert_eq!(owner.balance(&shop).await, "4.832");
+    let keys = owner.send(&shop, "GET", KEYS).await;
+    let mut item = keys.json()["api_keys"][0].take();
+    for member in ["id", "key_last4"] {
+        assert!(item[member].is_string(), "{member}");
+        item[member] = json!(format!("[{member}]"));
+    }
+    insta::assert_json_snapshot!("an_api_key_with_a_budget", item);
+}
+
+#[tokio::test]
+async fn a_key_comes_to_its_end_by_itself() {
+    let shop = Shop::open().await;
+    let owner = Visitor::new(1);
+    let body = "{\"expires_at\":\"2026-01-01T01:00:00+00:30\"}";
+    let created = create(&shop, &owner, body).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.text("expires_at"), "2026-01-01T00:30:00Z");
+    let key = created.text("api_key");
+    let path = "/compute/instances";
+    assert_eq!(with_key(&shop, "GET", path, &key).await.status, 200);
+    shop.clock.advance(Span::from_secs(1_800));
+    let refused = with_key(&shop, "GET", path, &key).await;
+    refused.expect_problem(401, "api_key_expired");
+    let late = create(&shop, &owner, body).await;
+    late.expect_problem(400, "invalid_request");
+    assert_eq!(late.json()["field"], "expires_at");
+}
+
+#[tokio::test]
+async fn terms_of_a_key_that_make_no_sense_are_refused() {
+    let shop = Shop::open().await;
+    let owner = Visitor::new(1);
+    for (body, field) in [
+        ("{\"scopes\":[]}", "scopes"),
+        ("{\"scopes\":[\"admin\"]}", "scopes"),
+        ("{\"scopes\":[\"read\",\"read\"]}", "scopes"),
+        ("{\"budget_usd\":-1}", "budget_usd"),
+        ("{\"budget_usd\":\"1e3\"}", "budget_usd"),
+        ("{\"budget_usd\":0.0000001}", "budget_usd"),
+        ("{\"expires_at\":\"soon\"}", "expires_at"),
+        ("{\"expires_at\":\"2025-12-31T23:59:59Z\"}", "expires_at"),
+    ] {
+        let refused = create(&shop, &owner, body).await;
+        refused.expect_problem(400, "invalid_request");
+        assert_eq!(refused.json()["field"], field, "{body}");
     }
 }

@@ -7,6 +7,7 @@ use compute_domain::time::Span;
 use compute_http::{Doubt, Limits, Settings};
 use http::Request;
 
+use crate::credits::by_credits;
 use crate::shop::{Answer, ORDER, Shop, settings};
 use crate::visitor::{Visitor, paid};
 
@@ -280,38 +281,14 @@ async fn a_doubt_of_the_listener_is_a_problem_like_every_other() {
 }
 
 #[tokio::test]
-async fn a_payer_may_buy_so_often_a_minute_and_repeats_never_count() {
-    let base = settings();
-    let limits = Limits {
-        purchases_per_minute: NonZeroU32::new(1).unwrap(),
-        ..base.limits
-    };
-    let shop = Shop::open_with(Settings { limits, ..base }).await;
-    let (buyer, other) = (Visitor::new(1), Visitor::new(2));
-    let first = buyer.payment(&shop).await;
-    for payment in [first.clone(), buyer.payment(&shop).await] {
-        assert_eq!(
-            shop.patiently(shop.send(paid(&payment, ORDER)))
-                .await
-                .status,
-            200
-        );
+async fn too_few_credits_do_not_use_up_the_budget_of_an_address() {
+    let shop = Shop::open_with(narrow(1)).await;
+    let poor = Visitor::new(1);
+    for _ in 0..3 {
+        let refused = poor
+            .post(&shop, "/compute/provision", &by_credits(""))
+            .await;
+        refused.expect_problem(402, "insufficient_credits");
     }
-    let third = buyer.payment(&shop).await;
-    let refused = shop.patiently(shop.send(paid(&third, ORDER))).await;
-    refused.expect_problem(429, "rate_limited");
-    assert_eq!(
-        shop.rail.settle_calls(),
-        2,
-        "nothing settled for the refused one"
-    );
-    let repeat = shop.patiently(shop.send(paid(&first, ORDER))).await;
-    assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
-    assert_eq!(shop.patiently(other.buy(&shop)).await.status, 200);
-    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
-    shop.clock.advance(Span::from_secs(wait));
-    assert_eq!(
-        shop.patiently(shop.send(paid(&third, ORDER))).await.status,
-        200
-    );
+    assert_eq!(plans(&shop, STRANGER).await.status, 200);
 }

@@ -1,24 +1,18 @@
 use axum::body::Body;
+use compute_domain::time::{Clock as _, Span, Timestamp};
 use futures::future::join_all;
 use serde_json::json;
 
 use crate::shop::{ORDER, Shop};
 use crate::visitor::{Visitor, paid};
 
-/// Buys a machine, waits until it runs, and gives its id.
-async fn machine(shop: &Shop, buyer: &Visitor) -> String {
-    let answer = buyer.buy(shop).await;
-    shop.settle_down().await;
-    answer.json()["order"]["id"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn the_buyer_sees_its_machines_newest_first() {
     let shop = Shop::open().await;
     let buyer = Visitor::new(1);
-    let first = machine(&shop, &buyer).await;
-    shop.clock.advance(compute_domain::time::Span::from_secs(1));
-    let second = machine(&shop, &buyer).await;
+    let first = buyer.machine(&shop).await;
+    shop.clock.advance(Span::from_secs(1));
+    let second = buyer.machine(&shop).await;
     let list = buyer.send(&shop, "GET", "/compute/instances").await.json();
     let ids: Vec<_> = list["instances"]
         .as_array()
@@ -46,7 +40,7 @@ async fn a_signature_over_path_and_query_is_good_too() {
 #[tokio::test]
 async fn foreign_unknown_and_malformed_ids_look_alike() {
     let shop = Shop::open().await;
-    let id = machine(&shop, &Visitor::new(1)).await;
+    let id = Visitor::new(1).machine(&shop).await;
     let stranger = Visitor::new(2);
     for id in [
         id.as_str(),
@@ -72,7 +66,7 @@ async fn foreign_unknown_and_malformed_ids_look_alike() {
 async fn a_destroyed_machine_stays_readable() {
     let shop = Shop::open().await;
     let buyer = Visitor::new(1);
-    let path = format!("/compute/instances/{}", machine(&shop, &buyer).await);
+    let path = format!("/compute/instances/{}", buyer.machine(&shop).await);
     for _ in 0..2 {
         let answer = buyer.send(&shop, "DELETE", &path).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -82,6 +76,9 @@ async fn a_destroyed_machine_stays_readable() {
         // Accepted, and not yet seen to be gone.
         let pending = &answer.json()["order"]["metadata"]["destroy_pending"];
         assert_eq!(*pending, true, "{answer:?}");
+        // One day is charged in any case, and no more was bought.
+        assert_eq!(answer.json()["credited"].as_f64(), Some(0.0));
+        assert!(answer.json().get("credited_to").is_none());
         shop.settle_down().await;
     }
     assert_eq!(shop.provider.alive().len(), 0);
@@ -93,13 +90,95 @@ async fn a_destroyed_machine_stays_readable() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_destroyed_machine_is_credited_once() {
+    let shop = Shop::open().await;
+    let buyer = Visitor::new(1);
+    let week = ORDER.replace("24}", "168}");
+    let payment = buyer.pay(&shop, &shop.ask(&week).await);
+    let bought = shop.send(paid(&payment, &week)).await;
+    shop.settle_down().await;
+    let end = bought.json()["order"]["expires_at"]
+        .as_str()
+        .map(Timestamp::parse);
+    let half = end.unwrap().unwrap().minus(Span::from_hours(84));
+    shop.clock.advance(half.since(shop.clock.now()));
+    let id = bought.json()["order"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/compute/instances/{id}");
+    for _ in 0..2 {
+        let answer = buyer.send(&shop, "DELETE", &path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        // Half of 1.176.
+        assert_eq!(answer.json()["credited"].to_string(), "0.588");
+        assert_eq!(answer.json()["credited_to"], "credits");
+        shop.settle_down().await;
+    }
+    assert_eq!(buyer.balance(&shop).await, "0.588");
+}
+
+#[tokio::test]
+async fn a_list_comes_in_pages() {
+    let shop = Shop::open().await;
+    let buyer = Visitor::new(1);
+    let mut bought = Vec::new();
+    for _ in 0..5 {
+        bought.push(buyer.machine(&shop).await);
+        shop.clock.advance(Span::from_secs(1));
+    }
+    bought.reverse();
+    let mut seen = Vec::new();
+    let mut path = "/compute/instances?wallet=0xabc&limit=2".to_owned();
+    let mut sizes = Vec::new();
+    loop {
+        let answer = buyer.send(&shop, "GET", &path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let page = answer.json();
+        let ids = page["instances"].as_array().unwrap().iter();
+        let ids: Vec<_> = ids
+            .map(|order| order["id"].as_str().unwrap().to_owned())
+            .collect();
+        sizes.push(ids.len());
+        seen.extend(ids);
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        path = format!("/compute/instances?limit=2&cursor={cursor}&colour=red");
+    }
+    assert_eq!((seen, sizes), (bought, vec![2, 2, 1]));
+    let all = buyer.send(&shop, "GET", "/compute/instances?limit=5").await;
+    assert!(all.json().get("next_cursor").is_none());
+    // A cursor shows nothing of others.
+    let stranger = Visitor::new(2);
+    let foreign = stranger.send(&shop, "GET", &path).await;
+    assert_eq!(foreign.body, "{\"instances\":[]}");
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_is_400_before_anybody_is_asked_who_it_is() {
+    let shop = Shop::open().await;
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=", "limit"),
+        ("limit=2&limit=3", "limit"),
+        ("cursor=", "cursor"),
+        ("cursor=x", "cursor"),
+        ("cursor=%27", "cursor"),
+    ] {
+        let refused = shop.get(&format!("/compute/instances?{query}")).await;
+        refused.expect_problem(400, "invalid_request");
+        assert_eq!(refused.json()["field"], field, "{query}");
+    }
+    let path = "/compute/instances?limit=2";
+    shop.get(path).await.expect_problem(401, "auth_required");
+}
+
+#[tokio::test]
 async fn of_many_readers_one_gets_the_password() {
     let shop = Shop::open().await;
     let buyer = Visitor::new(1);
-    let path = format!(
-        "/compute/instances/{}/password",
-        machine(&shop, &buyer).await
-    );
+    let path = format!("/compute/instances/{}/password", buyer.machine(&shop).await);
     let answers = join_all((0..64).map(|_| buyer.send(&shop, "POST", &path))).await;
     let (winners, losers): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.status == 200);
@@ -123,10 +202,7 @@ async fn of_many_readers_one_gets_the_password() {
 async fn the_password_takes_an_empty_body_of_any_type() {
     let shop = Shop::open().await;
     let buyer = Visitor::new(1);
-    let path = format!(
-        "/compute/instances/{}/password",
-        machine(&shop, &buyer).await
-    );
+    let path = format!("/compute/instances/{}/password", buyer.machine(&shop).await);
     let request = buyer
         .signed(&shop, "POST", &path, "")
         .header("content-type", "application/json");

@@ -8,11 +8,17 @@
 )]
 
 mod catalogue;
+mod credits;
+mod extending;
+mod history;
 mod identity;
 mod limits;
 mod machines;
+mod names;
 mod purchase;
+mod purchase_limit;
 mod refusals;
 mod shop;
 mod stepped_timer;
+mod topup;
 mod visitor;

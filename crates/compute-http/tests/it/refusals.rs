@@ -21,9 +21,8 @@ async fn what_is_not_built_is_not_there() {
         "/",
         "/compute",
         "/compute/plans/",
-        "/compute/credits/balance",
-        "/compute/credits/topup",
-        "/compute/instances/x/extend",
+        "/compute/credits",
+        "/compute/operations",
         "/compute/instances/x/resize",
         "/metrics",
         "/compute//plans",
@@ -107,7 +106,9 @@ async fn what_is_not_sold_has_a_code_of_its_own() {
         ),
         ("24}", "23}", "invalid_request"),
         ("24}", "4321}", "invalid_request"),
-        ("24}", "24,\"use_credits\":true}", "not_supported"),
+        ("24}", "24,\"auto_extend\":true}", "not_supported"),
+        ("24}", "24,\"user_data\":\"x\"}", "not_supported"),
+        ("24}", "24,\"ssh_public_keys\":[]}", "not_supported"),
     ] {
         shop.ask(&ORDER.replace(from, to))
             .await

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
+use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock as _, Span};
-use compute_engine::ports::Rail as _;
+use compute_engine::ports::{Caps, Rail as _};
 use compute_engine::{
-    Adapters, AuthTerms, Engine, EngineConfig, SalesTerms, Sealer, SealingKey, Secrets, Timing,
+    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
+    Secrets, Timing,
 };
 use compute_http::{App, Limits, Mode, Peer, PublicUrl, Settings, Waits, router};
 use compute_store::{Database, DatabaseConfig};
@@ -85,12 +88,16 @@ impl Answer {
             assert!(body[member].is_string(), "{member}: {self:?}");
         }
         assert_eq!(self.header("x-request-id"), body["request_id"].as_str());
-        let media = if status == 402 {
+        // What can be paid is read by x402 clients, and only that.
+        let is_offer = status == 402 && code != "insufficient_credits";
+        let media = if is_offer {
             "application/json"
         } else {
             "application/problem+json"
         };
         assert_eq!(self.header("content-type"), Some(media));
+        assert_eq!(body.get("accepts").is_some(), is_offer, "{self:?}");
+        assert_eq!(self.header("payment-required").is_some(), is_offer);
         assert_eq!(self.header("cache-control"), Some("no-store"));
         self
     }
@@ -192,7 +199,12 @@ impl Shop {
 
     /// Sends a purchase without payment.
     pub(crate) async fn ask(&self, body: &str) -> Answer {
-        self.send(purchase(body).body(Body::from(body.to_owned())).unwrap())
+        self.ask_at("/compute/provision", body).await
+    }
+
+    /// Sends a body without credentials and without payment.
+    pub(crate) async fn ask_at(&self, path: &str, body: &str) -> Answer {
+        self.send(post(path, body).body(Body::from(body.to_owned())).unwrap())
             .await
     }
 
@@ -255,9 +267,19 @@ impl Shop {
 
 /// A purchase's head.
 pub(crate) fn purchase(body: &str) -> http::request::Builder {
-    Request::post("/compute/provision")
+    post("/compute/provision", body)
+}
+
+/// The head of a request with a JSON body.
+pub(crate) fn post(path: &str, body: &str) -> http::request::Builder {
+    Request::post(path)
         .header("content-type", "application/json")
         .header("content-length", body.len())
+}
+
+/// The path under which a machine is extended.
+pub(crate) fn extend_path(id: &str) -> String {
+    format!("/compute/instances/{id}/extend")
 }
 
 fn engine_config(default_rail: RailLabel) -> EngineConfig {
@@ -269,6 +291,18 @@ fn engine_config(default_rail: RailLabel) -> EngineConfig {
             price_grace: Span::from_secs(300),
             catalog_max_age: Span::from_hours(24),
             default_rail,
+            early_destroy: EarlyDestroy::Credit { min_hours: 24 },
+            topup_min: Usd::parse("1").unwrap(),
+            topup_max: Usd::parse("1000").unwrap(),
+        },
+        caps: Caps {
+            instances_per_owner: 5,
+            instances_total: 100,
+            hourly_total: None,
+        },
+        guard: DestroyGuard {
+            count: 10,
+            permille: 100,
         },
         auth: AuthTerms {
             clock_skew: Span::from_secs(300),

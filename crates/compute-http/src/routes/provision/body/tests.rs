@@ -7,10 +7,10 @@ use super::*;
 const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti me@host";
 
-fn read(body: &str) -> Result<Purchase, ApiError> {
+fn read(body: &str) -> Result<Wish, ApiError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Purchase::read(
+    Wish::read(
         &headers,
         &Bytes::from(body.to_owned()),
         &Settings::for_tests(),
@@ -19,7 +19,7 @@ fn read(body: &str) -> Result<Purchase, ApiError> {
 
 fn order(body: &str) -> ProvisionRequest {
     match read(body) {
-        Ok(Purchase::Order(request)) => *request,
+        Ok(Wish::Order(request, _)) => *request,
         other => panic!("{body}: {other:?}"),
     }
 }
@@ -67,13 +67,13 @@ fn a_full_request_is_read() {
 
 #[test]
 fn an_empty_body_is_a_probe_whatever_its_type() {
-    let probe = Purchase::read(&HeaderMap::new(), &Bytes::new(), &Settings::for_tests());
-    assert!(matches!(probe, Ok(Purchase::Probe)));
+    let probe = Wish::read(&HeaderMap::new(), &Bytes::new(), &Settings::for_tests());
+    assert!(matches!(probe, Ok(Wish::Probe)));
 }
 
 #[test]
 fn a_body_of_another_type_is_415() {
-    let read = Purchase::read(
+    let read = Wish::read(
         &HeaderMap::new(),
         &Bytes::from("{}"),
         &Settings::for_tests(),
@@ -124,16 +124,50 @@ fn what_is_not_sold_is_refused_by_name() {
         ("\"deploy_node\":{}", "deploy_node_not_supported"),
         ("\"ssh_key_id\":\"k\"", "ssh_key_id_not_supported"),
         ("\"ssh_key_ids\":[\"k\"]", "ssh_key_id_not_supported"),
-        ("\"use_credits\":true", "not_supported"),
         ("\"auto_extend\":true", "not_supported"),
         ("\"user_data\":\"x\"", "not_supported"),
-        ("\"max_total_usd\":1", "not_supported"),
         ("\"ssh_public_keys\":[]", "not_supported"),
         ("\"duration_months\":1", "not_supported"),
     ] {
         assert_eq!(refusal(&with(member)).0, code, "{member}");
     }
     assert_eq!(refusal(&with("\"colour\":\"red\"")).0, "invalid_request");
+}
+
+#[test]
+fn how_it_is_paid_is_read() {
+    let paying = |member: &str| match read(&with(member)) {
+        Ok(Wish::Order(_, paying)) => paying,
+        other => panic!("{member}: {other:?}"),
+    };
+    assert_eq!(paying("\"label\":\"x\""), Paying::default());
+    assert!(paying("\"use_credits\":true").use_credits);
+    assert!(!paying("\"use_credits\":false").use_credits);
+    for maximum in ["12.5", "\"12.50\""] {
+        let read = paying(&format!("\"max_total_usd\":{maximum}")).max_total;
+        assert_eq!(read.map(|usd| usd.micros()), Some(12_500_000), "{maximum}");
+    }
+    for maximum in [
+        "-1",
+        "1e3",
+        "\"1e3\"",
+        "1.0000001",
+        "true",
+        "[]",
+        "99999999999",
+    ] {
+        let refused = refusal(&with(&format!("\"max_total_usd\":{maximum}")));
+        assert_eq!(
+            refused,
+            ("invalid_request".into(), Some("max_total_usd")),
+            "{maximum}"
+        );
+    }
+    assert_eq!(refusal(&with("\"use_credits\":1")).0, "invalid_request");
+    assert_eq!(
+        refusal(&with("\"use_credits\":\"true\"")).0,
+        "invalid_request"
+    );
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! The status URL of one piece of work, such as a top-up or an extension: for its owner, and for
+//! whoever shows its payment again.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::error::{ApiError, Work};
+use crate::extract::{Id, NoBody, Open};
+use crate::render::money::Dollars;
+use crate::render::order::Order;
+use crate::render::private_json;
+use crate::render::work::FullWorkItem;
+
+#[derive(Serialize)]
+struct StatusReply<'a> {
+    operation: FullWorkItem<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<Order<'a>>,
+    /// What a top-up brought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deposited: Option<Dollars>,
+    /// What the owner has now; for what moves credits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<String>,
+    status_url: String,
+}
+
+/// `GET /compute/operations/{id}`.
+pub(crate) async fn status(
+    State(app): State<App>,
+    id: Id,
+    Open { call, payment, .. }: Open<NoBody>,
+) -> Result<Response, ApiError> {
+    let view = app
+        .engine()
+        .operation(&call.caller, payment.as_ref(), id.parse()?)
+        .await?;
+    let window = app.window().ok();
+    let instance = view.instance.as_ref();
+    let reply = StatusReply {
+        operation: FullWorkItem::new(&view),
+        order: instance.map(|instance| Order::new(instance, window.as_deref())),
+        deposited: view.deposited().map(Dollars),
+        balance: view.balance.map(|balance| balance.to_string()),
+        status_url: app.status_url(&Work::of(&view)),
+    };
+    private_json(StatusCode::OK, &reply)
+}

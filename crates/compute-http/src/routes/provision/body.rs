@@ -1,0 +1,191 @@
+//! The body of a purchase of a machine: what may be asked for, what is known but not sold, and nothing else.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use compute_domain::catalog::{OsId, PlanId, ProviderId, RegionId};
+use compute_domain::money::Hours;
+use compute_domain::text::{Hostname, Label, SshPublicKey};
+use compute_engine::{Error, ProvisionRequest};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::app::Settings;
+use crate::error::ApiError;
+use crate::extract::{ReadBody, parse_json, require_json};
+use crate::routes::members::{self, Paying};
+
+/// The name of a machine whose buyer gives it none; published clients send the same.
+const DEFAULT_LABEL: &str = "x402-instance";
+
+/// What a purchase asks for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// Nothing: registries look at a paid route like this, and want to see its 402.
+    Probe,
+    /// A machine.
+    Order(Box<ProvisionRequest>, Paying),
+}
+
+/// Every member that compute-api.md 7 and decisions.md 10 know; unknown ones are refused, because
+/// who asks for something that is not sold must not get something else for its money.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPurchase<'a> {
+    #[serde(borrow)]
+    plan: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    region: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    os_id: Option<RawImage<'a>>,
+    #[serde(borrow)]
+    label: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    hostname: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "members::present")]
+    prepaid_hours: Option<u64>,
+    #[serde(borrow)]
+    network: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ssh_public_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    provider: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "members::present")]
+    use_credits: Option<bool>,
+    auto_extend: Option<bool>,
+    user_data: Option<IgnoredAny>,
+    #[serde(borrow, default, deserialize_with = "members::present")]
+    max_total_usd: Option<&'a RawValue>,
+    ssh_public_keys: Option<IgnoredAny>,
+    duration_months: Option<IgnoredAny>,
+    ssh_key_id: Option<IgnoredAny>,
+    ssh_key_ids: Option<IgnoredAny>,
+    ai_machine: Option<IgnoredAny>,
+    deploy_node: Option<IgnoredAny>,
+}
+
+/// An image id: a number at one provider, a slug at the other.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "os_id must be an integer or a string")]
+enum RawImage<'a> {
+    Number(u64),
+    Text(#[serde(borrow)] Cow<'a, str>),
+}
+
+impl ReadBody for Wish {
+    fn read(headers: &HeaderMap, raw: &Bytes, settings: &Settings) -> Result<Self, ApiError> {
+        if raw.is_empty() {
+            return Ok(Self::Probe);
+        }
+        require_json(headers)?;
+        let raw: RawPurchase<'_> = parse_json(raw)?;
+        raw.refuse_what_is_not_sold()?;
+        let paying = Paying::parse(raw.use_credits, raw.max_total_usd)?;
+        Ok(Self::Order(Box::new(raw.parse(settings)?), paying))
+    }
+}
+
+impl RawPurchase<'_> {
+    fn refuse_what_is_not_sold(&self) -> Result<(), ApiError> {
+        let never = [
+            (
+                "ai_machine",
+                "ai_machine_not_supported",
+                self.ai_machine.is_some(),
+            ),
+            (
+                "deploy_node",
+                "deploy_node_not_supported",
+                self.deploy_node.is_some(),
+            ),
+            (
+                "ssh_key_id",
+                "ssh_key_id_not_supported",
+                self.ssh_key_id.is_some(),
+            ),
+            (
+                "ssh_key_ids",
+                "ssh_key_id_not_supported",
+                self.ssh_key_ids.is_some(),
+            ),
+        ];
+        let not_yet = [
+            ("auto_extend", self.auto_extend == Some(true)),
+            ("user_data", self.user_data.is_some()),
+            ("ssh_public_keys", self.ssh_public_keys.is_some()),
+            ("duration_months", self.duration_months.is_some()),
+        ];
+        let not_yet = not_yet.map(|(field, is_asked)| (field, "not_supported", is_asked));
+        match never
+            .iter()
+            .chain(&not_yet)
+            .find(|(_, _, is_asked)| *is_asked)
+        {
+            Some((field, code, _)) => Err(ApiError::unsupported(
+                code,
+                field,
+                format!("{field} is not supported here"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn parse(self, settings: &Settings) -> Result<ProvisionRequest, ApiError> {
+        let label = self.label.as_deref().unwrap_or(DEFAULT_LABEL);
+        Ok(ProvisionRequest {
+            plan: PlanId::parse(required("plan", self.plan.as_deref())?)
+                .map_err(|_| Error::UnknownPlan)?,
+            region: RegionId::parse(required("region", self.region.as_deref())?)
+                .map_err(|_| Error::UnknownRegion)?,
+            os: parse_image(self.os_id)?,
+            label: Label::parse(label).map_err(|error| broken("label", &error))?,
+            hostname: self
+                .hostname
+                .as_deref()
+                .map(Hostname::parse)
+                .transpose()
+                .map_err(|error| broken("hostname", &error))?,
+            hours: members::hours(
+                "prepaid_hours",
+                self.prepaid_hours,
+                Hours::PROVISION_DEFAULT,
+            )?,
+            network: members::network(self.network.as_deref(), &settings.default_network)?,
+            ssh_public_key: self
+                .ssh_public_key
+                .as_deref()
+                .map(SshPublicKey::parse)
+                .transpose()
+                .map_err(|error| broken("ssh_public_key", &error))?,
+            provider: self.provider.as_deref().map(parse_provider).transpose()?,
+        })
+    }
+}
+
+fn required<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, ApiError> {
+    value.ok_or_else(|| ApiError::field(field, format!("{field} is required")))
+}
+
+fn broken(field: &'static str, error: &impl std::fmt::Display) -> ApiError {
+    ApiError::field(field, format!("{field} {error}"))
+}
+
+fn parse_image(raw: Option<RawImage<'_>>) -> Result<OsId, ApiError> {
+    let text = match raw {
+        Some(RawImage::Number(number)) => Cow::Owned(number.to_string()),
+        Some(RawImage::Text(text)) => text,
+        None => return Err(ApiError::field("os_id", "os_id is required")),
+    };
+    OsId::parse(&text).map_err(|_| Error::UnknownImage.into())
+}
+
+fn parse_provider(text: &str) -> Result<ProviderId, ApiError> {
+    ProviderId::parse(text)
+        .ok_or_else(|| ApiError::field("provider", "provider is vultr or digitalocean"))
+}
+
+#[cfg(test)]
+#[path = "body/tests.rs"]
+mod tests;

@@ -4,6 +4,8 @@
 //! ```text
 //! bench_requests <url> api-key            an API key of the wallet
 //! bench_requests <url> payments <count>   so many values of X-Payment, one a line
+//! bench_requests <url> signer             the wallet's address, then a value of X-Payment for each
+//!                                         amount in atomic units that comes in, line by line
 //! ```
 //!
 //! The wallet is the one whose private key is in `COMPUTE_WALLET_KEY`; without it, each key and
@@ -13,6 +15,7 @@
 #[path = "paid_flow/http.rs"]
 mod http;
 
+use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
@@ -51,6 +54,8 @@ enum Wanted {
     ApiKey,
     /// Prints payments for a machine.
     Payments { count: usize },
+    /// Prints a payment of each amount that it reads.
+    Signer,
 }
 
 #[tokio::main]
@@ -62,9 +67,11 @@ async fn main() -> Result<()> {
         Wanted::Payments { count } => {
             let offer = ask_for_offer(&client).await?;
             for _ in 0..count {
-                println!("{}", pay(&offer, &wallet()?)?.to_header());
+                let payment = pay(&offer, offer.amount().get(), &wallet()?)?;
+                println!("{}", payment.to_header());
             }
         }
+        Wanted::Signer => sign_on(&ask_for_offer(&client).await?, &wallet()?)?,
     }
     Ok(())
 }
@@ -91,13 +98,25 @@ async fn ask_for_offer(client: &Client) -> Result<PayableOffer> {
     Ok(offer.context("no offer that can be paid here")?.clone())
 }
 
+/// Signs payments until nobody asks for more.
+fn sign_on(offer: &PayableOffer, wallet: &EvmKey) -> Result<()> {
+    println!("{}", wallet.address());
+    for line in std::io::stdin().lines() {
+        let line = line.context("read an amount")?;
+        let amount = line.trim().parse().context("read an amount")?;
+        println!("{}", pay(offer, amount, wallet)?.to_header());
+        std::io::stdout().flush().context("print a payment")?;
+    }
+    Ok(())
+}
+
 /// A payment of version 1: the header `X-Payment` is its.
-fn pay(offer: &PayableOffer, wallet: &EvmKey) -> Result<PaymentPayload> {
+fn pay(offer: &PayableOffer, amount: u128, wallet: &EvmKey) -> Result<PaymentPayload> {
     let now_s = now_ms()? / 1_000;
     let authorization = Authorization {
         from: wallet.address(),
         to: offer.pay_to(),
-        value: Uint256::from(offer.amount().get()),
+        value: Uint256::from(amount),
         valid_after: now_s.saturating_sub(BACKDATE_S),
         valid_before: now_s.saturating_add(VALIDITY_S),
         nonce: random()?,

@@ -143,14 +143,14 @@ impl Guard {
         }
         if self.suspicion.is_some() && is_trusted {
             self.suspicion = None;
-            tracing::warn!("the clock is steady again; driving, expiring and cleaning up go on");
+            tracing::warn!("the clock is steady again; all workers go on");
         }
         true
     }
 
     fn suspect(&mut self, reason: String) {
         if self.suspicion.is_none() {
-            tracing::error!(%reason, "the clock is not trusted: until it is steady nothing is driven, expired or cleaned up, and /readyz is 503; what clients order goes on by our own time");
+            tracing::error!(%reason, "the clock is not trusted: until it is steady nothing is driven, expired, watched, swept, audited or cleaned up, and /readyz is 503; what clients order goes on by our own time");
         }
         self.suspicion = Some(reason);
     }

@@ -117,7 +117,8 @@ mod tests {
         assert!(names.contains(&"provision.settle.begin.before".to_owned()));
         assert!(names.contains(&"destroy.confirm_gone.result.after".to_owned()));
         assert!(!names.contains(&"provision.refund.begin.before".to_owned()));
-        assert_eq!(names.len(), 32);
+        assert!(names.contains(&"topup.settle.effect.after".to_owned()));
+        assert_eq!(names.len(), 42);
     }
 
     #[test]

@@ -20,8 +20,14 @@ use clap::Parser as _;
 use commands::{Cli, Command, ConfigCommand};
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    // Otherwise a failed audit would look like one that found something.
+    let failure = match cli.command {
+        Command::Ops(_) => ExitCode::from(commands::ops::NOT_DONE),
+        _ => ExitCode::FAILURE,
+    };
+    match run(cli) {
+        Ok(code) => code,
         Err(error) => {
             // Nobody is left to tell when standard error is closed.
             let _ = writeln!(
@@ -29,15 +35,16 @@ fn main() -> ExitCode {
                 "error: {}",
                 telemetry::error_chain(error.as_ref())
             );
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     #[cfg(feature = "failpoints")]
     failpoints::arm()?;
-    match cli.command {
+    let done = match cli.command {
+        Command::Ops(arguments) => return block_on(commands::ops::run(arguments)),
         Command::Config(ConfigCommand::Check(arguments)) => commands::config::check(&arguments),
         Command::Config(ConfigCommand::Docs) => commands::config::docs(),
         #[cfg(feature = "failpoints")]
@@ -47,10 +54,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate(arguments) => {
             block_on(async move { commands::migrate::run(&arguments).await })
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

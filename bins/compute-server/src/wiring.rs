@@ -1,13 +1,21 @@
 //! From a checked configuration to the parts of a running server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use compute_domain::time::Entropy as _;
-use compute_engine::ports::{Provider, Rail, Store};
-use compute_engine::{Adapters, AuthTerms, Engine, EngineConfig, SalesTerms, Secrets};
+use compute_domain::money::Usd;
+use compute_domain::payment::RailLabel;
+use compute_domain::prepaid::EarlyDestroy;
+use compute_domain::time::{Entropy as _, Span};
+use compute_engine::ports::{Caps, Provider, Rail, Store};
+use compute_engine::{
+    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
+    Secrets,
+};
 use compute_http::{App, Mode as HttpMode, PublicUrl, Settings as HttpSettings};
 use compute_store::Mode as StoreMode;
+use secrecy::SecretBox;
 
 use crate::ambient::{OsEntropy, ServerClock, TokioTimer};
 use crate::running::Shop;
@@ -29,6 +37,8 @@ pub(crate) struct Ingredients {
     pub(crate) listener_limits: ListenerLimits,
     pub(crate) timing: TimingConfig,
     pub(crate) drives: bool,
+    pub(crate) caps: Caps,
+    pub(crate) guard: DestroyGuard,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ServerClock>,
     pub(crate) providers: Vec<Arc<dyn Provider>>,
@@ -55,6 +65,8 @@ impl Ingredients {
             sales: self.sales,
             auth: self.auth,
             timing: self.timing.engine,
+            caps: self.caps,
+            guard: self.guard,
         };
         let adapters = Adapters {
             store: Arc::clone(&self.store),
@@ -88,6 +100,65 @@ impl Ingredients {
             shutdown_wait: self.timing.shutdown_wait,
         })
     }
+}
+
+/// An engine for an operator's commands: it sells nothing and reaches nobody, and its keys open
+/// nothing that is sealed.
+///
+/// # Errors
+/// When the engine finds a contradiction.
+pub(crate) fn operators_engine(
+    timing: &TimingConfig,
+    database: &compute_store::Database,
+    clock: &Arc<ServerClock>,
+) -> anyhow::Result<Engine> {
+    let cent = Usd::parse("0.01").context("name an amount")?;
+    let config = EngineConfig {
+        environment: "ops".to_owned(),
+        holder: format!("ops-{}", holder()),
+        sales: SalesTerms {
+            markup: BTreeMap::new(),
+            price_grace: Span::ZERO,
+            catalog_max_age: Span::ZERO,
+            default_rail: RailLabel::parse("none").context("name no rail")?,
+            early_destroy: EarlyDestroy::Forfeit,
+            topup_min: cent,
+            topup_max: cent,
+        },
+        auth: AuthTerms {
+            clock_skew: Span::ZERO,
+            nonce_ttl: Span::from_secs(1),
+            max_api_keys: 0,
+        },
+        caps: Caps {
+            instances_per_owner: 0,
+            instances_total: 0,
+            hourly_total: None,
+        },
+        guard: DestroyGuard {
+            count: 0,
+            permille: 0,
+        },
+        timing: timing.engine.clone(),
+    };
+    let adapters = Adapters {
+        store: Arc::new(database.clone()),
+        providers: Vec::new(),
+        rails: Vec::new(),
+        clock: clock.clone(),
+        entropy: Arc::new(OsEntropy),
+        timer: Arc::new(TokioTimer(Arc::clone(clock))),
+    };
+    let random_key = || SecretBox::new(Box::new(random()));
+    let key = SealingKey {
+        id: 0,
+        key: random_key(),
+    };
+    let secrets = Secrets {
+        sealer: Sealer::new(key, Vec::new()),
+        api_key_pepper: random_key(),
+    };
+    Engine::new(config, adapters, secrets).context("put the engine together")
 }
 
 /// This process among all replicas, now and later.

@@ -27,7 +27,7 @@ pub(crate) struct Workers {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ServerClock>,
     pub(crate) every: Intervals,
-    /// Whether this process drives, expires and cleans up.
+    /// Whether this process drives, expires, watches, sweeps, audits and cleans up.
     pub(crate) drives: bool,
     /// Rounds run here, so that shutdown can wait for them.
     pub(crate) tasks: TaskTracker,
@@ -46,27 +46,61 @@ impl Workers {
         self.start_catalog();
         if self.drives {
             self.start_driver();
-            self.start_loop("expirer", self.every.expire, |workers| async move {
-                if workers.clock.suspicion().is_some() {
-                    return;
-                }
-                if let Err(error) = workers.engine.expire_due().await {
-                    tracing::error!(
-                        error = error_chain(&error),
-                        "expired instances could not be looked for"
-                    );
-                }
-            });
-            self.start_loop("cleaner", self.every.clean_up, |workers| async move {
-                // By a wrong time, nonces would be forgotten while their signatures still count.
-                if workers.clock.suspicion().is_some() {
-                    return;
-                }
-                if let Err(error) = workers.engine.clean_up().await {
-                    tracing::error!(error = error_chain(&error), "old rows could not be deleted");
-                }
-            });
+            self.start_guarded_loops();
         }
+    }
+
+    /// The duties that decide by the time. By a wrong one, machines would be destroyed too early, and
+    /// nonces forgotten while their signatures still count.
+    fn start_guarded_loops(&self) {
+        self.start_guarded("expirer", self.every.expire, |engine| async move {
+            report(
+                engine.expire_due().await,
+                "expired instances could not be looked for",
+            );
+        });
+        self.start_guarded("watcher", self.every.watch, |engine| async move {
+            report(
+                engine.watch_machines().await,
+                "running machines could not be looked at",
+            );
+        });
+        self.start_guarded("sweeper", self.every.sweep, |engine| async move {
+            report(
+                engine.sweep_orphans().await,
+                "machines that no instance explains could not be looked for",
+            );
+        });
+        // The engine logs what it finds.
+        self.start_guarded("auditor", self.every.audit, |engine| async move {
+            report(
+                engine.audit_hourly().await,
+                "the promises about money could not be checked",
+            );
+        });
+        self.start_guarded("cleaner", self.every.clean_up, |engine| async move {
+            report(engine.clean_up().await, "old rows could not be deleted");
+        });
+    }
+
+    /// A loop whose rounds are left out while the clock is not trusted.
+    fn start_guarded<F, R>(&self, name: &'static str, every: Span, round: F)
+    where
+        F: Fn(Arc<Engine>) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.start_loop(name, every, move |workers| {
+            let round = workers
+                .clock
+                .suspicion()
+                .is_none()
+                .then(|| round(workers.engine));
+            async move {
+                if let Some(round) = round {
+                    round.await;
+                }
+            }
+        });
     }
 
     /// Waits, then runs a round, again and again. A round that panics is logged; the loop goes on.
@@ -125,12 +159,10 @@ impl Workers {
                 };
                 let engine = Arc::clone(&workers.engine);
                 workers.tasks.spawn(async move {
-                    if let Err(error) = engine.drive_due().await {
-                        tracing::error!(
-                            error = error_chain(&error),
-                            "due operations could not be claimed"
-                        );
-                    }
+                    report(
+                        engine.drive_due().await,
+                        "due operations could not be claimed",
+                    );
                     drop(place);
                 });
             }
@@ -151,6 +183,13 @@ impl Workers {
             () = self.shutdown.cancelled() => false,
             () = tokio::time::sleep(Duration::from_millis(millis.max(1))) => true,
         }
+    }
+}
+
+/// A round that failed is a line of the log; the next round tries again.
+fn report<T>(outcome: Result<T, compute_engine::Error>, what: &'static str) {
+    if let Err(error) = outcome {
+        tracing::error!(error = error_chain(&error), "{what}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Buys, reads and destroys a machine, as an agent would, and prints each exchange.
+//! Buys, reads, extends and destroys a machine, as an agent would, and prints each exchange. The
+//! machine is paid with a payment, its extension with credits.
 //!
 //! Start `cargo run --release -p compute-server -- dev` first. The wallet is made on the spot and
 //! every signature is a real one (EIP-3009, EIP-191); only the money is simulated.
@@ -11,6 +12,7 @@
     reason = "indexing JSON gives null for what is missing"
 )]
 
+mod credits;
 mod http;
 mod show;
 
@@ -19,9 +21,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use compute_wallet::{EvmKey, auth_message};
-use compute_x402::SettlementResponse;
 use compute_x402::client::PaymentRequired;
 use compute_x402::wire::v2;
+use compute_x402::{PaymentPayload, SettlementResponse};
 use serde_json::{Value, json};
 
 use self::http::{Answer, Client};
@@ -33,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TEST_NETWORK: &str = "eip155:84532";
 
 #[derive(Debug, Parser)]
-#[command(about = "Buys, reads and destroys a machine on a development server")]
+#[command(about = "Buys, extends and destroys a machine on a development server")]
 struct Arguments {
     /// Where the development server is.
     #[arg(long, env = "COMPUTE_URL", default_value = "http://127.0.0.1:4020")]
@@ -62,8 +64,10 @@ async fn main() -> Result<()> {
         return agent.make_api_key(&arguments.url, &id).await;
     }
     agent.read_password(&id).await?;
+    agent.top_up().await?;
+    agent.extend(&id).await?;
     agent.destroy(&id).await?;
-    println!("\nDone: bought, listed, read and destroyed {id}.");
+    println!("\nDone: bought, listed, read, extended and destroyed {id}.");
     Ok(())
 }
 
@@ -106,20 +110,28 @@ impl Agent {
         }))
     }
 
-    /// Asks, is told the price, signs, pays.
     async fn buy(&self, order: &Value) -> Result<String> {
-        let path = "/compute/provision";
-        let body = order.to_string();
-        let json_type = ("content-type", "application/json".to_owned());
-        show::step("Ask for it without paying: 402, with the price");
-        let headers = [json_type.clone()];
-        let unpaid = self
-            .client
-            .send("POST", path, &headers, body.as_bytes())
+        let asked = "Ask for it without paying: 402, with the price";
+        let reply = self
+            .pay_for("/compute/provision", order, Signed::No, asked)
             .await?;
-        show::exchange("POST", path, &headers, order, &unpaid);
-        ensure!(unpaid.status == 402, "expected 402, got {}", unpaid.status);
+        let id = reply["order"]["id"]
+            .as_str()
+            .context("the order has no id")?;
+        Ok(id.to_owned())
+    }
 
+    /// Asks, is told the price, signs, pays.
+    async fn pay_for(
+        &self,
+        path: &str,
+        body: &Value,
+        signed: Signed,
+        asked: &str,
+    ) -> Result<Value> {
+        show::step(asked);
+        let unpaid = self.post(path, body, signed, None).await?;
+        ensure!(unpaid.status == 402, "expected 402, got {}", unpaid.status);
         let challenge = unpaid
             .header(v2::REQUIRED_HEADER)
             .context("the 402 has no PAYMENT-REQUIRED")?;
@@ -142,12 +154,7 @@ impl Agent {
         let payment = challenge.pay(offer, &self.key, random()?, now_ms()? / 1_000);
 
         show::step("The same request again, with the signed payment");
-        let headers = [json_type, (payment.header_name(), payment.to_header())];
-        let paid = self
-            .client
-            .send("POST", path, &headers, body.as_bytes())
-            .await?;
-        show::exchange("POST", path, &headers, order, &paid);
+        let paid = self.post(path, body, signed, Some(&payment)).await?;
         let reply = paid.json(200)?;
         if let Some(receipt) = paid.header(v2::RESPONSE_HEADER) {
             let receipt = SettlementResponse::decode(receipt.as_bytes())?;
@@ -156,10 +163,30 @@ impl Agent {
                 receipt.transaction, receipt.network
             );
         }
-        let id = reply["order"]["id"]
-            .as_str()
-            .context("the order has no id")?;
-        Ok(id.to_owned())
+        Ok(reply)
+    }
+
+    /// Sends a purchase and prints the exchange, but for the signature of the wallet.
+    async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        signed: Signed,
+        payment: Option<&PaymentPayload>,
+    ) -> Result<Answer> {
+        let text = body.to_string();
+        let mut shown = vec![("content-type", "application/json".to_owned())];
+        shown.extend(payment.map(|payment| (payment.header_name(), payment.to_header())));
+        let mut headers = shown.clone();
+        if signed == Signed::Yes {
+            headers.extend(self.signature("POST", path, &text)?);
+        }
+        let answer = self
+            .client
+            .send("POST", path, &headers, text.as_bytes())
+            .await?;
+        show::exchange("POST", path, &shown, body, &answer);
+        Ok(answer)
     }
 
     async fn wait_until_active(&self, id: &str) -> Result<()> {
@@ -208,15 +235,6 @@ impl Agent {
         Ok(())
     }
 
-    async fn destroy(&self, id: &str) -> Result<()> {
-        show::step("Destroy it");
-        let path = format!("/compute/instances/{id}");
-        let answer = self.signed("DELETE", &path).await?;
-        show::exchange("DELETE", &path, &[], &Value::Null, &answer);
-        answer.json(200)?;
-        Ok(())
-    }
-
     /// An API key acts for its wallet; it is shown once.
     async fn make_api_key(&self, url: &str, id: &str) -> Result<()> {
         show::step("Make an API key, so that curl can act for this wallet");
@@ -235,9 +253,22 @@ impl Agent {
         self.signed_with(method, path, "").await
     }
 
-    /// A request in the name of the wallet: the signature covers method, path, body, time and a
-    /// nonce that is good once.
     async fn signed_with(&self, method: &str, path: &str, body: &str) -> Result<Answer> {
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        headers.extend(self.signature(method, path, body)?);
+        self.client
+            .send(method, path, &headers, body.as_bytes())
+            .await
+    }
+
+    /// Headers in the name of the wallet: the signature covers method, path, body, time and a nonce
+    /// that is good once.
+    fn signature(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<[(&'static str, String); 6]> {
         let address = self.key.address().to_string();
         let timestamp = now_ms()?.to_string();
         let nonce = hex::encode(random::<16>()?);
@@ -250,22 +281,23 @@ impl Agent {
             &timestamp,
             &nonce,
         );
-        let headers = [
-            (
-                "x-auth-signature",
-                self.key.sign_message(message.as_bytes()).to_hex(),
-            ),
+        let signature = self.key.sign_message(message.as_bytes());
+        Ok([
+            ("x-auth-signature", signature.to_hex()),
             ("x-auth-address", address),
             ("x-auth-chain", "base".to_owned()),
             ("x-auth-timestamp", timestamp),
             ("x-auth-nonce", nonce),
             ("x-auth-sig-encoding", "hex".to_owned()),
-            ("content-type", "application/json".to_owned()),
-        ];
-        self.client
-            .send(method, path, &headers, body.as_bytes())
-            .await
+        ])
     }
+}
+
+/// Whether a request says whose it is. A payment alone says so, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signed {
+    Yes,
+    No,
 }
 
 /// A price as it is compared: whole and fraction, without floating point.

@@ -68,19 +68,29 @@ fn shorten(value: Value) -> Value {
             }
             Value::Array(kept)
         }
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| {
-                let value = match value {
-                    Value::String(secret) if name == "password" || name == "api_key" => {
-                        let start: String = secret.chars().take(4).collect();
-                        Value::String(format!("{start}… ({} characters)", secret.chars().count()))
-                    }
-                    other => shorten(other),
-                };
-                (name, value)
-            })
-            .collect(),
+        Value::Object(members) => {
+            // Answers have it under both names.
+            let order = members.get("order").cloned();
+            members
+                .into_iter()
+                .map(|(name, value)| {
+                    let value = match value {
+                        same if name == "instance" && Some(&same) == order.as_ref() => {
+                            Value::String("… as order".to_owned())
+                        }
+                        Value::String(secret) if name == "password" || name == "api_key" => {
+                            let start: String = secret.chars().take(4).collect();
+                            Value::String(format!(
+                                "{start}… ({} characters)",
+                                secret.chars().count()
+                            ))
+                        }
+                        other => shorten(other),
+                    };
+                    (name, value)
+                })
+                .collect()
+        }
         other => other,
     }
 }

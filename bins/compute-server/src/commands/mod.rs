@@ -3,12 +3,15 @@
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod migrate;
+pub(crate) mod ops;
 pub(crate) mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::ops::OpsArguments;
 
 /// Sells cloud machines to software agents for stablecoin payments (x402).
 #[derive(Debug, Parser)]
@@ -27,6 +30,8 @@ pub(crate) enum Command {
     Dev(DevArguments),
     /// Bring the database to the schema of this build.
     Migrate(ConfigArguments),
+    /// Look at what is stuck and decide about it, and audit the books, beside a running server.
+    Ops(OpsArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

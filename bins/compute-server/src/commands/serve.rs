@@ -89,6 +89,8 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
         listener_limits: config.listener_limits,
         timing: config.timing,
         drives: config.work.enabled,
+        caps: config.caps,
+        guard: config.work.guard(),
         store: Arc::new(database.clone()),
         clock,
         providers,

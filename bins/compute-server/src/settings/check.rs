@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Serve,
     /// Everything outside is simulated.
     Dev,
+    /// A look at the database; nothing outside is needed.
+    Operator,
 }
 
 /// A check in progress.

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use compute_domain::money::Usd;
 use compute_domain::time::Span;
+use compute_engine::ports::Caps;
 use compute_http::Limits as HttpLimits;
 
 use super::check::Check;
@@ -33,6 +35,12 @@ section! {
         purchases_per_minute: u32 = 60,
         /// Whether requests from this machine itself are exempt from the limits per address.
         exempt_loopback: bool = false,
+        /// Live instances of one owner, those being made included.
+        instances_per_owner: u32 = 20,
+        /// Live instances in all.
+        instances_total: u32 = 500,
+        /// What all live instances together may cost an hour, at what their owners pay; no limit without it.
+        hourly_total_usd: Option<Usd> = None,
     }
 }
 
@@ -74,6 +82,8 @@ impl Limits {
                 self.unauthenticated_per_minute,
             ),
             ("limits.purchases_per_minute", self.purchases_per_minute),
+            ("limits.instances_per_owner", self.instances_per_owner),
+            ("limits.instances_total", self.instances_total),
         ];
         for (key, count) in counts {
             if !(1..=1_000_000).contains(&count) {
@@ -91,6 +101,9 @@ impl Limits {
         }
         if !(4 * 1_024..=1_024 * 1_024).contains(&self.body_bytes) {
             check.problem("limits.body_bytes", "must be 4096 to 1048576");
+        }
+        if self.hourly_total_usd == Some(Usd::ZERO) {
+            check.problem("limits.hourly_total_usd", "must be more than nothing");
         }
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let http = HttpLimits {
@@ -113,6 +126,15 @@ impl Limits {
             trusted_proxies: trusted_proxies.to_vec(),
         };
         (http, listener)
+    }
+
+    /// How many instances there may be.
+    pub(super) const fn caps(&self) -> Caps {
+        Caps {
+            instances_per_owner: self.instances_per_owner,
+            instances_total: self.instances_total,
+            hourly_total: self.hourly_total_usd,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod section;
 mod value;
 
 pub(crate) mod auth;
+pub(crate) mod credits;
 pub(crate) mod database;
 pub(crate) mod limits;
 pub(crate) mod log;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use compute_domain::catalog::ProviderId;
 use compute_domain::payment::RailLabel;
+use compute_engine::ports::Caps;
 use compute_engine::{AuthTerms, SalesTerms, Secrets as EngineSecrets};
 
 use self::check::{Check, Purpose};
@@ -47,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) auth: auth::Auth,
     pub(crate) secrets: secrets::Secrets,
     pub(crate) pricing: pricing::Pricing,
+    pub(crate) credits: credits::Credits,
     pub(crate) vultr: providers::Vultr,
     pub(crate) rails: BTreeMap<String, rails::RailSettings>,
     pub(crate) limits: limits::Limits,
@@ -67,8 +70,16 @@ pub(crate) struct Config {
     pub(crate) rails: Vec<rails::RailConfig>,
     pub(crate) http_limits: compute_http::Limits,
     pub(crate) listener_limits: limits::ListenerLimits,
+    pub(crate) caps: Caps,
     pub(crate) timing: timing::TimingConfig,
     pub(crate) work: work::Work,
+}
+
+/// What an operator's commands need of it.
+#[derive(Debug)]
+pub(crate) struct OperatorConfig {
+    pub(crate) database: database::DatabaseConfig,
+    pub(crate) timing: timing::TimingConfig,
 }
 
 /// Everything that is wrong with a configuration.
@@ -133,6 +144,7 @@ impl Loaded {
             auth: Section::read(&mut reader, "auth"),
             secrets: Section::read(&mut reader, "secrets"),
             pricing: Section::read(&mut reader, "pricing"),
+            credits: Section::read(&mut reader, "credits"),
             vultr: Section::read(&mut reader, "providers.vultr"),
             rails,
             limits: Section::read(&mut reader, "limits"),
@@ -180,6 +192,24 @@ impl Loaded {
         self.check_for(Purpose::Dev)
     }
 
+    /// Checks what an operator's commands need: neither keys nor partners.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub(crate) fn check_for_operator(mut self) -> Result<OperatorConfig, Problems> {
+        let mut check = Check::new(&mut self.reader, Purpose::Operator);
+        let database = self.settings.database.check(&mut check);
+        let timing = self
+            .settings
+            .timing
+            .check(&mut check, self.settings.database.mode);
+        let problems = self.reader.finish();
+        match database {
+            Some(database) if problems.is_empty() => Ok(OperatorConfig { database, timing }),
+            _ => Err(Problems(problems)),
+        }
+    }
+
     fn check_for(mut self, purpose: Purpose) -> Result<Config, Problems> {
         let config = self
             .settings
@@ -204,6 +234,7 @@ impl Settings {
             entry("auth", &self.auth),
             entry("secrets", &self.secrets),
             entry("pricing", &self.pricing),
+            entry("credits", &self.credits),
             entry("providers.vultr", &self.vultr),
         ];
         sections.extend(
@@ -224,6 +255,8 @@ impl Settings {
         let auth = self.auth.check(check);
         let secrets = self.secrets.check(check);
         self.pricing.check(check);
+        self.credits.check(check);
+        self.work.check(check);
         let mut rails = Vec::new();
         for (label, settings) in &self.rails {
             rails.extend(settings.check(check, label));
@@ -262,6 +295,7 @@ impl Settings {
             rails,
             http_limits,
             listener_limits,
+            caps: self.limits.caps(),
             timing,
             work: self.work.clone(),
         })
@@ -287,6 +321,9 @@ impl Settings {
             markup,
             price_grace: self.pricing.grace,
             catalog_max_age: self.pricing.catalog_max_age,
+            early_destroy: self.pricing.early_destroy(),
+            topup_min: self.credits.min_topup,
+            topup_max: self.credits.max_topup,
             default_rail: if exists {
                 named
             } else {

@@ -1,3 +1,5 @@
+mod money;
+
 use super::*;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -262,6 +264,13 @@ fn a_live_database_keeps_its_time() {
         "lease = \"30s\"",
         "find_looks = 3",
         "find_window = \"1m\"",
+        "hold_grace = \"59s\"",
+        "request_key_life = \"71h\"",
+        "lost_window = \"9m\"",
+        "lost_looks = 2",
+        "orphan_age = \"14m\"",
+        "orphan_quarantine = \"9m\"",
+        "guard_window = \"59m\"",
     ] {
         assert!(
             problems(&timing(line)).contains("on a live database"),
@@ -270,7 +279,14 @@ fn a_live_database_keeps_its_time() {
     }
     let test =
         timing("scale_divisor = 100").replace("[timing]", "[database]\nmode = \"test\"\n[timing]");
-    assert_eq!(check(&test).unwrap().timing.engine.lease.millis(), 600);
+    let timing = check(&test).unwrap().timing;
+    assert_eq!(timing.engine.lease.millis(), 600);
+    let every = timing.every;
+    let rounds = [every.watch, every.sweep, every.audit];
+    assert_eq!(
+        rounds.map(compute_domain::time::Span::millis),
+        [300, 6_000, 36_000]
+    );
 }
 
 #[test]

@@ -52,6 +52,22 @@ section! {
         overdue_looks: u32 = EngineTiming::default().overdue_looks,
         /// How long an expired machine is kept.
         expiry_grace: Span = EngineTiming::default().expiry_grace,
+        /// How long after a payment's last valid moment an unsettled extension still keeps its machine from expiring; money that arrives later becomes credit.
+        hold_grace: Span = EngineTiming::default().hold_grace,
+        /// How long a client's idempotency key is remembered. Not divided.
+        request_key_life: Span = EngineTiming::default().request_key_life,
+        /// How long after one look at a running machine the next one is due.
+        watch_every: Span = EngineTiming::default().watch_every,
+        /// How long, at least, a provider must not know a machine before it counts as lost and its owner is credited.
+        lost_window: Span = EngineTiming::default().lost_window,
+        /// How many looks in a row, at least, must miss it.
+        lost_looks: u32 = EngineTiming::default().lost_looks,
+        /// A machine younger than this is never taken for an orphan.
+        orphan_age: Span = EngineTiming::default().orphan_age,
+        /// How long, at least, a machine that no instance explains is watched before it is deleted.
+        orphan_quarantine: Span = EngineTiming::default().orphan_quarantine,
+        /// Over how long the destructions that nobody asked for are counted; see `work.destroy_guard_count`.
+        guard_window: Span = EngineTiming::default().guard_window,
         /// How long an unknown settlement blocks an equal request of the same payer.
         hanging_window: Span = EngineTiming::default().hanging_window,
         /// An unread one-time password is erased after this.
@@ -62,12 +78,22 @@ section! {
         catalog_refresh: Span = EngineTiming::default().catalog_refresh,
         /// How long a purchase waits for its machine before it answers with what there is. Not divided.
         create_wait: Span = Waits::default().create,
+        /// How long an extension waits for its payment before it answers with what there is. Not divided.
+        extend_wait: Span = Waits::default().extend,
+        /// How long a top-up waits for its payment before it answers with what there is. Not divided.
+        topup_wait: Span = Waits::default().topup,
         /// How long a deletion waits for its provider before it answers with what there is. Not divided.
         destroy_wait: Span = Waits::default().destroy,
         /// How often unfinished operations are looked for.
         drive_every: Span = Span::from_secs(1),
         /// How often expired instances are looked for.
         expire_every: Span = Span::from_secs(30),
+        /// How often machines that are due for a look are looked for.
+        watch_round_every: Span = Span::from_secs(30),
+        /// How often machines that no instance explains are looked for.
+        sweep_every: Span = Span::from_secs(600),
+        /// How often all promises about money are checked.
+        audit_every: Span = Span::from_hours(1),
         /// How often the health of payment networks is checked.
         health_every: Span = Span::from_secs(30),
         /// How often what has had its time is deleted.
@@ -84,6 +110,9 @@ section! {
 pub(crate) struct Intervals {
     pub(crate) drive: Span,
     pub(crate) expire: Span,
+    pub(crate) watch: Span,
+    pub(crate) sweep: Span,
+    pub(crate) audit: Span,
     pub(crate) catalog: Span,
     pub(crate) health: Span,
     pub(crate) clean_up: Span,
@@ -99,6 +128,9 @@ pub(crate) struct TimingConfig {
     pub(crate) shutdown_wait: Span,
     scale_divisor: u32,
 }
+
+/// What a live database needs at least: a settlement may be seen this much later than it was made.
+const LEAST_HOLD_GRACE: Span = Span::from_secs(60);
 
 /// Calls to partners are not cut shorter than this by scaling: a busy machine needs that long.
 const SHORTEST_CALL: Duration = Duration::from_secs(2);
@@ -127,28 +159,33 @@ impl Timing {
         if self.machine_attempts == 0 {
             check.problem("timing.machine_attempts", "must be at least 1");
         }
-        // Published clients give a purchase 120 s and a deletion 30 s.
-        if self.create_wait > Span::from_secs(100) {
-            check.problem(
-                "timing.create_wait",
-                "must be at most 100s: clients wait 120s",
-            );
-        }
-        if self.destroy_wait > Span::from_secs(25) {
-            check.problem(
-                "timing.destroy_wait",
-                "must be at most 25s: clients wait 30s",
-            );
-        }
+        self.check_waits(check);
         TimingConfig {
             engine: self.engine().scaled(self.scale_divisor),
             waits: Waits {
                 create: self.create_wait,
+                extend: self.extend_wait,
+                topup: self.topup_wait,
                 destroy: self.destroy_wait,
             },
             every: self.intervals(),
             shutdown_wait: self.shutdown_wait,
             scale_divisor: self.scale_divisor,
+        }
+    }
+
+    /// Each wait must end before published clients give up.
+    fn check_waits(&self, check: &mut Check<'_>) {
+        for (key, own, most, clients) in [
+            ("timing.create_wait", self.create_wait, 100, 120),
+            ("timing.extend_wait", self.extend_wait, 50, 60),
+            ("timing.topup_wait", self.topup_wait, 50, 60),
+            ("timing.destroy_wait", self.destroy_wait, 25, 30),
+        ] {
+            if own > Span::from_secs(most) {
+                let what = format!("must be at most {most}s: clients wait {clients}s");
+                check.problem(key, what);
+            }
         }
     }
 
@@ -165,6 +202,15 @@ impl Timing {
                 "must be at least 20 on a live database",
             );
         }
+        if self.lost_looks < EngineTiming::default().lost_looks {
+            check.problem("timing.lost_looks", "must be at least 3 on a live database");
+        }
+        if self.hold_grace < LEAST_HOLD_GRACE {
+            check.problem(
+                "timing.hold_grace",
+                "must be at least 1m on a live database",
+            );
+        }
         for ((key, own), (_, floor)) in self.floored().into_iter().zip(Self::default().floored()) {
             if own < floor {
                 let least = span_text(floor);
@@ -175,7 +221,7 @@ impl Timing {
 
     /// What a live database does not let fall below the default: the promises about money and
     /// machines were calculated with these.
-    const fn floored(&self) -> [(&'static str, Span); 13] {
+    const fn floored(&self) -> [(&'static str, Span); 18] {
         [
             ("timing.lease", self.lease),
             ("timing.retry_min", self.retry_min),
@@ -190,6 +236,11 @@ impl Timing {
             ("timing.password_life", self.password_life),
             ("timing.payment_validity_min", self.payment_validity_min),
             ("timing.drive_every", self.drive_every),
+            ("timing.request_key_life", self.request_key_life),
+            ("timing.lost_window", self.lost_window),
+            ("timing.orphan_age", self.orphan_age),
+            ("timing.orphan_quarantine", self.orphan_quarantine),
+            ("timing.guard_window", self.guard_window),
         ]
     }
 
@@ -213,6 +264,14 @@ impl Timing {
             alarm_after: self.alarm_after,
             overdue_looks: self.overdue_looks,
             expiry_grace: self.expiry_grace,
+            hold_grace: self.hold_grace,
+            request_key_life: self.request_key_life,
+            watch_every: self.watch_every,
+            lost_window: self.lost_window,
+            lost_looks: self.lost_looks,
+            orphan_age: self.orphan_age,
+            orphan_quarantine: self.orphan_quarantine,
+            guard_window: self.guard_window,
             hanging_window: self.hanging_window,
             password_life: self.password_life,
             payment_validity_min: self.payment_validity_min,
@@ -227,6 +286,9 @@ impl Timing {
         Intervals {
             drive: scaled(self.drive_every),
             expire: scaled(self.expire_every),
+            watch: scaled(self.watch_round_every),
+            sweep: scaled(self.sweep_every),
+            audit: scaled(self.audit_every),
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),
             clean_up: scaled(self.clean_up_every),

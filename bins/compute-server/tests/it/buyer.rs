@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use compute_domain::money::Usd;
 use compute_wallet::{EvmKey, auth_message};
 use compute_x402::PaymentPayload;
 use compute_x402::client::PaymentRequired;
@@ -12,6 +13,16 @@ use crate::http::Answer;
 use crate::server::{PATIENCE, Server, pause};
 
 pub(crate) const PROVISION: &str = "/compute/provision";
+
+const TOPUP: &str = "/compute/credits/topup";
+
+/// What a wallet has in credits; it always adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Credits {
+    pub(crate) balance: Usd,
+    pub(crate) deposited: Usd,
+    pub(crate) spent: Usd,
+}
 
 #[derive(Debug)]
 pub(crate) struct Buyer {
@@ -27,21 +38,18 @@ impl Buyer {
 
     /// Sends a purchase without a payment and reads the challenge of version 2.
     pub(crate) async fn challenge(&self, server: &Server, order: &Value) -> PaymentRequired {
-        let answer = post(server, order, &[]).await;
-        assert_eq!(answer.status, 402, "{}", text(&answer));
-        PaymentRequired::from_header(answer.header(v2::REQUIRED_HEADER).unwrap().as_bytes())
-            .unwrap()
+        challenge_in(&post(server, order, &[]).await)
     }
 
     /// Signs what the challenge asks for.
     pub(crate) async fn sign(&self, server: &Server, order: &Value) -> PaymentPayload {
-        let challenge = self.challenge(server, order).await;
-        challenge.pay(
-            &challenge.offers()[0],
-            &self.key,
-            random(),
-            now_ms() / 1_000,
-        )
+        self.sign_first(&self.challenge(server, order).await)
+    }
+
+    /// Signs the first offer of a challenge.
+    pub(crate) fn sign_first(&self, challenge: &PaymentRequired) -> PaymentPayload {
+        let now_s = now_ms() / 1_000;
+        challenge.pay(&challenge.offers()[0], &self.key, random(), now_s)
     }
 
     /// Buys, and returns the whole reply.
@@ -58,12 +66,58 @@ impl Buyer {
         path: &str,
         body: &str,
     ) -> Answer {
+        self.signed_with(server, method, path, body, &[]).await
+    }
+
+    /// The same with more headers, which the signature does not cover.
+    pub(crate) async fn signed_with(
+        &self,
+        server: &Server,
+        method: &str,
+        path: &str,
+        body: &str,
+        more: &[(&str, String)],
+    ) -> Answer {
         let headers = self.headers(method, path, body, now_ms(), &hex::encode(random::<16>()));
+        let all = [borrowed(&headers), more.to_vec()].concat();
         server
             .client
-            .send(method, path, &borrowed(&headers), body.as_bytes())
+            .send(method, path, &all, body.as_bytes())
             .await
             .unwrap()
+    }
+
+    /// Buys credits, and returns the whole reply.
+    pub(crate) async fn top_up(&self, server: &Server, dollars: u32) -> Value {
+        let body = json!({ "amount": dollars, "network": "base" }).to_string();
+        let asked = self.signed(server, "POST", TOPUP, &body).await;
+        let payment = self.sign_first(&challenge_in(&asked));
+        let shown = [(payment.header_name(), payment.to_header())];
+        self.signed_with(server, "POST", TOPUP, &body, &shown)
+            .await
+            .json(200)
+            .unwrap()
+    }
+
+    /// What the wallet has in credits.
+    pub(crate) async fn balance(&self, server: &Server) -> Credits {
+        let reply = self
+            .signed(server, "GET", "/compute/credits/balance", "")
+            .await
+            .json(200)
+            .unwrap();
+        let member = |name: &str| Usd::parse(reply[name].as_str().unwrap()).unwrap();
+        let credits = Credits {
+            balance: member("balance"),
+            deposited: member("total_deposited"),
+            spent: member("total_spent"),
+        };
+        assert_eq!(
+            credits.balance.checked_add(credits.spent),
+            Ok(credits.deposited),
+            "{credits:?}"
+        );
+        credits
     }
 
     pub(crate) fn headers(
@@ -146,6 +200,19 @@ pub(crate) async fn pay(server: &Server, order: &Value, payment: &PaymentPayload
         &[(payment.header_name(), payment.to_header())],
     )
     .await
+}
+
+/// The challenge of version 2 in a 402.
+pub(crate) fn challenge_in(answer: &Answer) -> PaymentRequired {
+    assert_eq!(answer.status, 402, "{}", text(answer));
+    let header = answer.header(v2::REQUIRED_HEADER).unwrap();
+    PaymentRequired::from_header(header.as_bytes()).unwrap()
+}
+
+/// An amount that an answer has as a number.
+pub(crate) fn dollars(number: &Value) -> Usd {
+    assert!(number.is_number(), "{number} is not a number");
+    Usd::parse(&number.to_string()).unwrap()
 }
 
 pub(crate) fn text(answer: &Answer) -> String {

@@ -1,5 +1,6 @@
 //! The configuration as an operator meets it.
 
+use compute_testkit::faults_log::injected;
 use std::path::Path;
 use std::process::Output;
 
@@ -76,6 +77,7 @@ fn every_problem_is_named_at_once_and_nothing_starts() {
             &[("COMPUTE_SERVER_LOG__FORMAT", "xml")],
         );
         let said = said(&output);
+        injected("F146");
         assert_eq!(output.status.code(), Some(1), "{said}");
         for problem in [
             "server.colour",

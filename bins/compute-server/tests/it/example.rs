@@ -37,11 +37,13 @@ async fn the_paid_flow_of_the_readme_works() {
     assert_eq!(output.status.code(), Some(0), "{said}{errors}");
     let last = said.lines().next_back().unwrap_or_default();
     let id = last
-        .strip_prefix("Done: bought, listed, read and destroyed ")
+        .strip_prefix("Done: bought, listed, read, extended and destroyed ")
         .and_then(|rest| rest.strip_suffix('.'))
         .unwrap_or_else(|| panic!("{last:?} is not the end of a sale:\n{said}"));
     assert!(server.log().contains(id), "{id}");
-    assert_eq!(home.journal("settled-base").len(), 1);
+    // The machine and the top-up; the extension was paid with credits.
+    assert_eq!(home.journal("settled-base").len(), 2);
     let counts = home.count_rows(&["payments", "instances"]).await;
-    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+    assert_eq!((counts["payments"], counts["instances"]), (2, 1));
+    assert!(said.contains("Credits: 10.00 USD."), "{said}");
 }

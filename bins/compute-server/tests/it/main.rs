@@ -13,15 +13,19 @@ mod http;
 mod bad_input;
 mod buyer;
 mod configuration;
+mod credits;
 mod example;
 mod first_sale;
 mod http2;
 mod log_lines;
+mod ops;
 mod rehearsal;
 mod replay;
 mod replicas;
 mod server;
+mod shared_credits;
 mod shutdown;
+mod workers;
 
 /// Makes two tests of each function: one on SQLite, one on PostgreSQL.
 macro_rules! on_both_databases {

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use compute_domain::ledger::TransferReason;
-use compute_domain::money::Usd;
 use compute_engine::ports::{Store as _, TxMode};
-use compute_store::{Database, DatabaseConfig};
+use compute_testkit::faults_log::injected;
 use compute_testkit::{facilitator, vultr};
 use compute_x402::PaymentPayload;
 use serde_json::Value;
 
-use crate::buyer::{Buyer, order, pay};
+use crate::buyer::{Buyer, dollars, order, pay};
 use crate::rehearsal::serve;
 use crate::server::{Backend, Home, PATIENCE, Server, pause};
 
@@ -106,12 +104,7 @@ impl Pair {
 
     /// Checks that the ledger has one entry for the order: the sale, at its price.
     async fn check_ledger(&self, reply: &Value) {
-        let config = DatabaseConfig {
-            url: self.home.database_url(),
-            max_connections: 1,
-            acquire_timeout: Duration::from_secs(30),
-        };
-        let database = Database::connect(&config).await.unwrap();
+        let database = self.home.open_database().await;
         let instance = reply["order"]["id"].as_str().unwrap().parse().unwrap();
         let mut tx = database.begin(TxMode::Read).await.unwrap();
         let operation = tx.provision_of(instance).await.unwrap().unwrap();
@@ -122,8 +115,7 @@ impl Pair {
             panic!("not one entry: {entries:?}");
         };
         assert_eq!(sale.reason, TransferReason::Sale);
-        let price = Usd::parse(&reply["order"]["payment_amount"].to_string());
-        assert_eq!(Ok(sale.amount), price);
+        assert_eq!(sale.amount, dollars(&reply["order"]["payment_amount"]));
     }
 }
 
@@ -145,6 +137,7 @@ async fn a_replica_killed_while_it_pays_is_replaced_by_the_other() {
     let payment = pair
         .buy_and_kill(|_, network| !settled(network).is_empty())
         .await;
+    injected("F005");
     let order = pair.finished_order().await;
     pair.check(&order, &payment).await;
 }
@@ -156,6 +149,8 @@ async fn a_replica_killed_while_it_makes_a_machine_is_replaced_by_the_other() {
     let payment = pair
         .buy_and_kill(|cloud, _| !cloud.machines().is_empty())
         .await;
+    injected("F007");
+    injected("F011");
     let lost = pair.cloud.machines();
     let order = pair.finished_order().await;
     // Its password died with the first replica.
@@ -180,6 +175,7 @@ async fn copies_of_one_payment_at_two_replicas_agree() {
         });
     }
     let mut answers = BTreeSet::new();
+    injected("F055");
     while let Some(reply) = copies.join_next().await {
         let reply = reply.unwrap();
         let order = &reply["order"];

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use compute_store::{Database, DatabaseConfig};
 use compute_testkit::database::{TestDatabase, count_rows};
 use tempfile::TempDir;
 
@@ -68,11 +69,25 @@ impl Home {
 
     /// How many rows some tables of the server's database have, whatever the server says.
     pub(crate) async fn count_rows(&self, tables: &[&'static str]) -> BTreeMap<&'static str, i64> {
-        let url = match &self.database {
+        count_rows(&self.absolute_url(), tables).await
+    }
+
+    /// The URL of the database, for a process with another working folder.
+    fn absolute_url(&self) -> String {
+        match &self.database {
             Some(database) => database.config().url.clone(),
             None => format!("sqlite://{}", self.path().join("compute-dev.db").display()),
+        }
+    }
+
+    /// Opens the database beside the server.
+    pub(crate) async fn open_database(&self) -> Database {
+        let config = DatabaseConfig {
+            url: self.absolute_url(),
+            max_connections: 1,
+            acquire_timeout: PATIENCE,
         };
-        count_rows(&url, tables).await
+        Database::connect_beside_server(&config).await.unwrap()
     }
 
     /// The lines of a journal that a simulator keeps.

@@ -1,5 +1,6 @@
 //! The end of a server, orderly or not, loses nothing.
 
+use compute_testkit::faults_log::injected;
 use compute_testkit::{facilitator, vultr};
 
 use crate::buyer::{Buyer, order, pay, text};
@@ -93,6 +94,7 @@ async fn two_servers_do_not_share_a_sqlite_database() {
         .output()
         .unwrap();
     assert_eq!(second.status.code(), Some(1));
+    injected("F131");
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(said.contains("another process uses the database"), "{said}");
 }

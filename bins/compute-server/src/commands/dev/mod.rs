@@ -165,6 +165,8 @@ fn assemble(
         listener_limits: config.listener_limits,
         timing: config.timing,
         drives: config.work.enabled,
+        caps: config.caps,
+        guard: config.work.guard(),
         store: Arc::new(database.clone()),
         clock,
         providers,

@@ -21,7 +21,7 @@ fn bad_bodies() -> Vec<(String, u16, &'static str)> {
     let good = order().to_string();
     let twice = good.replacen('{', "{\"region\":\"ewr\",", 1);
     let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
-    let invalid = "invalid_request";
+    let (invalid, no_ai) = ("invalid_request", "ai_machine_not_supported");
     vec![
         ("{".to_owned(), 400, invalid),
         (good[..good.len() / 2].to_owned(), 400, invalid),
@@ -74,12 +74,10 @@ fn bad_bodies() -> Vec<(String, u16, &'static str)> {
         ),
         (with("ssh_public_key", json!("ssh-dss AAAA")), 400, invalid),
         (with("plans", json!("vc2-1c-1gb")), 400, invalid),
-        (with("use_credits", json!(true)), 400, "not_supported"),
-        (
-            with("ai_machine", json!({})),
-            400,
-            "ai_machine_not_supported",
-        ),
+        (with("use_credits", json!(true)), 401, "auth_required"),
+        (with("use_credits", json!(1)), 400, invalid),
+        (with("user_data", json!("x")), 400, "not_supported"),
+        (with("ai_machine", json!({})), 400, no_ai),
         (
             with("ssh_key_ids", json!(["1"])),
             400,

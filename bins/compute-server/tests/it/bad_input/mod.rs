@@ -4,6 +4,7 @@ mod bodies;
 mod credentials;
 mod envelopes;
 mod forger;
+mod money;
 mod payments;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ const TABLES: &[&str] = &[
     "operations",
     "owners",
     "payments",
+    "prepaid_lots",
+    "request_keys",
     "root_passwords",
     "wallets",
 ];

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use compute_testkit::faults_log::injected;
 use compute_x402::networks::BASE_USDC;
 use serde_json::{Value, json};
 
@@ -106,10 +107,25 @@ fn malformed(forger: &Forger) -> Vec<Case> {
     values.chain(others).map(case).collect()
 }
 
+/// The fault's id in the catalogue, when it is there.
+fn catalogue_id(what: &str, code: &str) -> Option<&'static str> {
+    match (what, code) {
+        ("high s" | "v of 29", _) => Some("F058"),
+        ("other chain", _) => Some("F061"),
+        (_, AUTHORIZATION) => Some("F060"),
+        (_, BEFORE | AFTER) => Some("F062"),
+        (_, RECIPIENT) => Some("F061"),
+        _ => None,
+    }
+}
+
 async fn check(server: &Server, (what, envelope, status, code): Case) {
     let header = BASE64_STANDARD.encode(envelope.to_string());
     let answer = post(server, &order(), &[("x-payment", header)]).await;
     assert_eq!(answer.status, status, "{what}: {}", text(&answer));
+    if let Some(id) = catalogue_id(what, code) {
+        injected(id);
+    }
     let body = answer.json(status).unwrap();
     assert_eq!(body["error"], code, "{what}: {body}");
     if status == 402 {
@@ -157,6 +173,7 @@ async fn a_payer_must_be_the_caller(backend: Backend) {
     let refused = server
         .send("POST", PROVISION, &borrowed(&headers), &body)
         .await;
+    injected("F083");
     assert_eq!(refused.json(403).unwrap()["code"], "payer_mismatch");
     stage.expect_untouched().await;
     // Nothing was spent: the payment is still good.

@@ -1,0 +1,78 @@
+//! The arguments of `ops`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use compute_domain::id::OperationId;
+
+/// Arguments of `ops`.
+#[derive(Debug, Args)]
+pub(crate) struct OpsArguments {
+    /// The server's configuration file; only its database and its times are used [default: compute.toml, if it exists].
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "database")]
+    pub(crate) config: Option<PathBuf>,
+    /// The database, instead of a configuration: `sqlite:<file>` or `postgres://…`.
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) database: Option<String>,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: OpsCommand,
+}
+
+/// What the operator wants.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OpsCommand {
+    /// List operations that are stuck, or that have been running for too long.
+    List,
+    /// Tell the whole story of an operation, or of an order with all its operations.
+    Show {
+        /// The id of the operation, or of the order (instance).
+        id: OperationId,
+    },
+    /// Have a stuck operation worked on again. The server first finds out what happened, so nothing is done twice.
+    Retry {
+        /// The id of the operation.
+        id: OperationId,
+    },
+    /// End an operation whose settlement cannot be found out, and give its price to its owner as credit.
+    Refund {
+        /// The id of the operation.
+        id: OperationId,
+        /// Why; kept in the operation's history.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+    /// Check every promise about money and machines in the database. Exit code 1 when one is broken.
+    Audit,
+    /// List machines at the providers that no live instance explains.
+    Suspects,
+}
+
+/// The longest reason.
+const REASON_MAX: usize = 500;
+
+/// A reason that is worth keeping: something, not too long, on one line.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_line = !text.chars().any(char::is_control);
+    if text.is_empty() || text.chars().count() > REASON_MAX || !is_line {
+        return Err(format!("is 1 to {REASON_MAX} characters on one line"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line() {
+        assert_eq!(reason("  seen on chain "), Ok("seen on chain".to_owned()));
+        let long = "x".repeat(REASON_MAX + 1);
+        for bad in ["", "  ", "a\nb", "a\u{1b}[31m", &long] {
+            assert!(reason(bad).is_err(), "{bad:?}");
+        }
+    }
+}

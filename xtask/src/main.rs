@@ -1,4 +1,4 @@
-//! Build automation: lint, test, interop, crash, bench.
+//! Build automation: lint, tests, proofs, interop, benchmarks.
 #![expect(
     clippy::print_stdout,
     reason = "a command-line tool reports on its standard output"
@@ -7,11 +7,15 @@
 mod bench;
 mod cargo;
 mod crash;
+mod faults;
 mod interop;
 mod layers;
 mod lint;
 mod machine;
+mod mutants;
 mod postgres;
+mod race;
+mod sim;
 mod test;
 mod workspace;
 
@@ -27,7 +31,11 @@ usage: cargo xtask <command>
   with-postgres -- <command>   run a command with a private PostgreSQL in COMPUTE_TEST_POSTGRES
   interop                      install published clients, let them buy, check all records
   crash [--help]               kill the server at every fail point, on both databases, and check all records
+  sim [--help]                 run seeds of the deterministic simulation, or look for planted bugs
+  race [--help]                let many clients race at two replicas on PostgreSQL, and check what they were told
   bench [--help]               compare the release server with a bare axum handler
+  mutants [--help]             change the code that decides about money, and expect tests to fail
+  faults [--help]              list the faults that runs have injected, and the open ones
 ";
 
 fn main() -> ExitCode {
@@ -53,7 +61,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "with-postgres" => test::with_postgres(rest),
         "interop" => interop::run(rest),
         "crash" => crash::run(rest),
+        "race" => race::run(rest),
         "bench" => bench::run(rest),
+        "faults" => faults::run(rest),
+        "mutants" => mutants::run(rest),
+        "sim" => sim::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

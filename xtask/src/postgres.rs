@@ -35,6 +35,8 @@ const MAX_CONNECTIONS: u32 = 500;
 pub(crate) struct Cluster {
     folder: PathBuf,
     createdb: PathBuf,
+    account: Account,
+    programs: Programs,
     guardian: Child,
 }
 
@@ -50,9 +52,11 @@ impl Cluster {
         let cluster = Self {
             folder,
             createdb: programs.neighbour("createdb"),
+            account,
+            programs,
             guardian,
         };
-        cluster.initialize(&account, &programs)?;
+        cluster.initialize()?;
         Ok(cluster)
     }
 
@@ -76,7 +80,19 @@ impl Cluster {
         )
     }
 
-    fn initialize(&self, account: &Account, programs: &Programs) -> Result<()> {
+    /// Ends every connection in the middle of whatever it does, as a crash would, and starts anew.
+    pub(crate) fn crash(&self) -> Result<()> {
+        let mut restart = self.account.command(&self.programs.pg_ctl, &self.folder);
+        restart.arg("-D").arg(self.folder.join("data"));
+        restart.arg("-l").arg(self.folder.join("log"));
+        restart.args(["-m", "immediate", "-w", "-t", "60", "restart"]);
+        cargo::output(&mut restart).map(drop)
+    }
+
+    fn initialize(&self) -> Result<()> {
+        let Self {
+            account, programs, ..
+        } = self;
         let data = self.folder.join("data");
         let log = self.folder.join("log");
         let mut initdb = account.command(&programs.initdb, &self.folder);

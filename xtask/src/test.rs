@@ -4,8 +4,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
-use crate::cargo;
 use crate::postgres::{Cluster, TEST_VARIABLE};
+use crate::{cargo, faults};
 
 /// Builds first, so that a mistake in the code shows before anything is started.
 pub(crate) fn run(filters: &[String]) -> Result<ExitCode> {
@@ -14,12 +14,18 @@ pub(crate) fn run(filters: &[String]) -> Result<ExitCode> {
 
     let cluster = Cluster::start()?;
     println!("{TEST_VARIABLE}={}", cluster.url());
+    let log = faults::fresh_log()?;
     let mut tests = runner.command();
     tests
         .args(["--no-fail-fast", "--"])
         .args(filters)
-        .env(TEST_VARIABLE, cluster.url());
+        .env(TEST_VARIABLE, cluster.url())
+        .env(faults::LOG_VARIABLE, &log);
     let status = cargo::status(&mut tests)?;
+    // A part of the tests says nothing about what all of them inject.
+    if filters.is_empty() {
+        faults::count_log(&log, "tests")?;
+    }
     if !status.success() {
         return Ok(cargo::exit_code(status));
     }

@@ -5,6 +5,7 @@
 
 mod client;
 mod figures;
+mod ledger;
 mod options;
 mod process;
 mod round;
@@ -29,6 +30,11 @@ const MAX_RESIDENT_KIB: u64 = 60 * 1024;
 const STARTS: usize = 5;
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    if let Some((part, rest)) = arguments.split_first()
+        && part == "ledger"
+    {
+        return ledger::run(rest);
+    }
     let Some(options) = Options::parse(arguments)? else {
         print!("{}", options::USAGE);
         return Ok(ExitCode::SUCCESS);

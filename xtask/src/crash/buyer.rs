@@ -1,21 +1,23 @@
-//! The client: it repeats its one payment until it has a final answer, whatever dies meanwhile.
+//! The client: it repeats its purchases until each has a final answer, whatever dies meanwhile.
 
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::http::{self, Answer};
-use super::story::Story;
-use crate::cargo;
+use super::money;
+use super::story::{Story, TOPUP};
+use super::verdict::{self, Verdict};
+use super::wallet::Wallet;
 
 /// The wallet's private key. It is on no chain, and each case has a chain of its own.
 const WALLET: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 const PROVISION: &str = "/compute/provision";
+const TOP_UP: &str = "/compute/credits/topup";
 
 /// Wait between two looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -24,49 +26,66 @@ const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 3_000;
 
 #[derive(Debug)]
-pub(super) struct Buyer<'a> {
-    tool: &'a Path,
+pub(super) struct Buyer {
+    wallet: Wallet,
     story: Story,
-    /// The value of `X-Payment`.
-    payment: String,
-    /// What the server asked for, in atomic units.
-    pub(super) price: String,
-    api_key: Option<String>,
+    /// Values of `X-Payment`, each for its purchase.
+    for_machine: String,
+    for_time: String,
+    for_credits: String,
+    /// What the server asked for, in atomic units, which are millionths of a dollar.
+    pub(super) price: u64,
 }
 
 /// What the buyer knows in the end.
 #[derive(Debug)]
 pub(super) struct Outcome {
+    /// The order; of a top-up its operation.
     pub(super) id: String,
     /// The answer of the status URL.
     pub(super) status: Value,
-    /// The order as its owner sees it.
+    /// The order as its owner sees it; nothing when no machine was bought.
     pub(super) order: Value,
     /// The root password, in stories that have one.
     pub(super) password: Option<String>,
+    /// The transactions that were told, oldest first.
+    pub(super) transactions: Vec<String>,
+    /// The owner's credits.
+    pub(super) balance: u64,
 }
 
-impl<'a> Buyer<'a> {
-    /// Asks for the price and signs a payment.
-    pub(super) fn prepare(tool: &'a Path, story: Story, url: &str) -> Result<Self> {
-        let body = story.body().to_string();
+impl Buyer {
+    /// Asks for the price and signs payments.
+    pub(super) fn prepare(tool: &Path, story: Story, url: &str) -> Result<Self> {
+        // Nobody is asked for a payment who pays with credits.
+        let priced = if story.pays_with_credits() {
+            Story::Delivered
+        } else {
+            story
+        };
+        let body = priced.body().to_string();
         let unpaid = http::send(url, "POST", PROVISION, &[], &body)?.json(402)?;
         let price = unpaid.pointer("/accepts/0/maxAmountRequired");
-        let price = price
-            .and_then(Value::as_str)
-            .context("a 402 without a price")?;
-        let payment = sign(tool, &[url, "payments", "1"])?;
+        let price = price.and_then(Value::as_str);
+        let price = price.context("a 402 without a price")?.parse();
+        let price = price.context("a price that is no number")?;
+        let wallet = Wallet::open(tool, url, WALLET)?;
         Ok(Self {
-            tool,
+            for_machine: wallet.pay(price)?,
+            for_time: wallet.pay(price)?,
+            for_credits: wallet.pay(TOPUP)?,
+            wallet,
             story,
-            payment,
-            price: price.to_owned(),
-            api_key: None,
+            price,
         })
     }
 
     /// Goes as far as the story goes; begins again after each death of the server.
-    pub(super) fn pursue(&mut self, url: &str) -> Result<String> {
+    pub(super) fn pursue(&self, url: &str) -> Result<String> {
+        let topup = self.story.tops_up().then(|| self.top_up(url)).transpose()?;
+        if let (Some(id), false) = (topup, self.story.buys_machine()) {
+            return Ok(id);
+        }
         let id = self.buy(url)?;
         let status = self.wait_for_rest(url, &id)?;
         let state = text(&status, "/operation/state");
@@ -79,16 +98,54 @@ impl<'a> Buyer<'a> {
             state == wanted,
             "the purchase is {state}, not {wanted}: {status}"
         );
-        if self.story == Story::Destroyed {
-            self.destroy(url, &id)?;
+        match self.story {
+            Story::Destroyed => self.destroy(url, &id)?,
+            Story::Lengthened => self.lengthen(url, &id)?,
+            _ => {}
         }
         Ok(id)
     }
 
     /// Looks at everything once more.
-    pub(super) fn look_back(&mut self, url: &str, id: &str) -> Result<Outcome> {
-        let again = self.buy(url)?;
+    pub(super) fn look_back(&self, url: &str, id: &str) -> Result<Outcome> {
+        let again = self.pursue(url)?;
         ensure!(again == id, "the same payment bought {id} and {again}");
+        let mut transactions = Vec::new();
+        if self.story.tops_up() {
+            let path = format!("/compute/operations/{}", self.top_up(url)?);
+            let status = self.owned(url, "GET", &path)?.json(200)?;
+            transactions.push(text(&status, "/operation/tx_hash").to_owned());
+        }
+        let (order, status) = if self.story.buys_machine() {
+            (self.only_order(url, id)?, self.show(url, id)?.json(200)?)
+        } else {
+            (Value::Null, Value::Null)
+        };
+        let works = status.get("operations").and_then(Value::as_array);
+        let told = works.into_iter().flatten().map(|row| text(row, "/tx_hash"));
+        transactions.extend(told.filter(|hash| !hash.is_empty()).map(str::to_owned));
+        let password = if self.story.has_password() {
+            let path = format!("/compute/instances/{id}/password");
+            let reply = self.owned(url, "POST", &path)?.json(200)?;
+            Some(text(&reply, "/access/password").to_owned())
+        } else {
+            None
+        };
+        let account = self
+            .owned(url, "GET", "/compute/credits/balance")?
+            .json(200)?;
+        let balance = account.get("balance").and_then(money::micros);
+        Ok(Outcome {
+            id: id.to_owned(),
+            status,
+            order,
+            password,
+            transactions,
+            balance: balance.context("no balance")?,
+        })
+    }
+
+    fn only_order(&self, url: &str, id: &str) -> Result<Value> {
         let orders = self.owned(url, "GET", "/compute/instances")?.json(200)?;
         let orders = orders.get("instances").and_then(Value::as_array);
         let [order] = orders.map(Vec::as_slice).unwrap_or_default() else {
@@ -98,43 +155,49 @@ impl<'a> Buyer<'a> {
             text(order, "/id") == id,
             "the owner's order is not {id}: {order}"
         );
-        let password = if self.story.has_password() {
-            let path = format!("/compute/instances/{id}/password");
-            let reply = self.owned(url, "POST", &path)?.json(200)?;
-            Some(text(&reply, "/access/password").to_owned())
-        } else {
-            None
-        };
-        Ok(Outcome {
-            id: id.to_owned(),
-            status: self.show(url, id)?.json(200)?,
-            order: order.clone(),
-            password,
-        })
+        Ok(order.clone())
     }
 
-    /// Sends the payment until it is answered for good, and returns the order.
+    fn top_up(&self, url: &str) -> Result<String> {
+        let body = json!({"amount": TOPUP / 1_000_000, "network": "base"});
+        let headers = [
+            ("x-payment", self.for_credits.as_str()),
+            ("x-api-key", self.wallet.api_key.as_str()),
+        ];
+        let reply = purchase(url, TOP_UP, &headers, &body)?;
+        ensure!(
+            reply.get("deposited").and_then(money::micros) == Some(TOPUP),
+            "a top-up of {TOPUP} was answered {reply}"
+        );
+        id_of(&reply, "/operation_id")
+    }
+
+    /// Buys the machine, and returns the order.
     fn buy(&self, url: &str) -> Result<String> {
-        let body = self.story.body().to_string();
-        let headers = [("x-payment", self.payment.as_str())];
-        for _ in 0..LOOKS {
-            let answer = http::send(url, "POST", PROVISION, &headers, &body)?;
-            match answer.status {
-                200 => return id_of(&answer.json(200)?, "/order/id"),
-                status @ 500..=599 => {
-                    let problem = answer.json(status)?;
-                    // The shape of a refund. Anything else is said before the order was known.
-                    if problem.pointer("/details/credited").is_some() {
-                        return id_of(&problem, "/order_id");
-                    }
-                }
-                _ => {
-                    answer.json(200).context("a payment that is good")?;
-                }
-            }
-            thread::sleep(LOOK);
-        }
-        bail!("the payment is never answered for good")
+        let headers = if self.story.pays_with_credits() {
+            vec![
+                ("x-api-key", self.wallet.api_key.as_str()),
+                ("idempotency-key", "the-machine"),
+            ]
+        } else {
+            vec![("x-payment", self.for_machine.as_str())]
+        };
+        let reply = purchase(url, PROVISION, &headers, &self.story.body())?;
+        // A refund names the order otherwise than a sale.
+        id_of(&reply, "/order/id").or_else(|_| id_of(&reply, "/order_id"))
+    }
+
+    /// Nobody but the payment says who asks for the time.
+    fn lengthen(&self, url: &str, id: &str) -> Result<()> {
+        let path = format!("/compute/instances/{id}/extend");
+        let headers = [("x-payment", self.for_time.as_str())];
+        let body = json!({"extend_hours": 24, "network": "base"});
+        let reply = purchase(url, &path, &headers, &body)?;
+        ensure!(
+            text(&reply, "/order/id") == id,
+            "an extension was answered {reply}"
+        );
+        Ok(())
     }
 
     fn wait_for_rest(&self, url: &str, id: &str) -> Result<Value> {
@@ -149,13 +212,17 @@ impl<'a> Buyer<'a> {
         bail!("the order never comes to rest: {status}")
     }
 
-    /// The status of the order, for whoever shows the payment again.
+    /// The status of the order, for whoever shows the payment again, or for the owner.
     fn show(&self, url: &str, id: &str) -> Result<Answer> {
-        let headers = [("x-payment", self.payment.as_str())];
-        http::send(url, "GET", &format!("/compute/orders/{id}"), &headers, "")
+        let path = format!("/compute/orders/{id}");
+        if self.story.pays_with_credits() {
+            return self.owned(url, "GET", &path);
+        }
+        let headers = [("x-payment", self.for_machine.as_str())];
+        http::send(url, "GET", &path, &headers, "")
     }
 
-    fn destroy(&mut self, url: &str, id: &str) -> Result<()> {
+    fn destroy(&self, url: &str, id: &str) -> Result<()> {
         let path = format!("/compute/instances/{id}");
         self.owned(url, "DELETE", &path)?.json(200)?;
         let mut order = Value::Null;
@@ -170,20 +237,24 @@ impl<'a> Buyer<'a> {
     }
 
     /// A request in the owner's name.
-    fn owned(&mut self, url: &str, method: &str, path: &str) -> Result<Answer> {
-        let api_key = match &self.api_key {
-            Some(api_key) => api_key,
-            None => self.api_key.insert(sign(self.tool, &[url, "api-key"])?),
-        };
-        http::send(url, method, path, &[("x-api-key", api_key)], "")
+    fn owned(&self, url: &str, method: &str, path: &str) -> Result<Answer> {
+        let headers = [("x-api-key", self.wallet.api_key.as_str())];
+        http::send(url, method, path, &headers, "")
     }
 }
 
-/// What the signing tool prints.
-fn sign(tool: &Path, words: &[&str]) -> Result<String> {
-    let mut command = Command::new(tool);
-    command.args(words).env("COMPUTE_WALLET_KEY", WALLET);
-    Ok(cargo::output(&mut command)?.trim().to_owned())
+/// Sends a purchase until it is answered for good; the answer when it was made, or made and undone.
+fn purchase(url: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Value> {
+    for _ in 0..LOOKS {
+        let answer = http::send(url, "POST", path, headers, &body.to_string())?;
+        match verdict::of_purchase(&answer) {
+            Verdict::Made(reply) | Verdict::Refunded(reply) => return Ok(reply),
+            Verdict::Again => thread::sleep(LOOK),
+            Verdict::Refused(reply) => bail!("a good purchase was refused: {reply}"),
+            Verdict::Wrong(what) => bail!("{what}"),
+        }
+    }
+    bail!("POST {path} is never answered for good")
 }
 
 fn id_of(answer: &Value, pointer: &str) -> Result<String> {

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::buyer::{Buyer, Outcome, text};
+use super::money;
 use super::options::Database;
 use super::records::{self, Machines, Settlement};
 use super::shop::{PAY_TO, Programs, Shop, fresh_folder};
-use super::story::Story;
+use super::story::{Story, TOPUP};
 use crate::postgres::Cluster;
 
 /// How long a server that broke a connection, or that has been through the whole story, may still
@@ -79,12 +80,12 @@ impl Case {
             (Database::Postgres, None) => bail!("there is no PostgreSQL"),
         };
         let mut shop = Shop::open(place.programs, &folder, &database, self.story, &self.point)?;
-        let mut buyer = Buyer::prepare(&place.programs.tool, self.story, shop.url())?;
-        let (id, deaths) = self.live_through(&mut shop, &mut buyer)?;
+        let buyer = Buyer::prepare(&place.programs.tool, self.story, shop.url())?;
+        let (id, deaths) = self.live_through(&mut shop, &buyer)?;
         let outcome = buyer.look_back(shop.url(), &id)?;
-        let settlement = records::read_settlement(&shop.settlements())?;
-        let machines = records::read_machines(&shop.machines())?;
-        self.check(&outcome, &settlement, &machines, &buyer.price)?;
+        let settlements = records::read_settlements(&shop.partners().settlements())?;
+        let machines = records::read_machines(&shop.partners().machines())?;
+        self.check(&outcome, &settlements, &machines, buyer.price)?;
         drop(shop);
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
         Ok(Survived {
@@ -94,7 +95,7 @@ impl Case {
     }
 
     /// The whole story, with a death in it, and another one where recovery passes the same point.
-    fn live_through(&self, shop: &mut Shop<'_>, buyer: &mut Buyer<'_>) -> Result<(String, u32)> {
+    fn live_through(&self, shop: &mut Shop<'_>, buyer: &Buyer) -> Result<(String, u32)> {
         let mut deaths = 0;
         loop {
             let url = shop.url().to_owned();
@@ -122,26 +123,41 @@ impl Case {
     fn check(
         &self,
         outcome: &Outcome,
-        settlement: &Settlement,
+        settlements: &[Settlement],
         machines: &Machines,
-        price: &str,
+        price: u64,
     ) -> Result<()> {
+        let wanted = self.story.payments(price);
+        let amounts: Vec<String> = wanted.iter().map(u64::to_string).collect();
+        let settled: Vec<&String> = settlements.iter().map(|it| &it.value).collect();
+        let is_ours = |it: &Settlement| it.to.eq_ignore_ascii_case(PAY_TO);
         ensure!(
-            settlement.value == price && settlement.to.eq_ignore_ascii_case(PAY_TO),
-            "the price was {price}, and {settlement:?} was settled"
+            settled.into_iter().eq(&amounts) && settlements.iter().all(is_ours),
+            "the prices were {amounts:?}, and {settlements:?} were settled"
         );
-        let told = text(&outcome.status, "/tx_hash");
+        let is_told =
+            |(told, it): (&String, &Settlement)| told.eq_ignore_ascii_case(&it.transaction);
         ensure!(
-            told.eq_ignore_ascii_case(&settlement.transaction),
-            "the buyer was told of transaction {told:?}, not of {settlement:?}"
+            outcome.transactions.len() == settlements.len()
+                && outcome.transactions.iter().zip(settlements).all(is_told),
+            "the buyer was told of {:?}, not of {settlements:?}",
+            outcome.transactions
         );
-        let status = text(&outcome.order, "/status");
-        ensure!(
-            status == self.story.status(),
-            "the order {} is {status:?}, not {:?}",
-            outcome.id,
-            self.story.status()
-        );
+        if self.story.buys_machine() {
+            let status = text(&outcome.order, "/status");
+            ensure!(
+                status == self.story.status(),
+                "the order {} is {status:?}, not {:?}",
+                outcome.id,
+                self.story.status()
+            );
+            let hours = outcome.order.get("prepaid_hours").and_then(Value::as_u64);
+            ensure!(
+                hours == Some(self.story.hours_in_the_end()),
+                "the order {} has {hours:?} hours",
+                outcome.id
+            );
+        }
         self.check_machines(outcome, machines)?;
         self.check_credit(outcome, price)
     }
@@ -185,37 +201,33 @@ impl Case {
     }
 
     /// The money is with the shop for a machine, or back with the owner, whole.
-    fn check_credit(&self, outcome: &Outcome, price: &str) -> Result<()> {
-        let credited = outcome.status.get("credited").filter(|it| !it.is_null());
-        let settlement = text(&outcome.status, "/settlement");
-        if self.story.delivers() {
-            ensure!(
-                credited.is_none() && settlement == "settled",
-                "the machine was delivered, and the payment is {settlement}, {credited:?} credited"
-            );
+    fn check_credit(&self, outcome: &Outcome, price: u64) -> Result<()> {
+        let balance = outcome.balance;
+        let is_right = match self.story {
+            // Of two days, one was not begun.
+            Story::Destroyed => balance == price / 2,
+            Story::NeverReady | Story::SoldOut => balance == price,
+            Story::ToppedUp | Story::CreditsSoldOut => balance == TOPUP,
+            _ => balance == 0,
+        };
+        ensure!(is_right, "the owner has {balance} after paying {price}");
+        if !self.story.buys_machine() {
             return Ok(());
         }
-        let micros = credited.and_then(micro_dollars);
-        // The token has six decimals, as our dollars have.
+        let told = outcome.status.get("credited").and_then(money::micros);
+        let settlement = text(&outcome.status, "/settlement");
+        let word = match (self.story.pays_with_credits(), self.story.delivers()) {
+            (true, _) => "credits",
+            (false, true) => "settled",
+            (false, false) => "refunded",
+        };
+        let wanted = (!self.story.delivers()).then_some(price);
         ensure!(
-            micros == price.parse().ok() && micros.is_some() && settlement == "refunded",
-            "{price} was paid for nothing, and the payment is {settlement}, {credited:?} credited"
+            told == wanted && settlement == word,
+            "{price} was paid, and the payment is {settlement}, {told:?} credited"
         );
         Ok(())
     }
-}
-
-/// Reads a number of dollars from its text, so that nothing is rounded.
-fn micro_dollars(number: &Value) -> Option<u64> {
-    let text = number.as_number()?.to_string();
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let whole: u64 = whole.parse().ok()?;
-    let fraction = format!("{fraction:0<6}");
-    let fraction: u64 = Some(fraction)
-        .filter(|text| text.len() == 6)?
-        .parse()
-        .ok()?;
-    whole.checked_mul(1_000_000)?.checked_add(fraction)
 }
 
 #[cfg(test)]
@@ -223,16 +235,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn dollars_are_read_without_rounding() {
-        let micros = |text: &str| micro_dollars(&serde_json::from_str(text).unwrap());
-        assert_eq!(micros("0.192"), Some(192_000));
-        assert_eq!(micros("7"), Some(7_000_000));
-        assert_eq!(micros("1.000001"), Some(1_000_001));
-        assert_eq!(micros("0.0000001"), None);
-        assert_eq!(micros("\"1\""), None);
-    }
 
     #[test]
     fn a_case_has_a_name_of_its_own() {
@@ -248,50 +250,75 @@ mod tests {
         }
     }
 
+    const PRICE: u64 = 192_000;
+
     /// What is left of a story that ended as it should.
-    fn records(story: Story) -> (Outcome, Settlement, Machines) {
-        let (settlement, credited) = if story.delivers() {
-            ("settled", json!(null))
-        } else {
-            ("refunded", json!(0.192))
+    fn records(story: Story) -> (Outcome, Vec<Settlement>, Machines) {
+        let (settlement, credited) = match (story.pays_with_credits(), story.delivers()) {
+            (true, _) => ("credits", json!(0.192)),
+            (false, true) => ("settled", json!(null)),
+            (false, false) => ("refunded", json!(0.192)),
         };
+        let balance = match story {
+            Story::Destroyed => PRICE / 2,
+            Story::SoldOut => PRICE,
+            Story::ToppedUp | Story::CreditsSoldOut => TOPUP,
+            _ => 0,
+        };
+        let payments = story.payments(PRICE);
+        let transaction = |index: usize| format!("0xT{index}");
         let outcome = Outcome {
             id: "o".to_owned(),
             status: json!({
-                "operation": {"id": "op"}, "tx_hash": "0xt",
+                "operation": {"id": "op"},
                 "settlement": settlement, "credited": credited,
             }),
-            order: json!({"id": "o", "status": story.status(), "provider_instance_id": "m"}),
+            order: json!({"id": "o", "status": story.status(), "provider_instance_id": "m",
+                "prepaid_hours": story.hours_in_the_end()}),
             password: story.has_password().then(|| "p".to_owned()),
+            transactions: (0..payments.len())
+                .map(|index| transaction(index).to_lowercase())
+                .collect(),
+            balance,
         };
-        let settlement = Settlement {
+        let settlement = |(index, value): (usize, &u64)| Settlement {
+            from: "0xf".to_owned(),
             to: PAY_TO.to_owned(),
-            value: "192000".to_owned(),
-            transaction: "0xT".to_owned(),
+            value: value.to_string(),
+            transaction: transaction(index),
         };
+        let settlements = payments.iter().enumerate().map(settlement).collect();
         let machine = ("m".to_owned(), "p".to_owned());
         let machines = Machines {
             alive: vec![machine; story.machines()],
             made: 1,
             operations: ["op".to_owned()].into(),
+            ..Machines::default()
         };
-        (outcome, settlement, machines)
+        (outcome, settlements, machines)
     }
 
     /// Whether a story passes after somebody changed its records.
     fn passes(
         story: Story,
-        change: impl FnOnce(&mut Outcome, &mut Settlement, &mut Machines),
+        change: impl FnOnce(&mut Outcome, &mut Vec<Settlement>, &mut Machines),
     ) -> bool {
-        let (mut outcome, mut settlement, mut machines) = records(story);
-        change(&mut outcome, &mut settlement, &mut machines);
-        let check = case(story).check(&outcome, &settlement, &machines, "192000");
+        let (mut outcome, mut settlements, mut machines) = records(story);
+        change(&mut outcome, &mut settlements, &mut machines);
+        let check = case(story).check(&outcome, &settlements, &machines, PRICE);
         check.is_ok()
     }
 
     #[test]
     fn right_records_pass() {
-        for story in [Story::Delivered, Story::SoldOut, Story::Destroyed] {
+        for story in [
+            Story::Delivered,
+            Story::SoldOut,
+            Story::Destroyed,
+            Story::Lengthened,
+            Story::ToppedUp,
+            Story::CreditsSoldOut,
+        ] {
             assert!(passes(story, |_, _, _| {}), "{story:?}");
         }
     }
@@ -299,11 +326,25 @@ mod tests {
     #[test]
     fn money_that_went_astray_is_a_violation() {
         let delivered = Story::Delivered;
-        assert!(!passes(delivered, |_, paid, _| paid.value = "1".to_owned()));
-        assert!(!passes(delivered, |_, paid, _| paid.to = "0x2".to_owned()));
-        assert!(!passes(delivered, |_, paid, _| paid.transaction.clear()));
+        assert!(!passes(delivered, |_, paid, _| paid[0].value.push('0')));
+        assert!(!passes(delivered, |_, paid, _| paid[0].to.push('0')));
+        assert!(!passes(delivered, |_, paid, _| paid[0].transaction.clear()));
+        assert!(!passes(delivered, |_, paid, _| paid.clear()));
+        assert!(!passes(delivered, |_, paid, _| paid.push(paid[0].clone())));
+        for story in [
+            delivered,
+            Story::SoldOut,
+            Story::ToppedUp,
+            Story::CreditsSoldOut,
+        ] {
+            assert!(!passes(story, |told, _, _| told.balance += 1), "{story:?}");
+        }
+        assert!(!passes(Story::Destroyed, |told, _, _| told.balance = 0));
+        assert!(!passes(Story::Lengthened, |told, _, _| {
+            told.order["prepaid_hours"] = json!(24);
+        }));
         let credit = |amount: Value| {
-            move |told: &mut Outcome, _: &mut Settlement, _: &mut Machines| {
+            move |told: &mut Outcome, _: &mut Vec<Settlement>, _: &mut Machines| {
                 told.status["credited"] = amount;
             }
         };
@@ -315,7 +356,8 @@ mod tests {
     #[test]
     fn a_machine_too_many_or_too_few_is_a_violation() {
         let stray = ("n".to_owned(), "p".to_owned());
-        let more = |_: &mut Outcome, _: &mut Settlement, all: &mut Machines| all.alive.push(stray);
+        let more =
+            |_: &mut Outcome, _: &mut Vec<Settlement>, all: &mut Machines| all.alive.push(stray);
         assert!(!passes(Story::Delivered, more.clone()));
         assert!(!passes(Story::SoldOut, more.clone()));
         assert!(!passes(Story::Destroyed, more));

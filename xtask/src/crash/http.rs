@@ -26,6 +26,31 @@ pub(super) fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer> {
+    let mut stream = open(url, method, path, headers, body)?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).context("read an answer")?;
+    Answer::parse(&bytes).with_context(|| format!("{method} {path}"))
+}
+
+/// Sends a request and goes away before any answer.
+pub(super) fn abandon(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<()> {
+    open(url, method, path, headers, body).map(drop)
+}
+
+/// A connection over which a request was sent.
+fn open(
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<TcpStream> {
     let host = url.trim_start_matches("http://");
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -46,12 +71,19 @@ pub(super) fn send(
     stream
         .write_all(request.as_bytes())
         .context("send a request")?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).context("read an answer")?;
-    Answer::parse(&bytes).with_context(|| format!("{method} {path}"))
+    Ok(stream)
 }
 
 impl Answer {
+    #[cfg(test)]
+    pub(super) fn of(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            head: String::new(),
+            body: body.to_owned(),
+        }
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text

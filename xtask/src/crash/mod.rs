@@ -6,20 +6,27 @@
 mod buyer;
 mod case;
 mod http;
+mod kills;
+mod money;
 mod options;
+mod points;
 mod records;
 mod shop;
 mod story;
+mod verdict;
+mod wallet;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, bail, ensure};
 
 use self::case::{Case, Place, Survived};
+use self::kills::Quota;
 use self::options::{Database, Options};
 use self::shop::{Programs, fresh_folder};
 use self::story::Story;
@@ -39,6 +46,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let programs = Programs::build()?;
+    if options.kills.is_some() || options.minutes.is_some() {
+        return run_kills(&programs, &options);
+    }
+    Programs::test()?;
     let cases = matrix(&programs.points()?, &options)?;
     let wants_postgres = cases.iter().any(|case| case.database == Database::Postgres);
     let cluster = wants_postgres.then(Cluster::start).transpose()?;
@@ -50,7 +61,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         folder: &folder,
     };
     let begin = Instant::now();
-    let (deaths, failed) = run_all(&cases, &place, options.jobs);
+    let (deaths, failed, faults) = run_all(&cases, &place, options.jobs);
+    for (database, faults) in &faults {
+        kills::report::write(&format!("crash-matrix-{database}"), faults)?;
+    }
     println!(
         "{} cases, {deaths} deaths, {failed} violations, {:.1?}",
         cases.len(),
@@ -63,6 +77,39 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Kills under load on every database of the options.
+fn run_kills(programs: &Programs, options: &Options) -> Result<ExitCode> {
+    let wants_postgres = options.databases.contains(&Database::Postgres);
+    let cluster = wants_postgres.then(Cluster::start).transpose()?;
+    let quota = Quota {
+        kills: options.kills.unwrap_or(u32::MAX),
+        minutes: options.minutes,
+    };
+    let (mut kills, mut violations) = (0, 0);
+    for &database in &options.databases {
+        let seed = options.seed.unwrap_or_else(fresh_seed);
+        let outcome = kills::run(programs, database, cluster.as_ref(), seed, quota)?;
+        kills += outcome.kills;
+        violations += outcome.violations;
+    }
+    println!("{kills} kills, {violations} violations");
+    Ok(if violations == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A seed that was hardly ever used before.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs differ unless somebody asks for an old one"
+)]
+fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(1, |since| u64::from(since.subsec_nanos()) + since.as_secs())
 }
 
 /// Every point in every story that reaches it, on every database.
@@ -96,10 +143,13 @@ fn matrix(points: &[String], options: &Options) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Runs the cases side by side, prints a line for each, and counts deaths and violations.
-fn run_all(cases: &[Case], place: &Place<'_>, jobs: usize) -> (u32, u32) {
+/// Faults by their ids in the catalogue, by the name of the database.
+type Faults = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
+
+/// Runs the cases side by side, prints a line for each, and counts deaths, violations and faults.
+fn run_all(cases: &[Case], place: &Place<'_>, jobs: usize) -> (u32, u32, Faults) {
     let next = AtomicUsize::new(0);
-    let counts = Mutex::new((0, 0));
+    let counts = Mutex::new((0, 0, Faults::new()));
     thread::scope(|scope| {
         for _ in 0..jobs.min(cases.len()) {
             scope.spawn(|| {
@@ -112,7 +162,13 @@ fn run_all(cases: &[Case], place: &Place<'_>, jobs: usize) -> (u32, u32) {
                     // Held while the line is written, so that lines stay whole.
                     let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
                     match &result {
-                        Ok(survived) => counts.0 += survived.deaths,
+                        Ok(survived) => {
+                            counts.0 += survived.deaths;
+                            if let Some(id) = points::fault_of(&case.point) {
+                                let faults = counts.2.entry(case.database.name()).or_default();
+                                *faults.entry(id).or_default() += u64::from(survived.deaths);
+                            }
+                        }
                         Err(_) => counts.1 += 1,
                     }
                     print_row(case, &result);
@@ -125,7 +181,7 @@ fn run_all(cases: &[Case], place: &Place<'_>, jobs: usize) -> (u32, u32) {
 
 fn print_row(case: &Case, result: &Result<Survived>) {
     let head = format!(
-        "{:<9} {:<12} {:<40}",
+        "{:<9} {:<17} {:<40}",
         case.database.name(),
         case.story.name(),
         case.point
@@ -149,6 +205,9 @@ mod tests {
             databases: Database::ALL.to_vec(),
             only: only.map(str::to_owned),
             jobs: 1,
+            kills: None,
+            minutes: None,
+            seed: None,
         }
     }
 
@@ -163,7 +222,7 @@ mod tests {
             .iter()
             .map(Case::name)
             .collect();
-        assert_eq!(names.len(), 6);
+        assert_eq!(names.len(), 8);
         assert!(names.contains(&"postgres-sold-out-provision.refund.result.after".to_owned()));
         let cases = matrix(&points, &options(Some("sqlite-destroyed"))).unwrap();
         assert_eq!(cases.len(), 1);

@@ -1,5 +1,7 @@
 //! The command line of `cargo xtask crash`.
 
+use std::str::FromStr;
+
 use anyhow::{Context, Result, bail};
 
 pub(super) const USAGE: &str = "\
@@ -13,6 +15,13 @@ what the client was told.
   --database sqlite|postgres|both   (both)
   --only TEXT                       only cases whose name contains the text
   --jobs N                          cases that run side by side (6)
+
+With --kills or --minutes, instead: sixteen clients buy, lengthen and destroy while the server is killed at random and at
+named places and the stand-ins misbehave, and every 50 kills everything comes to rest and is reckoned up.
+
+  --kills N                         kills on each database
+  --minutes M                       no more kills after this many minutes on each database
+  --seed S                          the seed of an earlier run
 ";
 
 /// Cases mostly wait, so there may be more of them than processors.
@@ -40,6 +49,9 @@ pub(super) struct Options {
     pub(super) databases: Vec<Database>,
     pub(super) only: Option<String>,
     pub(super) jobs: usize,
+    pub(super) kills: Option<u32>,
+    pub(super) minutes: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
 impl Options {
@@ -49,6 +61,9 @@ impl Options {
             databases: Database::ALL.to_vec(),
             only: None,
             jobs: JOBS,
+            kills: None,
+            minutes: None,
+            seed: None,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -66,12 +81,20 @@ impl Options {
                         _ => bail!("--jobs needs a positive number"),
                     };
                 }
+                "--kills" => options.kills = Some(number(word, value()?)?),
+                "--minutes" => options.minutes = Some(number(word, value()?)?),
+                "--seed" => options.seed = Some(number(word, value()?)?),
                 "--help" | "-h" => return Ok(None),
                 other => bail!("unknown option `{other}`\n{USAGE}"),
             }
         }
         Ok(Some(options))
     }
+}
+
+fn number<N: FromStr>(option: &str, word: &str) -> Result<N> {
+    let number = word.parse().ok();
+    number.with_context(|| format!("{option} needs a number, not `{word}`"))
 }
 
 fn databases(word: &str) -> Result<Vec<Database>> {
@@ -104,6 +127,9 @@ mod tests {
             (options.databases, options.jobs),
             (vec![Database::Sqlite], 1)
         );
+        let options = parse(&["--kills", "9", "--seed", "7"]).unwrap().unwrap();
+        assert_eq!((options.kills, options.seed), (Some(9), Some(7)));
+        assert_eq!(options.minutes, None);
     }
 
     #[test]
@@ -112,6 +138,7 @@ mod tests {
             &["--database", "mysql"][..],
             &["--jobs", "0"],
             &["--only"],
+            &["--kills", "many"],
             &["--speed"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");

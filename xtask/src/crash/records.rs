@@ -1,18 +1,19 @@
 //! What the partners wrote down: the evidence that does not come from us.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// The mark by which a machine names the operation it was made for.
 const OPERATION: &str = "x402-op=";
 
-/// The one settlement of a facilitator's journal.
-#[derive(Debug, PartialEq, Eq)]
+/// A settlement of a facilitator's journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settlement {
+    pub(super) from: String,
     pub(super) to: String,
     /// In atomic units of the token.
     pub(super) value: String,
@@ -28,11 +29,15 @@ pub(super) struct Machines {
     pub(super) made: usize,
     /// The operations they were made for.
     pub(super) operations: BTreeSet<String>,
+    /// The root password of each that ever existed, by its id.
+    pub(super) passwords: BTreeMap<String, String>,
+    /// The operation that each was made for.
+    pub(super) made_for: BTreeMap<String, String>,
 }
 
-/// Reads a facilitator's journal, which must hold exactly one settlement.
-pub(super) fn read_settlement(journal: &Path) -> Result<Settlement> {
-    only_settlement(&read(journal)?)
+/// Reads the settlements of a facilitator's journal, oldest first.
+pub(super) fn read_settlements(journal: &Path) -> Result<Vec<Settlement>> {
+    settlements(&read(journal)?)
 }
 
 /// Reads a cloud's journal.
@@ -40,22 +45,18 @@ pub(super) fn read_machines(journal: &Path) -> Result<Machines> {
     machines(&read(journal)?)
 }
 
-fn only_settlement(events: &[Value]) -> Result<Settlement> {
-    let settled: Vec<&Value> = events
-        .iter()
-        .filter(|event| kind(event) == "settled")
-        .collect();
-    let [settled] = settled.as_slice() else {
-        bail!(
-            "the facilitator settled {} payments, not one",
-            settled.len()
-        );
-    };
-    Ok(Settlement {
-        to: text(settled, "to")?,
-        value: text(settled, "value")?,
-        transaction: text(settled, "transaction")?,
-    })
+fn settlements(events: &[Value]) -> Result<Vec<Settlement>> {
+    let settled = events.iter().filter(|event| kind(event) == "settled");
+    settled
+        .map(|settled| {
+            Ok(Settlement {
+                from: text(settled, "from")?,
+                to: text(settled, "to")?,
+                value: text(settled, "value")?,
+                transaction: text(settled, "transaction")?,
+            })
+        })
+        .collect()
 }
 
 fn machines(events: &[Value]) -> Result<Machines> {
@@ -64,9 +65,12 @@ fn machines(events: &[Value]) -> Result<Machines> {
         match kind(event) {
             "created" => {
                 machines.made += 1;
-                machines.operations.insert(operation_of(event)?);
-                let machine = (text(event, "id")?, text(event, "password")?);
-                machines.alive.push(machine);
+                let (operation, id) = (operation_of(event)?, text(event, "id")?);
+                machines.operations.insert(operation.clone());
+                machines.made_for.insert(id.clone(), operation);
+                let password = text(event, "password")?;
+                machines.passwords.insert(id.clone(), password.clone());
+                machines.alive.push((id, password));
             }
             "deleted" => {
                 let id = text(event, "id")?;
@@ -133,13 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_settlement_is_wanted() {
-        let settled = json!({"event": "settled", "to": "0x1", "value": "5", "transaction": "0x2"});
+    fn settlements_are_picked_out_of_the_journal() {
+        let settled = json!({
+            "event": "settled", "from": "0x3", "to": "0x1", "value": "5", "transaction": "0x2",
+        });
         let other = json!({"event": "balance_set"});
-        let one = only_settlement(&[settled.clone(), other.clone()]).unwrap();
-        assert_eq!(one.value, "5");
-        assert!(only_settlement(&[other]).is_err());
-        assert!(only_settlement(&[settled.clone(), settled]).is_err());
+        let all = settlements(&[settled.clone(), other.clone(), settled]).unwrap();
+        assert_eq!((all.len(), all[0].value.as_str()), (2, "5"));
+        assert_eq!(settlements(&[other]).unwrap(), []);
+        assert!(settlements(&[json!({"event": "settled"})]).is_err());
     }
 
     #[test]
@@ -148,6 +154,8 @@ mod tests {
         let all = machines(&[created("a", "1"), created("b", "1"), deleted.clone()]).unwrap();
         assert_eq!(all.alive, [("b".to_owned(), "pw-b".to_owned())]);
         assert_eq!((all.made, all.operations.len()), (2, 1));
+        assert_eq!(all.passwords["a"], "pw-a");
+        assert_eq!(all.made_for["b"], "1");
         assert!(machines(&[deleted]).is_err());
     }
 

@@ -42,7 +42,7 @@ impl Programs {
     /// Builds them into a folder of their own, so that no other command ever finds a server with
     /// fail points.
     pub(super) fn build() -> Result<Self> {
-        let target = cargo::target_dir().join("failpoints");
+        let target = failpoints_target();
         let mut build = cargo::cargo();
         build
             .env("CARGO_TARGET_DIR", &target)
@@ -58,19 +58,22 @@ impl Programs {
             .args(["--bin", "compute-server", "--bin", "compute-stand-ins"])
             .args(["--example", "bench_requests"]);
         cargo::run(&mut build)?;
-        // No other command builds with the feature, so nobody else runs the tests behind it.
-        let mut test = cargo::cargo();
-        test.env("CARGO_TARGET_DIR", &target)
-            .args(["test", "--quiet", "--locked", "-p", "compute-server"])
-            .args(["--features", "compute-server/failpoints"])
-            .args(["--bin", "compute-server", "failpoints::"]);
-        cargo::run(&mut test)?;
         let folder = target.join("debug");
         Ok(Self {
             server: folder.join("compute-server"),
             tool: folder.join("examples/bench_requests"),
             stand_ins: folder.join("compute-stand-ins"),
         })
+    }
+
+    /// Runs the tests behind the feature: no other command builds with it.
+    pub(super) fn test() -> Result<()> {
+        let mut test = cargo::cargo();
+        test.env("CARGO_TARGET_DIR", failpoints_target())
+            .args(["test", "--quiet", "--locked", "-p", "compute-server"])
+            .args(["--features", "compute-server/failpoints"])
+            .args(["--bin", "compute-server", "failpoints::"]);
+        cargo::run(&mut test)
     }
 
     /// Every fail point of this build.
@@ -80,13 +83,57 @@ impl Programs {
     }
 }
 
+fn failpoints_target() -> PathBuf {
+    cargo::target_dir().join("failpoints")
+}
+
+/// The stand-ins: processes of their own that nobody kills.
+#[derive(Debug)]
+pub(super) struct Partners {
+    pub(super) facilitator: Service,
+    pub(super) cloud: Service,
+    folder: PathBuf,
+}
+
+impl Partners {
+    pub(super) fn open(programs: &Programs, folder: &Path) -> Result<Self> {
+        let stand_in = |partner: &str, words: &[&str]| {
+            let mut command = Command::new(&programs.stand_ins);
+            command.arg(partner).arg("--journal");
+            command.arg(journal(folder, partner)).args(words);
+            Service::start(&mut command, folder, partner)
+        };
+        let partners = Self {
+            facilitator: stand_in("facilitator", &["--network", "base"])?,
+            cloud: stand_in("vultr", &["--api-key", VENDOR_KEY])?,
+            folder: folder.to_owned(),
+        };
+        partners.refuse_repeats()?;
+        Ok(partners)
+    }
+
+    /// As real facilitators: what is settled is not confirmed a second time, so that only the chain
+    /// can tell.
+    pub(super) fn refuse_repeats(&self) -> Result<()> {
+        order_fault(&self.facilitator, r#"{"kind":"refuse_repeats"}"#)
+    }
+
+    pub(super) fn settlements(&self) -> PathBuf {
+        journal(&self.folder, "facilitator")
+    }
+
+    pub(super) fn machines(&self) -> PathBuf {
+        journal(&self.folder, "vultr")
+    }
+}
+
 /// The partners, and the server while it lives.
 #[derive(Debug)]
 pub(super) struct Shop<'a> {
     programs: &'a Programs,
     folder: PathBuf,
     settings: Settings,
-    _partners: [Service; 2],
+    partners: Partners,
     server: Service,
     starts: u32,
 }
@@ -100,27 +147,18 @@ impl<'a> Shop<'a> {
         story: Story,
         point: &str,
     ) -> Result<Self> {
-        let stand_in = |partner: &str, words: &[&str]| {
-            let mut command = Command::new(&programs.stand_ins);
-            command.arg(partner).arg("--journal");
-            command.arg(journal(folder, partner)).args(words);
-            Service::start(&mut command, folder, partner)
-        };
-        let facilitator = stand_in("facilitator", &["--network", "base"])?;
-        let cloud = stand_in("vultr", &["--api-key", VENDOR_KEY])?;
-        // As real facilitators: what is settled is not confirmed a second time, so that only the
-        // chain can tell.
-        order_fault(&facilitator, r#"{"kind":"refuse_repeats"}"#)?;
+        let partners = Partners::open(programs, folder)?;
         if let Some(fault) = story.faults() {
-            order_fault(&cloud, &fault.to_string())?;
+            order_fault(&partners.cloud, &fault.to_string())?;
         }
-        let settings = settings(database, story, &facilitator, &cloud);
+        let mut settings = settings(database, &partners);
+        settings.push(("TIMING__READY_WINDOW", story.ready_window().to_owned()));
         let server = start(programs, folder, &settings, 1, Some(point))?;
         Ok(Self {
             programs,
             folder: folder.to_owned(),
             settings,
-            _partners: [facilitator, cloud],
+            partners,
             server,
             starts: 1,
         })
@@ -153,16 +191,12 @@ impl<'a> Shop<'a> {
         Ok(true)
     }
 
-    pub(super) fn settlements(&self) -> PathBuf {
-        journal(&self.folder, "facilitator")
-    }
-
-    pub(super) fn machines(&self) -> PathBuf {
-        journal(&self.folder, "vultr")
+    pub(super) const fn partners(&self) -> &Partners {
+        &self.partners
     }
 }
 
-fn check_death(status: ExitStatus, log: &str, point: &str) -> Result<()> {
+pub(super) fn check_death(status: ExitStatus, log: &str, point: &str) -> Result<()> {
     let said = log.contains(&format!("fail point {point} reached"));
     if status.signal() != Some(SIGKILL) || !said {
         bail!("the server ended with {status}, and not at the fail point:\n{log}");
@@ -174,7 +208,8 @@ fn journal(folder: &Path, partner: &str) -> PathBuf {
     folder.join(format!("{partner}.jsonl"))
 }
 
-fn order_fault(partner: &Service, fault: &str) -> Result<()> {
+/// Lets a partner do something wrong.
+pub(super) fn order_fault(partner: &Service, fault: &str) -> Result<()> {
     let answer = http::send(partner.url(), "POST", "/control/faults", &[], fault)?;
     if answer.status != 204 {
         bail!("the fault {fault} was answered {}", answer.status);
@@ -183,10 +218,13 @@ fn order_fault(partner: &Service, fault: &str) -> Result<()> {
 }
 
 /// Names without their prefix, and values.
-type Settings = Vec<(&'static str, String)>;
+pub(super) type Settings = Vec<(&'static str, String)>;
 
 /// `serve` with main-network identities.
-fn settings(database: &str, story: Story, facilitator: &Service, cloud: &Service) -> Settings {
+pub(super) fn settings(database: &str, partners: &Partners) -> Settings {
+    let Partners {
+        facilitator, cloud, ..
+    } = partners;
     vec![
         // The port changes with each start; clients use the one that is printed.
         ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
@@ -197,7 +235,6 @@ fn settings(database: &str, story: Story, facilitator: &Service, cloud: &Service
         ("LIMITS__EXEMPT_LOOPBACK", "true".to_owned()),
         ("LOG__FILTER", "info,compute_engine=debug".to_owned()),
         ("TIMING__SCALE_DIVISOR", TIME_SCALE.to_owned()),
-        ("TIMING__READY_WINDOW", story.ready_window().to_owned()),
         ("TIMING__MACHINE_ATTEMPTS", MACHINE_ATTEMPTS.to_owned()),
         (
             "SECRETS__SEALING_KEYS",
@@ -217,7 +254,7 @@ fn settings(database: &str, story: Story, facilitator: &Service, cloud: &Service
 }
 
 /// Starts the server, with nothing of the caller's environment but the path.
-fn start(
+pub(super) fn start(
     programs: &Programs,
     folder: &Path,
     settings: &Settings,
@@ -225,17 +262,37 @@ fn start(
     point: Option<&str>,
 ) -> Result<Service> {
     let mut command = Command::new(&programs.server);
-    command.arg("serve").current_dir(folder).env_clear();
+    command.arg("serve");
+    prepare(&mut command, folder, settings);
+    if let Some(point) = point {
+        command.env("COMPUTE_FAILPOINT", point);
+    }
+    Service::start(&mut command, folder, &format!("server-{number}"))
+}
+
+/// Starts a server that lives on when a file cannot grow. Its log is lost, because it could not grow
+/// either.
+pub(super) fn start_without_log(
+    programs: &Programs,
+    folder: &Path,
+    settings: &Settings,
+    number: u32,
+) -> Result<Service> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" serve 2>/dev/null"]);
+    command.arg(&programs.server);
+    prepare(&mut command, folder, settings);
+    Service::start(&mut command, folder, &format!("server-{number}"))
+}
+
+fn prepare(command: &mut Command, folder: &Path, settings: &Settings) {
+    command.current_dir(folder).env_clear();
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
     for (name, value) in settings {
         command.env(format!("COMPUTE_SERVER_{name}"), value);
     }
-    if let Some(point) = point {
-        command.env("COMPUTE_FAILPOINT", point);
-    }
-    Service::start(&mut command, folder, &format!("server-{number}"))
 }
 
 /// Makes an empty folder.

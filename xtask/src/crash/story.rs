@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
 
+/// What a story tops up, in atomic units of the token: a dollar.
+pub(super) const TOPUP: u64 = 1_000_000;
+
 /// A purchase with what goes wrong in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Story {
@@ -19,18 +22,27 @@ pub(super) enum Story {
     NeverReady,
     /// The cloud has no machine: the money goes back.
     SoldOut,
-    /// Nothing goes wrong, and then the owner has the machine destroyed.
+    /// Nothing goes wrong, and then the owner has the machine destroyed, and gets something back.
     Destroyed,
+    /// Nothing goes wrong, and then the machine's time is lengthened by a second payment.
+    Lengthened,
+    /// Credits are bought, and nothing else.
+    ToppedUp,
+    /// Credits are bought, and spent on a machine that the cloud does not have: they come back.
+    CreditsSoldOut,
 }
 
 impl Story {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Delivered,
         Self::WithKey,
         Self::Replaced,
         Self::NeverReady,
         Self::SoldOut,
         Self::Destroyed,
+        Self::Lengthened,
+        Self::ToppedUp,
+        Self::CreditsSoldOut,
     ];
 
     /// The stories in which a fail point `<kind>.<step>.<position>` is reached.
@@ -46,6 +58,8 @@ impl Story {
     const fn kind(self) -> &'static str {
         match self {
             Self::Destroyed => "destroy",
+            Self::Lengthened => "extend",
+            Self::ToppedUp => "topup",
             _ => "provision",
         }
     }
@@ -58,8 +72,9 @@ impl Story {
             Self::WithKey => &["create"],
             Self::Replaced => &["create", "destroy", "confirm_gone"],
             Self::NeverReady => &["await_ready", "destroy", "confirm_gone", "refund"],
-            Self::SoldOut => &["refund"],
+            Self::SoldOut | Self::CreditsSoldOut => &["refund"],
             Self::Destroyed => &["destroy", "confirm_gone"],
+            Self::Lengthened | Self::ToppedUp => &["settle"],
         }
     }
 
@@ -71,6 +86,9 @@ impl Story {
             Self::NeverReady => "never-ready",
             Self::SoldOut => "sold-out",
             Self::Destroyed => "destroyed",
+            Self::Lengthened => "lengthened",
+            Self::ToppedUp => "topped-up",
+            Self::CreditsSoldOut => "credits-sold-out",
         }
     }
 
@@ -79,30 +97,84 @@ impl Story {
         match self {
             Self::Replaced => Some(json!({"kind": "create_then_drop"})),
             Self::NeverReady => Some(json!({"kind": "never_ready"})),
-            Self::SoldOut => Some(json!({
+            Self::SoldOut | Self::CreditsSoldOut => Some(json!({
                 "kind": "refuse_create",
                 "status": 400,
                 "error": "Plan is not available in this location",
             })),
-            Self::Delivered | Self::WithKey | Self::Destroyed => None,
+            Self::Delivered
+            | Self::WithKey
+            | Self::Destroyed
+            | Self::Lengthened
+            | Self::ToppedUp => None,
         }
     }
 
-    /// What the buyer asks for. The price is the same in every story.
+    /// What the buyer asks for.
     pub(super) fn body(self) -> Value {
         let mut body = json!({
             "plan": "vc2-1c-1gb", "region": "ewr", "os_id": 2284,
-            "label": "crash", "prepaid_hours": 24, "network": "base",
+            "label": "crash", "prepaid_hours": self.hours(), "network": "base",
         });
-        if let (Self::WithKey, Some(members)) = (self, body.as_object_mut()) {
-            members.insert("ssh_public_key".to_owned(), SSH_KEY.into());
+        if let Some(members) = body.as_object_mut() {
+            if self == Self::WithKey {
+                members.insert("ssh_public_key".to_owned(), SSH_KEY.into());
+            }
+            if self.pays_with_credits() {
+                members.insert("use_credits".to_owned(), true.into());
+            }
         }
         body
     }
 
+    /// Whether it begins with buying credits.
+    pub(super) const fn tops_up(self) -> bool {
+        matches!(self, Self::ToppedUp | Self::CreditsSoldOut)
+    }
+
+    /// Whether the machine is paid with credits.
+    pub(super) const fn pays_with_credits(self) -> bool {
+        matches!(self, Self::CreditsSoldOut)
+    }
+
+    /// Whether a machine is bought at all.
+    pub(super) const fn buys_machine(self) -> bool {
+        !matches!(self, Self::ToppedUp)
+    }
+
+    /// What is settled in a story, oldest first, when the machine and an extension cost `price` each.
+    pub(super) fn payments(self, price: u64) -> Vec<u64> {
+        match self {
+            Self::ToppedUp | Self::CreditsSoldOut => vec![TOPUP],
+            Self::Lengthened => vec![price, price],
+            _ => vec![price],
+        }
+    }
+
+    /// What the buyer asks for first: of a day nothing is given back.
+    const fn hours(self) -> u64 {
+        if matches!(self, Self::Destroyed) {
+            48
+        } else {
+            24
+        }
+    }
+
+    /// Hours of the order in the end.
+    pub(super) const fn hours_in_the_end(self) -> u64 {
+        if matches!(self, Self::Lengthened) {
+            48
+        } else {
+            self.hours()
+        }
+    }
+
     /// Whether the buyer gets a machine; otherwise the money comes back.
     pub(super) const fn delivers(self) -> bool {
-        !matches!(self, Self::NeverReady | Self::SoldOut)
+        !matches!(
+            self,
+            Self::NeverReady | Self::SoldOut | Self::CreditsSoldOut
+        )
     }
 
     /// How long a machine may take to start before it is taken down; times are divided by 100.
@@ -116,17 +188,18 @@ impl Story {
     /// Machines that exist at the end.
     pub(super) const fn machines(self) -> usize {
         match self {
-            Self::Delivered | Self::WithKey | Self::Replaced => 1,
-            Self::NeverReady | Self::SoldOut | Self::Destroyed => 0,
+            Self::Delivered | Self::WithKey | Self::Replaced | Self::Lengthened => 1,
+            _ => 0,
         }
     }
 
     /// The last status of the order.
     pub(super) const fn status(self) -> &'static str {
         match self {
-            Self::Delivered | Self::WithKey | Self::Replaced => "active",
-            Self::NeverReady | Self::SoldOut => "failed",
+            Self::Delivered | Self::WithKey | Self::Replaced | Self::Lengthened => "active",
+            Self::NeverReady | Self::SoldOut | Self::CreditsSoldOut => "failed",
             Self::Destroyed => "destroyed",
+            Self::ToppedUp => "",
         }
     }
 
@@ -148,7 +221,15 @@ mod tests {
         );
         assert_eq!(
             Story::reaching("provision.refund.result.after"),
-            [Story::NeverReady, Story::SoldOut]
+            [Story::NeverReady, Story::SoldOut, Story::CreditsSoldOut]
+        );
+        assert_eq!(
+            Story::reaching("topup.settle.begin.after"),
+            [Story::ToppedUp]
+        );
+        assert_eq!(
+            Story::reaching("extend.settle.begin.after"),
+            [Story::Lengthened]
         );
         assert_eq!(
             Story::reaching("destroy.confirm_gone.effect.after"),

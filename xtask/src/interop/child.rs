@@ -97,6 +97,18 @@ impl Service {
         Ok(None)
     }
 
+    /// The number by which the operating system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Kills it without a warning, and tells how it ended: it may have died by itself before.
+    pub(crate) fn kill(&mut self) -> Result<ExitStatus> {
+        // An error means that it has ended already, which the status tells.
+        let _ = self.process.child.kill();
+        self.process.child.wait().context("wait for a process")
+    }
+
     /// The last lines of its log.
     pub(crate) fn last_lines(&self, count: usize) -> String {
         let said = self.process.said();

@@ -109,14 +109,6 @@ pub(crate) struct Purchase<'a> {
     pub(crate) resource_url: String,
 }
 
-/// How a claim transaction ended that did not fail.
-enum Claim {
-    /// The purchase is new, and this process holds it.
-    New(Submitted),
-    /// It had been made before.
-    Joined(Submitted),
-}
-
 impl Engine {
     pub(crate) async fn purchase(
         &self,
@@ -208,9 +200,7 @@ impl Engine {
         let verified = self.verify(payload, &purchase.subject, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
         self.check(purchase, &verified).await?;
-        match self.claim(purchase, &verified).await? {
-            Claim::New(submitted) | Claim::Joined(submitted) => Ok(submitted),
-        }
+        self.claim(purchase, &verified).await
     }
 
     async fn join_after(
@@ -238,7 +228,7 @@ impl Engine {
         &self,
         purchase: &Purchase<'_>,
         verified: &VerifiedPayment,
-    ) -> Result<Claim, Error> {
+    ) -> Result<Submitted, Error> {
         let now = self.now();
         let mut tx = self.store.begin(TxMode::Write).await?;
         self.spend_nonce(tx.as_mut(), purchase.caller).await?;
@@ -249,7 +239,7 @@ impl Engine {
         if let Some(bought) = &named.bought {
             let joined = Submitted::replay(bought);
             tx.rollback().await?;
-            return Ok(Claim::Joined(joined));
+            return Ok(joined);
         }
         self.refuse_hanging(tx.as_mut(), owner, purchase, now)
             .await?;
@@ -261,8 +251,7 @@ impl Engine {
         match tx.claim_payment(&payment, &sealed).await? {
             ClaimOutcome::AlreadyClaimed(winner) => {
                 tx.rollback().await?;
-                let joined = self.join_winner(&winner, &purchase.digest).await?;
-                return Ok(Claim::Joined(joined));
+                return self.join_winner(&winner, &purchase.digest).await;
             }
             ClaimOutcome::Claimed => {}
         }
@@ -271,7 +260,7 @@ impl Engine {
             .await?
         {
             tx.rollback().await?;
-            return self.join_named(bought).await.map(Claim::Joined);
+            return self.join_named(bought).await;
         }
         let detail = format!("{{\"rail\":\"{}\"}}", payment.rail);
         let Opened { operation, lease } = opened;
@@ -282,7 +271,7 @@ impl Engine {
             operation.id = %operation.id, operation.kind = %operation.kind, owner.id = %owner,
             payment.rail = %payment.rail, price = %payment.price, "payment claimed"
         );
-        Ok(Claim::New(Submitted::leased(&operation, lease)))
+        Ok(Submitted::leased(&operation, lease))
     }
 
     /// Refuses a second payment for a request whose first one hangs (decisions.md 3). A client that

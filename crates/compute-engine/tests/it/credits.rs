@@ -354,3 +354,33 @@ async fn a_request_says_what_it_may_cost_at_most() {
     world.finish(bought).await;
     assert_eq!(world.balance(&buyer).await, usd("1"));
 }
+
+/// A refusal undoes all that the request wrote, but not that its signature was used.
+#[tokio::test]
+async fn a_refused_purchase_spends_its_nonce() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    world.top_up(&buyer, "1").await;
+    let id = world.sold(&buyer).await.id;
+    let payment = world.time_payment(&buyer, id).await;
+    let busy = world.extend_with_payment(id, &payment).await.unwrap();
+    let caller = world.caller(&buyer).await;
+    let engine = &world.market.engine;
+    let day = Market::one_more_day();
+    let refused = engine.extend(&caller, id, &day, with_credits()).await;
+    assert!(
+        matches!(refused, Err(Error::OperationInProgress { .. })),
+        "{refused:?}"
+    );
+    world.finish(Ok(busy)).await;
+    let replayed = engine.extend(&caller, id, &day, with_credits()).await;
+    assert!(
+        matches!(
+            replayed,
+            Err(Error::Unauthenticated(AuthFailure::NonceUsed))
+        ),
+        "{replayed:?}"
+    );
+    assert_eq!(world.balance(&buyer).await, usd("1"));
+    world.audit().await;
+}

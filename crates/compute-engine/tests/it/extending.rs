@@ -7,7 +7,7 @@ use compute_domain::time::Span;
 use compute_engine::ports::TxMode;
 use compute_engine::{Caller, Error, ExtendRequest};
 use compute_testkit::faults_log::injected;
-use compute_testkit::market::{Buyer, Market, paid_with, unpaid};
+use compute_testkit::market::{Buyer, Market, now, paid_with, unpaid};
 use compute_testkit::scripted_rail::SettleFault;
 
 use crate::purse::usd;
@@ -19,15 +19,9 @@ async fn anybody_learns_the_price_and_the_owners_wallet_pays_it_without_signing_
     let buyer = Buyer::new(1);
     let before = world.sold(&buyer).await;
     let payment = world.time_payment(&buyer, before.id).await;
-    let engine = &world.market.engine;
     for round in 0..3 {
-        let submitted = engine
-            .extend(
-                &Caller::Anonymous,
-                before.id,
-                &Market::one_more_day(),
-                paid_with(&payment),
-            )
+        let submitted = world
+            .extend_with_payment(before.id, &payment)
             .await
             .unwrap();
         assert_eq!(submitted.is_replay(), round > 0);
@@ -56,16 +50,7 @@ async fn a_stranger_pays_for_nobody() {
         }
         let settled = world.market.rail.settled().len();
         let payment = world.time_payment(&stranger, id).await;
-        let refused = world
-            .market
-            .engine
-            .extend(
-                &Caller::Anonymous,
-                id,
-                &Market::one_more_day(),
-                paid_with(&payment),
-            )
-            .await;
+        let refused = world.extend_with_payment(id, &payment).await;
         assert!(matches!(refused, Err(Error::PayerMismatch)), "{refused:?}");
         assert_eq!(world.market.rail.settled().len(), settled, "nothing moved");
     }
@@ -203,14 +188,7 @@ async fn a_machine_does_not_expire_while_its_extension_settles() {
     let payment = world.time_payment(&buyer, before.id).await;
     world.market.rail.misbehave([SettleFault::LostBefore]);
     let submitted = world
-        .market
-        .engine
-        .extend(
-            &Caller::Anonymous,
-            before.id,
-            &Market::one_more_day(),
-            paid_with(&payment),
-        )
+        .extend_with_payment(before.id, &payment)
         .await
         .unwrap();
     world.market.clock.advance(Span::from_secs(60));
@@ -241,16 +219,7 @@ async fn a_payment_that_comes_too_late_becomes_credit() {
     let payment = world.time_payment(&buyer, before.id).await;
     world.market.rail.misbehave([SettleFault::LandsUnseen]);
     world.market.rail.hide(1_000);
-    let submitted = world
-        .market
-        .engine
-        .extend(
-            &Caller::Anonymous,
-            before.id,
-            &Market::one_more_day(),
-            paid_with(&payment),
-        )
-        .await;
+    let submitted = world.extend_with_payment(before.id, &payment).await;
     let operation = world.finish(submitted).await;
     // The payment is void after 300 s; 900 s later the machine is let go.
     world.market.clock.advance(Span::from_secs(1_300));
@@ -283,28 +252,12 @@ async fn nothing_else_is_done_with_a_machine_while_its_extension_settles() {
     world.top_up(&buyer, "1").await;
     let payment = world.time_payment(&buyer, id).await;
     let engine = &world.market.engine;
-    let submitted = engine
-        .extend(
-            &Caller::Anonymous,
-            id,
-            &Market::one_more_day(),
-            paid_with(&payment),
-        )
-        .await
-        .unwrap();
+    let submitted = world.extend_with_payment(id, &payment).await.unwrap();
     let caller = world.caller(&buyer).await;
     let destroy = engine.destroy(&caller, id).await.map(|_| ());
     let extend = world.extend_with_credits(&buyer, id).await.map(|_| ());
     let other = world.time_payment(&buyer, id).await;
-    let pay = engine
-        .extend(
-            &Caller::Anonymous,
-            id,
-            &Market::one_more_day(),
-            paid_with(&other),
-        )
-        .await
-        .map(|_| ());
+    let pay = world.extend_with_payment(id, &other).await.map(|_| ());
     for refused in [destroy, extend, pay] {
         assert!(
             matches!(refused, Err(Error::OperationInProgress { .. })),
@@ -314,16 +267,66 @@ async fn nothing_else_is_done_with_a_machine_while_its_extension_settles() {
     assert_eq!(world.balance(&buyer).await, usd("1"));
     world.finish(Ok(submitted)).await;
     // The refused payment was never claimed, so it still buys its day.
-    let again = engine
-        .extend(
-            &Caller::Anonymous,
-            id,
-            &Market::one_more_day(),
-            paid_with(&other),
-        )
-        .await;
+    let again = world.extend_with_payment(id, &other).await;
     world.finish(again).await;
     assert_eq!(world.instance(id).await.extended_hours, 48);
     assert_eq!(world.market.rail.settled().len(), 4);
+    world.audit().await;
+}
+
+/// The authorization is valid for a day. While nobody knows whether it settled, the machine lives on for
+/// an hour and a grace, not for that day.
+#[tokio::test]
+async fn a_long_validity_is_no_long_hold() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    let before = world.sold(&buyer).await;
+    world
+        .market
+        .clock
+        .set(before.expires_at().plus(Span::from_secs(3_000)));
+    let sheet = world
+        .market
+        .offer_time(before.id, &Market::one_more_day())
+        .await;
+    let signed_for = now(&world.market).plus(Span::from_hours(23));
+    let payment = buyer.pay(&sheet, signed_for);
+    world.market.rail.misbehave([SettleFault::LostBefore]);
+    world.market.rail.hide(u32::MAX);
+    let submitted = world.extend_with_payment(before.id, &payment).await;
+    world.finish(submitted).await;
+    let mut rounds = 0;
+    while world.market.engine.expire_due().await.unwrap() == 0 {
+        world.market.clock.advance(Span::from_secs(300));
+        world.market.engine.drive_due().await.unwrap();
+        rounds += 1;
+        assert!(rounds < 40, "held for too long");
+    }
+    assert!(rounds > 12, "held for {rounds} times five minutes");
+}
+
+/// The owner need not wait for a payment network that does not answer: the machine ends, and the payment
+/// becomes credit when it turns out to have arrived.
+#[tokio::test]
+async fn an_owner_ends_a_machine_whose_extension_hangs() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    let id = world.sold(&buyer).await.id;
+    let payment = world.time_payment(&buyer, id).await;
+    world.market.rail.misbehave([SettleFault::LandsUnseen]);
+    world.market.rail.hide(u32::MAX);
+    let extension = world.extend_with_payment(id, &payment).await;
+    let extension = world.finish(extension).await;
+    let caller = world.caller(&buyer).await;
+    let ended = world.market.engine.destroy(&caller, id).await;
+    world.finish(ended).await;
+    world.market.rail.hide(0);
+    world.market.quiesce().await;
+    let after = world.instance(id).await;
+    assert!(matches!(after.state, InstanceState::Destroyed { .. }));
+    assert_eq!(after.extended_hours, 0);
+    let view = world.market.engine.inspect(extension).await.unwrap();
+    assert_eq!(view.credited(), Some(usd("0.168")));
+    assert_eq!(world.balance(&buyer).await, usd("0.168"));
     world.audit().await;
 }

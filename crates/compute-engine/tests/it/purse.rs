@@ -65,6 +65,17 @@ impl World {
         buyer.pay(&sheet, now(&self.market))
     }
 
+    /// Shows a payment for one more day, without signing in.
+    pub(crate) async fn extend_with_payment(
+        &self,
+        id: InstanceId,
+        payment: &PaymentPayload,
+    ) -> Result<Submitted, Error> {
+        let (nobody, day) = (Caller::Anonymous, Market::one_more_day());
+        let engine = &self.market.engine;
+        engine.extend(&nobody, id, &day, paid_with(payment)).await
+    }
+
     pub(crate) async fn extend_with_credits(
         &self,
         buyer: &Buyer,

@@ -73,24 +73,55 @@ pub struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
     /// A generator of its own stream per seed.
+    ///
+    /// The seed is mixed first: every stream walks the same circle in the same steps, and streams that began a few
+    /// steps apart would repeat each other's words, keys and ids.
     pub const fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        Self(AtomicU64::new(mix(seed.wrapping_mul(STEP) ^ !STEP)))
     }
+}
+
+/// The step of splitmix64.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The finaliser of splitmix64.
+const fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
 }
 
 impl Entropy for SeededEntropy {
     /// Splitmix64: good enough to be different everywhere, and nothing more.
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            let mut word = self
-                .0
-                .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst)
-                .wrapping_add(0x9e37_79b9_7f4a_7c15);
-            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            let word = (word ^ (word >> 31)).to_le_bytes();
+            let word = self.0.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);
+            let word = mix(word).to_le_bytes();
             for (byte, random) in chunk.iter_mut().zip(word) {
                 *byte = random;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn streams_of_neighbouring_seeds_share_no_word() {
+        let mut words = BTreeSet::new();
+        for seed in 0..64 {
+            let entropy = SeededEntropy::new(seed);
+            for _ in 0..256 {
+                let mut word = [0; 8];
+                entropy.fill(&mut word);
+                assert!(
+                    words.insert(word),
+                    "a word of stream {seed} was there before"
+                );
             }
         }
     }

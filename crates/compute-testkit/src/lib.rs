@@ -4,6 +4,7 @@
 //! request, and keep their own record of what happened: who bought what is proven by that record,
 //! not by our database alone.
 
+mod explain;
 mod faults;
 mod journal;
 mod listen;

@@ -8,6 +8,7 @@ use compute_engine::{Caller, Engine, Error, Page, Submitted};
 
 use super::history::{Outcome, Record};
 use super::shop::Shop;
+use crate::explain::explain;
 use crate::market::Buyer;
 
 pub(super) struct Client {
@@ -129,6 +130,6 @@ pub(super) fn refused(error: &Error) -> Outcome {
         Error::Unauthenticated(_) => "not authenticated",
         // Two transactions that waited for each other, or a pool that was empty: nothing was done.
         Error::Unavailable(_) => "unavailable",
-        other => return Outcome::Wrong(other.to_string()),
+        other => return Outcome::Wrong(explain(other)),
     })
 }

@@ -11,7 +11,7 @@ use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::Span;
 use compute_engine::ports::{Caps, Provider, Rail, Store};
 use compute_engine::{
-    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, Error, SalesTerms, Sealer, SealingKey,
+    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
     Secrets, Timing,
 };
 use futures::future::LocalBoxFuture;
@@ -255,17 +255,6 @@ impl World {
 
 fn usd(dollars: i64) -> Option<Usd> {
     Usd::from_micros(dollars * 1_000_000).ok()
-}
-
-/// An error with its causes.
-pub(crate) fn explain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 /// Counts what a crash interrupted (reliability.md 5.1).

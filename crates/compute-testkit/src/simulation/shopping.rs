@@ -9,9 +9,10 @@ use compute_engine::{Caller, Error, Funding, OfferSheet, PurchaseTerms};
 use compute_x402::PaymentPayload;
 use futures::future::join_all;
 
-use super::cluster::{World, explain};
+use super::cluster::World;
 use super::people::{Person, Reply, Wish};
 use super::reactor::lock;
+use crate::explain::explain;
 
 const URL: &str = "https://compute.example/compute/provision";
 
@@ -93,6 +94,9 @@ impl World {
     /// Counts an answer; an internal fault is one nobody may see.
     pub(crate) fn refused(&self, what: &str, error: &Error) {
         self.told(&format!("{what}: {}", name_of(error)));
+        if let Error::LimitReached { .. } = error {
+            lock(&self.reactor.tally).fault("F160");
+        }
         if let Error::Internal(_) = error {
             let detail = format!("{what}: {}", explain(error));
             self.reactor.violate("internal", detail);

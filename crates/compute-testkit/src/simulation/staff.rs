@@ -7,7 +7,8 @@ use std::sync::Arc;
 use compute_engine::{Engine, Error};
 use futures::future::LocalBoxFuture;
 
-use super::cluster::{World, explain};
+use super::cluster::World;
+use crate::explain::explain;
 
 /// What the workers of one process share.
 #[derive(Clone)]

@@ -83,6 +83,12 @@ impl SimRail {
         chain.node_lag_until = self.reactor.millis() + millis;
     }
 
+    /// Whether a payment has moved, or will.
+    pub(super) fn is_moving(&self, key: &str) -> bool {
+        let chain = lock(&self.chain);
+        chain.moved.contains_key(key) || chain.landing.contains_key(key)
+    }
+
     /// What is due on its way lands.
     pub(super) fn land(&self) {
         let now = self.reactor.millis();

@@ -141,10 +141,10 @@ impl Trouble {
                     world.reactor.fault("F073");
                 }
             }
-            Self::LongOutage if dice.chance(150) => {
-                let millis = dice.range(3_600_000, 14_400_000);
+            Self::LongOutage if dice.chance(100) => {
+                let millis = dice.range(7_200_000, 28_800_000);
                 if let Some(rail) = dice.pick(&world.rails) {
-                    rail.link.cut(millis);
+                    rail.link.lose(millis);
                     world.witness.borrow_mut().has_long_outage = true;
                     world.reactor.fault("F049");
                 }

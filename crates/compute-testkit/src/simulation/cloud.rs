@@ -14,7 +14,7 @@ use compute_engine::ports::{
 use secrecy::SecretString;
 
 use super::bugs::Bug;
-use super::links::{Delivery, Link};
+use super::links::{Delivery, InFlight, Link};
 use super::machines::{Machine, State};
 use super::reactor::{Reactor, lock};
 use crate::model_store::ModelStore;
@@ -112,7 +112,7 @@ impl SimCloud {
         None
     }
 
-    async fn create_there(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
+    fn create_there(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
@@ -351,13 +351,19 @@ impl Provider for SimCloud {
 
 impl SimCloud {
     async fn create_once(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
-        match self.link.ask().await {
+        let call = InFlight::new(&self.reactor, "F008");
+        let sent = self.link.ask().await;
+        call.done();
+        match sent {
             Delivery::NotSent => return Err(ProviderError::Unreachable),
             Delivery::Lost => return Err(unclear()),
             Delivery::Arrived => {}
         }
-        let outcome = self.create_there(spec).await;
-        if self.link.answer().await {
+        let outcome = self.create_there(spec);
+        let call = InFlight::new(&self.reactor, if outcome.is_ok() { "F007" } else { "F008" });
+        let is_heard = self.link.answer().await;
+        call.done();
+        if is_heard {
             return outcome;
         }
         if outcome.is_ok() {

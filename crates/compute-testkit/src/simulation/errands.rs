@@ -11,9 +11,9 @@ use futures::future::{join, join_all};
 use secrecy::ExposeSecret as _;
 
 use super::cluster::World;
-use super::people::Person;
+use super::people::{Person, Wish};
 use super::reactor::lock;
-use super::workload::own_machine;
+use super::workload::{one_day, own_machine};
 
 pub(crate) async fn destroy(world: &Rc<World>, person: &Rc<Person>) {
     let Some(id) = own_machine(world, person) else {
@@ -174,4 +174,39 @@ pub(crate) async fn peek(world: &Rc<World>, person: &Rc<Person>, others: &[Rc<Pe
         Some(Err(error)) => world.refused("peek", &error),
         None => {}
     }
+}
+
+/// More time, bought in the second in which it is over (F153).
+pub(crate) async fn extend_at_the_end(world: &Rc<World>, person: &Rc<Person>) {
+    use compute_engine::ports::{Store as _, TxMode};
+    let Some(id) = own_machine(world, person) else {
+        return;
+    };
+    let end = {
+        let Ok(mut tx) = world.store.begin(TxMode::Read).await else {
+            return;
+        };
+        match tx.find_instance(id).await {
+            Ok(Some(instance)) if instance.placement().is_some() => instance.expires_at(),
+            _ => return,
+        }
+    };
+    let grace = if world.reactor.dice.chance(500) {
+        3_600_000
+    } else {
+        0
+    };
+    let at = end.millis() + grace + world.reactor.dice.range(-3_000, 2_000);
+    if at < world.reactor.millis() || world.reactor.dice.chance(500) {
+        return;
+    }
+    lock(&world.reactor.tally).fault("F153");
+    world.reactor.sleep_until(at - 1_000).await;
+    let Some(request) = one_day(world) else {
+        return;
+    };
+    let caller = Caller::Anonymous;
+    let signed = world.sign(person, &caller, Wish::Time(id, request), Vec::new());
+    let Some(signed) = signed.await else { return };
+    world.send(person, || caller.clone(), &signed).await;
 }

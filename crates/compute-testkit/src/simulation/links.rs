@@ -1,5 +1,6 @@
 //! The wires between a replica and its partners: slow, lossy, and sometimes cut.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::reactor::{Reactor, lock};
@@ -23,6 +24,8 @@ pub(crate) enum Delivery {
 pub(crate) struct Link {
     reactor: Arc<Reactor>,
     cut_until: Mutex<i64>,
+    /// A cut that nobody can mend before its time.
+    lost_until: Mutex<i64>,
 }
 
 impl Link {
@@ -30,6 +33,7 @@ impl Link {
         Self {
             reactor,
             cut_until: Mutex::new(0),
+            lost_until: Mutex::new(0),
         }
     }
 
@@ -39,13 +43,19 @@ impl Link {
         *until = (*until).max(self.reactor.millis() + millis);
     }
 
-    /// Mends it at once.
+    /// Cuts it so that nobody can mend it before its time.
+    pub(crate) fn lose(&self, millis: i64) {
+        *lock(&self.lost_until) = self.reactor.millis() + millis;
+    }
+
+    /// Mends it at once, if anybody can.
     pub(crate) fn mend(&self) {
         *lock(&self.cut_until) = 0;
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        *lock(&self.cut_until) > self.reactor.millis()
+        let now = self.reactor.millis();
+        *lock(&self.cut_until) > now || *lock(&self.lost_until) > now
     }
 
     async fn travel(&self) {
@@ -88,5 +98,43 @@ impl Link {
             return false;
         }
         true
+    }
+}
+
+/// A call that changes something, under way. When its process dies in it, that is one fault or
+/// another, depending on how far it had come.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    reactor: Arc<Reactor>,
+    fault: Option<&'static str>,
+}
+
+impl InFlight {
+    /// Dying from now on is this fault.
+    pub(crate) fn new(reactor: &Arc<Reactor>, fault: &'static str) -> Self {
+        Self {
+            reactor: Arc::clone(reactor),
+            fault: Some(fault),
+        }
+    }
+
+    /// Dying from now on is another one.
+    pub(crate) const fn becomes(&mut self, fault: &'static str) {
+        self.fault = Some(fault);
+    }
+
+    /// It is over.
+    pub(crate) fn done(mut self) {
+        self.fault = None;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(fault) = self.fault
+            && self.reactor.is_stormy.load(Ordering::Relaxed)
+        {
+            self.reactor.fault(fault);
+        }
     }
 }

@@ -17,7 +17,7 @@ use compute_x402::{Network, Recipient, TokenTerms};
 
 use super::bugs::Bug;
 use super::chain::{Chain, declined, not_sent, unknown};
-use super::links::{Delivery, Link};
+use super::links::{Delivery, InFlight, Link};
 use super::reactor::{Reactor, lock};
 use crate::model_store::ModelStore;
 use crate::planted::PlantedBug;
@@ -141,12 +141,16 @@ impl Rail for SimRail {
     async fn settle(&self, payment: &ClaimedPayment) -> Settlement {
         let key = payment.payment().proof_key.clone();
         self.check_intent(&key).await;
+        let mut call = InFlight::new(&self.reactor, "F004");
         let sent = self.link.ask().await;
         let settlement = match sent {
             Delivery::NotSent => not_sent(),
             Delivery::Lost => unknown("time ran out"),
             Delivery::Arrived => {
                 let settlement = self.settle_now(payment);
+                if self.is_moving(&key) {
+                    call.becomes("F003");
+                }
                 if self.link.answer().await {
                     settlement
                 } else {
@@ -154,6 +158,7 @@ impl Rail for SimRail {
                 }
             }
         };
+        call.done();
         self.reactor.log(&format_args!(
             "{} settle {key}: {}",
             self.spec.label,

@@ -11,7 +11,9 @@ use compute_engine::{Caller, ExtendRequest, ProvisionRequest, TopupRequest};
 use futures::future::{join, join_all};
 
 use super::cluster::World;
-use super::errands::{destroy, destroy_it, make_key, peek, read_password, read_twice};
+use super::errands::{
+    destroy, destroy_it, extend_at_the_end, make_key, peek, read_password, read_twice,
+};
 use super::people::{Person, Wish};
 use super::reactor::lock;
 use super::shopping::{Ended, Signed};
@@ -52,7 +54,8 @@ async fn act(world: &Rc<World>, person: &Rc<Person>, others: &[Rc<Person>]) {
         0..24 => buy_machine(world, person).await,
         24..32 => top_up(world, person).await,
         32..46 => spend(world, person).await,
-        46..60 => extend(world, person, others).await,
+        46..57 => extend(world, person, others).await,
+        57..60 => extend_much(world, person).await,
         60..67 => destroy(world, person).await,
         67..78 => read_password(world, person).await,
         78..84 => make_key(world, person).await,
@@ -293,7 +296,7 @@ fn spending(world: &World, person: &Person) -> Option<Wish> {
     }
 }
 
-fn one_day(world: &World) -> Option<ExtendRequest> {
+pub(crate) fn one_day(world: &World) -> Option<ExtendRequest> {
     Some(ExtendRequest {
         hours: Hours::new(24).ok()?,
         network: network(world)?,
@@ -338,45 +341,30 @@ async fn extend(world: &Rc<World>, person: &Rc<Person>, others: &[Rc<Person>]) {
     }
 }
 
+/// More time, paid for several times at once: the hours add up (F152).
+async fn extend_much(world: &Rc<World>, person: &Rc<Person>) {
+    let Some(id) = own_machine(world, person) else {
+        return;
+    };
+    lock(&world.reactor.tally).fault("F152");
+    let extensions = (0..world.reactor.dice.index(4) + 2).map(|_| async {
+        let Some(request) = one_day(world) else {
+            return;
+        };
+        let caller = Caller::Anonymous;
+        let wish = Wish::Time(id, request);
+        let names = new_name(world).into_iter().collect();
+        if let Some(signed) = world.sign(person, &caller, wish, names).await {
+            world.send(person, || caller.clone(), &signed).await;
+        }
+    });
+    join_all(extensions).await;
+}
+
 /// The same caller, signed anew.
 fn anew(world: &World, person: &Person, caller: &Caller) -> Caller {
     match caller {
         Caller::Wallet(_) => person.signed(world),
         other => other.clone(),
     }
-}
-
-/// More time, bought in the second in which it is over (F153).
-async fn extend_at_the_end(world: &Rc<World>, person: &Rc<Person>) {
-    use compute_engine::ports::{Store as _, TxMode};
-    let Some(id) = own_machine(world, person) else {
-        return;
-    };
-    let end = {
-        let Ok(mut tx) = world.store.begin(TxMode::Read).await else {
-            return;
-        };
-        match tx.find_instance(id).await {
-            Ok(Some(instance)) if instance.placement().is_some() => instance.expires_at(),
-            _ => return,
-        }
-    };
-    let grace = if world.reactor.dice.chance(500) {
-        3_600_000
-    } else {
-        0
-    };
-    let at = end.millis() + grace + world.reactor.dice.range(-3_000, 2_000);
-    if at < world.reactor.millis() || world.reactor.dice.chance(500) {
-        return;
-    }
-    lock(&world.reactor.tally).fault("F153");
-    world.reactor.sleep_until(at - 1_000).await;
-    let Some(request) = one_day(world) else {
-        return;
-    };
-    let caller = Caller::Anonymous;
-    let signed = world.sign(person, &caller, Wish::Time(id, request), Vec::new());
-    let Some(signed) = signed.await else { return };
-    world.send(person, || caller.clone(), &signed).await;
 }

@@ -1,7 +1,7 @@
 //! What an operator does about work that no program may decide.
 
-use compute_domain::id::{OperationId, TransferId};
-use compute_domain::instance::{FailureCode, Instance};
+use compute_domain::id::{InstanceId, OperationId, TransferId};
+use compute_domain::instance::{EndReason, FailureCode, Instance};
 use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::operation::{Operation, OperationKind, OperationState, Progress, Step};
@@ -10,7 +10,7 @@ use compute_domain::payment::PaymentState;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::order::{OperationView, view_of};
-use crate::ports::{Finding, Lease, Posted, Suspect, Tx, TxMode};
+use crate::ports::{Finding, Lease, Posted, Suspect, Tx, TxMode, Watched};
 
 /// How many operations one look shows.
 const LIST_MAX: u32 = 200;
@@ -52,6 +52,57 @@ impl Engine {
         let suspects = tx.list_suspects().await?;
         tx.rollback().await?;
         Ok(suspects)
+    }
+
+    /// Live instances whose machine its provider does not know, though they have not been given up.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn missing(&self) -> Result<Vec<Watched>, Error> {
+        let looks = self.timing().lost_looks;
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let missing = tx.list_missing(looks, LIST_MAX).await?;
+        tx.rollback().await?;
+        Ok(missing)
+    }
+
+    /// Ends an instance whose machine is missing, as of the moment it was first missed: an operator
+    /// has seen that it is gone. Says what its owner was credited.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown id, `WrongState` unless its machine is missing,
+    /// `OperationInProgress` while something else is done with it.
+    pub async fn give_up(&self, id: InstanceId) -> Result<Usd, Error> {
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        let instance = tx.lock_instance(id).await?.ok_or(Error::NotFound)?;
+        let state = instance.state.name();
+        let watched = tx.find_watched(id).await?;
+        let missing = watched.filter(|watched| watched.misses >= self.timing().lost_looks);
+        let Some(since) = missing.and_then(|watched| watched.missing_since) else {
+            tx.rollback().await?;
+            return Err(Error::WrongState { state });
+        };
+        let opened = self
+            .open_destroy(tx.as_mut(), instance, EndReason::Lost, since)
+            .await?;
+        let Some(submitted) = opened else {
+            tx.rollback().await?;
+            return Err(Error::OperationInProgress {
+                operation: None,
+                instance: Some(id),
+            });
+        };
+        let operation = submitted.operation();
+        if let Some(lease) = &submitted.lease {
+            tx.append_event(operation, self.now(), &lease.holder, "operator.give_up", "")
+                .await?;
+            tx.release_lease(lease).await?;
+        }
+        let found = tx.find_operation(operation).await?.ok_or(Error::NotFound)?;
+        let credited = view_of(tx.as_mut(), found).await?.credited();
+        tx.commit().await?;
+        tracing::warn!(instance.id = %id, "an operator gave a missing machine up");
+        Ok(credited.unwrap_or(Usd::ZERO))
     }
 
     /// Every broken promise in all that is stored.

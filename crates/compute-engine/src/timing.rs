@@ -52,6 +52,8 @@ pub struct Timing {
     pub lost_window: Span,
     /// How many looks in a row, at least, must miss it.
     pub lost_looks: u32,
+    /// How long machines must be missing to count as lost although many of a fleet are.
+    pub lost_fleet_window: Span,
     /// A machine younger than this is never taken for an orphan.
     pub orphan_age: Span,
     /// How long, at least, an unexplained machine is watched before it is deleted.
@@ -94,6 +96,7 @@ impl Default for Timing {
             watch_every: Span::from_secs(300),
             lost_window: Span::from_secs(600),
             lost_looks: 3,
+            lost_fleet_window: Span::from_hours(6),
             orphan_age: Span::from_secs(900),
             orphan_quarantine: Span::from_secs(600),
             guard_window: Span::from_secs(3_600),
@@ -129,6 +132,7 @@ impl Timing {
             hold_grace: by(self.hold_grace),
             watch_every: by(self.watch_every),
             lost_window: by(self.lost_window),
+            lost_fleet_window: by(self.lost_fleet_window),
             orphan_age: by(self.orphan_age),
             orphan_quarantine: by(self.orphan_quarantine),
             guard_window: by(self.guard_window),

@@ -75,9 +75,9 @@ LIMIT $3"
 
 const LIST_EXPIRED: &str = "SELECT id
 FROM instances
-WHERE state = 'active' AND expires_at < $1
+WHERE state = 'active' AND expires_at < $1 AND misses < $2
 ORDER BY expires_at, id
-LIMIT $2";
+LIMIT $3";
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 struct InstanceRow {
@@ -323,6 +323,7 @@ impl Instances for StoreTx {
     async fn list_expired(
         &mut self,
         before: Timestamp,
+        misses: u32,
         limit: u32,
     ) -> Result<Vec<InstanceId>, StoreError> {
         let rows: Vec<(String,)> = fetch!(
@@ -331,6 +332,7 @@ impl Instances for StoreTx {
             "instances",
             LIST_EXPIRED,
             before.millis(),
+            i64::from(misses),
             i64::from(limit),
         )?;
         rows.into_iter()

@@ -18,6 +18,24 @@ macro_rules! watched_columns {
 }
 pub(crate) use watched_columns;
 
+const FIND: &str = concat!(
+    "SELECT ",
+    watched_columns!(),
+    "
+FROM instances
+WHERE id = $1 AND state = 'active'"
+);
+
+const LIST_MISSING: &str = concat!(
+    "SELECT ",
+    watched_columns!(),
+    "
+FROM instances
+WHERE state = 'active' AND misses >= $1
+ORDER BY missing_since, id
+LIMIT $2"
+);
+
 const SAVE_SIGHTING: &str = "UPDATE instances
 SET misses = $2, missing_since = $3, suspended_since = $4, ip_address = COALESCE($5, ip_address)
 WHERE id = $1 AND state = 'active'";
@@ -127,6 +145,29 @@ impl Watch for StoreTx {
             }
         }
         Ok(claimed)
+    }
+
+    async fn find_watched(&mut self, instance: InstanceId) -> Result<Option<Watched>, StoreError> {
+        let row: Option<WatchedRow> = fetch!(
+            fetch_optional,
+            self,
+            "instances",
+            FIND,
+            instance.to_string()
+        )?;
+        row.map(WatchedRow::parse).transpose()
+    }
+
+    async fn list_missing(&mut self, misses: u32, limit: u32) -> Result<Vec<Watched>, StoreError> {
+        let rows: Vec<WatchedRow> = fetch!(
+            fetch_all,
+            self,
+            "instances",
+            LIST_MISSING,
+            i64::from(misses),
+            i64::from(limit),
+        )?;
+        rows.into_iter().map(WatchedRow::parse).collect()
     }
 
     async fn save_sighting(

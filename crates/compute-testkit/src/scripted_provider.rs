@@ -126,6 +126,13 @@ impl ScriptedProvider {
         }
     }
 
+    /// The first `count` machines vanish.
+    pub fn lose(&self, count: usize) {
+        for machine in self.cloud().machines.iter_mut().take(count) {
+            machine.is_alive = false;
+        }
+    }
+
     /// Puts a machine there that nobody asked this cloud for.
     pub fn add(&self, machine: ScriptedMachine) {
         self.cloud().machines.push(machine);

@@ -139,6 +139,7 @@ macro_rules! for_each_store_case {
             watch::an_instance_that_an_operation_holds_is_not_looked_at,
             watch::racing_reconcilers_look_once,
             watch::a_sighting_is_remembered,
+            watch::what_is_missed_often_enough_is_missing_and_does_not_expire,
             watch::an_instance_that_ended_is_sighted_no_more,
             watch::the_machines_of_active_instances_are_listed,
             watch::a_suspect_is_counted_by_rounds,

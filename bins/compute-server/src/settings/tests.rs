@@ -267,6 +267,7 @@ fn a_live_database_keeps_its_time() {
         "hold_grace = \"59s\"",
         "request_key_life = \"71h\"",
         "lost_window = \"9m\"",
+        "lost_fleet_window = \"5h\"",
         "lost_looks = 2",
         "orphan_age = \"14m\"",
         "orphan_quarantine = \"9m\"",

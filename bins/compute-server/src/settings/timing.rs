@@ -62,6 +62,8 @@ section! {
         lost_window: Span = EngineTiming::default().lost_window,
         /// How many looks in a row, at least, must miss it.
         lost_looks: u32 = EngineTiming::default().lost_looks,
+        /// How long machines must be missing to count as lost although the provider does not know many of its machines.
+        lost_fleet_window: Span = EngineTiming::default().lost_fleet_window,
         /// A machine younger than this is never taken for an orphan.
         orphan_age: Span = EngineTiming::default().orphan_age,
         /// How long, at least, a machine that no instance explains is watched before it is deleted.
@@ -221,7 +223,7 @@ impl Timing {
 
     /// What a live database does not let fall below the default: the promises about money and
     /// machines were calculated with these.
-    const fn floored(&self) -> [(&'static str, Span); 18] {
+    const fn floored(&self) -> [(&'static str, Span); 19] {
         [
             ("timing.lease", self.lease),
             ("timing.retry_min", self.retry_min),
@@ -238,6 +240,7 @@ impl Timing {
             ("timing.drive_every", self.drive_every),
             ("timing.request_key_life", self.request_key_life),
             ("timing.lost_window", self.lost_window),
+            ("timing.lost_fleet_window", self.lost_fleet_window),
             ("timing.orphan_age", self.orphan_age),
             ("timing.orphan_quarantine", self.orphan_quarantine),
             ("timing.guard_window", self.guard_window),
@@ -269,6 +272,7 @@ impl Timing {
             watch_every: self.watch_every,
             lost_window: self.lost_window,
             lost_looks: self.lost_looks,
+            lost_fleet_window: self.lost_fleet_window,
             orphan_age: self.orphan_age,
             orphan_quarantine: self.orphan_quarantine,
             guard_window: self.guard_window,

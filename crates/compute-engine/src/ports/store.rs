@@ -192,10 +192,12 @@ pub trait Instances: Send {
         after: Option<InstanceId>,
         limit: u32,
     ) -> Result<Vec<Instance>, StoreError>;
-    /// Active instances whose prepaid time ended before `before`, oldest first.
+    /// Active instances whose prepaid time ended before `before` and whose machine was not missed
+    /// `misses` times in a row or more, oldest first.
     async fn list_expired(
         &mut self,
         before: Timestamp,
+        misses: u32,
         limit: u32,
     ) -> Result<Vec<InstanceId>, StoreError>;
 }

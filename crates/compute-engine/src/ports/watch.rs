@@ -63,6 +63,11 @@ pub trait Watch: Send {
         next: Timestamp,
         limit: u32,
     ) -> Result<Vec<Watched>, StoreError>;
+    /// An active instance's machine and how often it was missed, whoever holds it.
+    async fn find_watched(&mut self, instance: InstanceId) -> Result<Option<Watched>, StoreError>;
+    /// Active instances whose machine was missed at least `misses` times in a row, the longest missing
+    /// first.
+    async fn list_missing(&mut self, misses: u32, limit: u32) -> Result<Vec<Watched>, StoreError>;
     /// Writes what a look found; does nothing when the instance is not active any more.
     async fn save_sighting(
         &mut self,

@@ -22,14 +22,16 @@ enum Expiry {
 impl Engine {
     /// One round: opens the destruction of expired instances; the driver does the rest. An
     /// instance that another operation holds is left for the next round, and so are all when too
-    /// many machines were destroyed lately. Says how many it opened.
+    /// many machines were destroyed lately. One whose machine is missing is the watcher's: its owner
+    /// did not get what it paid for. Says how many it opened.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn expire_due(&self) -> Result<usize, Error> {
-        let before = self.now().minus(self.timing().expiry_grace);
+        let timing = self.timing();
+        let before = self.now().minus(timing.expiry_grace);
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let expired = tx.list_expired(before, BATCH).await?;
+        let expired = tx.list_expired(before, timing.lost_looks, BATCH).await?;
         tx.rollback().await?;
         let mut opened = 0;
         for id in expired {
@@ -69,6 +71,11 @@ impl Engine {
             tx.rollback().await?;
             return Ok(Expiry::NotNow);
         };
+        let watched = tx.find_watched(id).await?;
+        if watched.is_some_and(|watched| watched.misses >= self.timing().lost_looks) {
+            tx.rollback().await?;
+            return Ok(Expiry::NotNow);
+        }
         if !self
             .may_destroy_unasked(tx.as_mut(), "expired", &id)
             .await?

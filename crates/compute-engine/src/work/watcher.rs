@@ -11,7 +11,7 @@ use futures::future::join_all;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::{Lease, MachineState, Observed, ProviderError, Sighting, TxMode, Watched};
+use crate::ports::{Lease, MachineState, Observed, ProviderError, Sighting, Tx, TxMode, Watched};
 
 /// How many machines one round looks at.
 const BATCH: u32 = 50;
@@ -19,6 +19,27 @@ const BATCH: u32 = 50;
 /// A list in which more than this share of a provider's machines is missing proves nothing: one in
 /// five, but one machine in any case.
 const MISSING_MAX_PERCENT: usize = 20;
+
+/// What the provider's list says of a machine that its provider does not know.
+enum Listed {
+    /// It is there after all.
+    There,
+    /// It is gone.
+    Gone,
+    /// Nothing.
+    Doubtful,
+}
+
+/// The instance, while it still runs on that machine.
+pub(crate) async fn lock_placed(
+    tx: &mut dyn Tx,
+    watched: &Watched,
+) -> Result<Option<Instance>, Error> {
+    let locked = tx.lock_instance(watched.instance).await?;
+    Ok(locked.filter(|instance| {
+        matches!(&instance.state, InstanceState::Active(at) if at.machine == watched.machine)
+    }))
+}
 
 impl Engine {
     /// One round: looks at the machines that are due. Says how many there were.
@@ -106,8 +127,13 @@ impl Engine {
         let since = watched.missing_since.unwrap_or(now);
         let misses = watched.misses.saturating_add(1);
         let is_lost = misses >= timing.lost_looks && now.since(since) >= timing.lost_window;
-        if is_lost && self.list_confirms_loss(watched).await? {
-            return self.open_loss(watched, since).await;
+        if is_lost {
+            match self.consult_list(watched, since).await? {
+                // Two witnesses disagree: it counts as there until it is missed anew.
+                Listed::There => return self.sighted(watched, None, None).await,
+                Listed::Gone => return self.open_loss(watched, since).await,
+                Listed::Doubtful => {}
+            }
         }
         let mut tx = self.store.begin(TxMode::Write).await?;
         let Some(instance) = tx.lock_instance(watched.instance).await? else {
@@ -124,15 +150,15 @@ impl Engine {
         Ok(())
     }
 
-    /// A second witness: the provider's list, unless it misses so many machines that it is the list
-    /// that is wrong.
-    async fn list_confirms_loss(&self, watched: &Watched) -> Result<bool, Error> {
+    /// A second witness: the provider's list. It may be the list that is wrong when it misses many of our machines,
+    /// so then it must do so for long, and show others of them: a list that shows none may be another account's.
+    async fn consult_list(&self, watched: &Watched, since: Timestamp) -> Result<Listed, Error> {
         let ours = self.active_machines(watched.provider).await?;
         let Some(provider) = self.providers.get(&watched.provider) else {
-            return Ok(false);
+            return Ok(Listed::Doubtful);
         };
         let Ok(listed) = provider.list().await else {
-            return Ok(false);
+            return Ok(Listed::Doubtful);
         };
         let listed: BTreeSet<ProviderInstanceId> = listed
             .into_iter()
@@ -140,21 +166,25 @@ impl Engine {
             .map(|machine| machine.machine)
             .collect();
         if listed.contains(&watched.machine) {
-            return Ok(false);
+            return Ok(Listed::There);
         }
         let missing = ours
             .iter()
             .filter(|machine| !listed.contains(*machine))
             .count();
         let tolerated = ours.len().saturating_mul(MISSING_MAX_PERCENT) / 100;
-        if missing > tolerated.max(1) {
-            tracing::error!(
-                provider.name = %watched.provider, missing, live = ours.len(),
-                "the provider lists too few of our machines; nothing is concluded"
-            );
-            return Ok(false);
+        if missing <= tolerated.max(1) {
+            return Ok(Listed::Gone);
         }
-        Ok(true)
+        let is_long = self.now().since(since) >= self.timing().lost_fleet_window;
+        if is_long && missing < ours.len() {
+            return Ok(Listed::Gone);
+        }
+        tracing::error!(
+            provider.name = %watched.provider, missing, live = ours.len(),
+            "the provider knows too few of our machines; nothing is concluded"
+        );
+        Ok(Listed::Doubtful)
     }
 
     async fn active_machines(
@@ -170,9 +200,7 @@ impl Engine {
     /// Ends an instance whose machine is lost, as of the moment it was first missed.
     async fn open_loss(&self, watched: &Watched, since: Timestamp) -> Result<(), Error> {
         let mut tx = self.store.begin(TxMode::Write).await?;
-        let is_same = |instance: &Instance| matches!(&instance.state, InstanceState::Active(at) if at.machine == watched.machine);
-        let locked = tx.lock_instance(watched.instance).await?;
-        let Some(instance) = locked.filter(is_same) else {
+        let Some(instance) = lock_placed(tx.as_mut(), watched).await? else {
             return Ok(());
         };
         if !self

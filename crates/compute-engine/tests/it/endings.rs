@@ -5,6 +5,7 @@ use compute_domain::instance::{EndReason, InstanceState};
 use compute_domain::ledger::TransferReason;
 use compute_domain::money::Usd;
 use compute_domain::time::Span;
+use compute_engine::Error;
 use compute_testkit::market::{Buyer, Market, paid_with};
 use compute_testkit::scripted_provider::CreateFault;
 
@@ -133,6 +134,88 @@ async fn an_empty_list_takes_no_fleet_down() {
         .iter()
         .filter(|instance| matches!(instance.state, InstanceState::Active(_)));
     assert_eq!(active.count(), 6);
+}
+
+/// How many of an owner's machines ended as lost.
+async fn lost(world: &World, buyer: &Buyer) -> usize {
+    let instances = world.instances_of(buyer).await;
+    let lost = instances.iter().filter(|instance| {
+        matches!(
+            instance.state,
+            InstanceState::Destroyed {
+                reason: EndReason::Lost,
+                ..
+            }
+        )
+    });
+    lost.count()
+}
+
+/// Half a fleet is more than a list may miss, but hours later, and with the others in sight, it is
+/// believed.
+#[tokio::test]
+async fn many_machines_of_a_fleet_are_lost_after_hours() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    for _ in 0..4 {
+        world.sold(&buyer).await;
+    }
+    world.market.provider.lose(2);
+    watch_for(&world, 300).await;
+    assert_eq!(lost(&world, &buyer).await, 0);
+    assert_eq!(world.market.engine.missing().await.unwrap().len(), 2);
+    watch_for(&world, 120).await;
+    assert_eq!(lost(&world, &buyer).await, 2);
+    assert_eq!(world.market.engine.missing().await.unwrap(), []);
+    assert_eq!(world.market.provider.alive().len(), 2);
+    let balance = world.balance(&buyer).await;
+    // Two times 0.168 USD for a day, of which a few minutes passed.
+    assert!(balance.micros() > 330_000 && balance.micros() <= 336_000);
+    world.audit().await;
+}
+
+/// A machine that is missing does not expire: its owner did not get what it paid for, and a human
+/// finds out.
+#[tokio::test]
+async fn a_missing_machine_waits_for_an_operator_and_is_credited_then() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    let first = world.sold(&buyer).await;
+    let second = world.sold(&buyer).await;
+    world.market.provider.lose_all();
+    watch_for(&world, 60).await;
+    world.market.clock.advance(Span::from_hours(26));
+    assert_eq!(world.market.engine.expire_due().await.unwrap(), 0);
+    let credited = world.market.engine.give_up(first.id).await.unwrap();
+    assert!(credited.micros() > 160_000 && credited.micros() <= 168_000);
+    let again = world.market.engine.give_up(first.id).await;
+    assert!(matches!(again, Err(Error::WrongState { .. })), "{again:?}");
+    world.market.quiesce().await;
+    assert_eq!(world.balance(&buyer).await, credited);
+    // The other one is now the only one, and its loss needs no human.
+    watch_for(&world, 30).await;
+    assert_eq!(lost(&world, &buyer).await, 2);
+    assert!(!world.instance(second.id).await.is_live());
+    world.audit().await;
+}
+
+/// Looks at single machines fail, and the list has them: they are there, and expire in time.
+#[tokio::test]
+async fn a_machine_that_the_list_shows_is_not_missing() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    let instance = world.sold(&buyer).await;
+    world.market.provider.miss_looks(10_000);
+    watch_for(&world, 60).await;
+    assert_eq!(lost(&world, &buyer).await, 0);
+    assert!(world.instance(instance.id).await.is_live());
+    world.market.provider.miss_looks(0);
+    watch_for(&world, 10).await;
+    world.market.clock.advance(Span::from_hours(26));
+    assert_eq!(world.market.engine.expire_due().await.unwrap(), 1);
+    world.market.quiesce().await;
+    assert_eq!(world.balance(&buyer).await, Usd::ZERO);
+    world.audit().await;
 }
 
 #[tokio::test]

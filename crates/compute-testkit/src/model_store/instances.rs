@@ -123,15 +123,21 @@ impl Instances for ModelTx {
     async fn list_expired(
         &mut self,
         before: Timestamp,
+        misses: u32,
         limit: u32,
     ) -> Result<Vec<InstanceId>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Ok(self.read(|state, at| {
             let active = state.active.iter(at).map(|(key, ())| *key);
+            let is_missing = |id: &InstanceId| {
+                let row = state.watched.get(at, id);
+                row.is_some_and(|row| row.misses >= misses)
+            };
             active
                 .take_while(|(expires_at, _)| *expires_at < before)
-                .take(limit)
                 .map(|(_, id)| id)
+                .filter(|id| !is_missing(id))
+                .take(limit)
                 .collect()
         }))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use compute_domain::catalog::{ProviderId, ProviderInstanceId};
 use compute_domain::id::{InstanceId, OperationId};
-use compute_domain::instance::{Instance, InstanceState};
+use compute_domain::instance::InstanceState;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Sighting, StoreError, Suspect, Watch, Watched};
 
@@ -23,6 +23,23 @@ impl State {
         self.watched_by_time
             .put(version, (row.due_at, instance), ());
         self.watched.put(version, instance, row);
+    }
+
+    /// An active instance's machine, and how often it was missed.
+    fn watched_machine(&self, at: Option<u64>, id: InstanceId) -> Option<(Watched, WatchRow)> {
+        let row = self.watched.get(at, &id).copied()?;
+        let instance = self.instances.get(at, &id)?;
+        let InstanceState::Active(placement) = &instance.state else {
+            return None;
+        };
+        let watched = Watched {
+            instance: id,
+            provider: instance.provider,
+            machine: placement.machine.clone(),
+            misses: row.misses,
+            missing_since: row.missing_since,
+        };
+        Some((watched, row))
     }
 }
 
@@ -45,23 +62,36 @@ impl Watch for ModelTx {
                 .collect();
             let mut claimed = Vec::with_capacity(due.len());
             for id in due {
-                let row = state.watched.get(None, &id).copied();
-                let instance = state.instances.get(None, &id);
-                let placement = instance.and_then(Instance::placement);
-                if let (Some(row), Some(instance), Some(placement)) = (row, instance, placement) {
-                    claimed.push(Watched {
-                        instance: id,
-                        provider: instance.provider,
-                        machine: placement.machine.clone(),
-                        misses: row.misses,
-                        missing_since: row.missing_since,
-                    });
+                if let Some((watched, row)) = state.watched_machine(None, id) {
+                    claimed.push(watched);
                     let due_at = next;
                     state.write_watch(id, WatchRow { due_at, ..row });
                 }
             }
             Ok(claimed)
         })
+    }
+
+    async fn find_watched(&mut self, instance: InstanceId) -> Result<Option<Watched>, StoreError> {
+        Ok(self.read(|state, at| {
+            let found = state.watched_machine(at, instance);
+            found.map(|(watched, _)| watched)
+        }))
+    }
+
+    async fn list_missing(&mut self, misses: u32, limit: u32) -> Result<Vec<Watched>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.read(|state, at| {
+            let ids = state.active.iter(at).map(|(key, ())| key.1);
+            let mut missing: Vec<Watched> = ids
+                .filter_map(|id| state.watched_machine(at, id))
+                .map(|(watched, _)| watched)
+                .filter(|watched| watched.misses >= misses)
+                .collect();
+            missing.sort_by_key(|watched| (watched.missing_since, watched.instance));
+            missing.truncate(limit);
+            missing
+        }))
     }
 
     async fn save_sighting(

@@ -31,14 +31,14 @@ struct Task {
 pub(crate) enum Stepped {
     /// A task went on, or time did.
     Ran,
-    /// A fail point ended this group's process.
-    Crashed(u32, &'static str),
+    /// This group's process ended in the middle of this task.
+    Crashed(u32, Victim),
     /// Nobody can go on, ever.
     Idle,
 }
 
 /// A task that died with its process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Victim {
     pub(crate) label: &'static str,
     pub(crate) commits: u32,
@@ -161,19 +161,22 @@ impl Executor {
             }
             Err(payload) => {
                 let group = task.group;
-                let label = task.label;
+                let victim = Victim {
+                    label: task.label,
+                    commits: self.reactor.commits_of(id),
+                };
                 drop(task);
                 self.reactor.forget(id);
-                self.fallen(group, label, payload.as_ref())
+                self.fallen(group, victim, payload.as_ref())
             }
         }
     }
 
-    fn fallen(&self, group: u32, label: &'static str, payload: &(dyn Any + Send)) -> Stepped {
+    fn fallen(&self, group: u32, victim: Victim, payload: &(dyn Any + Send)) -> Stepped {
         if let Some(crashed) = payload.downcast_ref::<Crashed>() {
             self.reactor
                 .log(&format_args!("crash of {group} at {}", crashed.0));
-            return Stepped::Crashed(group, label);
+            return Stepped::Crashed(group, victim);
         }
         let text = payload.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());

@@ -36,6 +36,7 @@ use std::sync::atomic::Ordering;
 
 use compute_domain::catalog::ProviderId;
 use compute_domain::operation::OperationState;
+use compute_engine::Engine;
 use compute_engine::ports::Caps;
 use compute_wallet::EvmKey;
 
@@ -252,9 +253,10 @@ impl Simulation {
             Stepped::Idle => {
                 reactor.violate("liveness", "nobody can go on".to_owned());
             }
-            Stepped::Crashed(group, _) => {
+            Stepped::Crashed(group, first) => {
                 if let Some(index) = self.world.index_of(group) {
-                    let victims = self.world.crash(index);
+                    let mut victims = self.world.crash(index);
+                    victims.push(first);
                     count_victims(reactor, &victims);
                     chaos::come_back(&self.world, index, 0);
                 }
@@ -286,12 +288,13 @@ impl Simulation {
         }
     }
 
-    /// What an operator does about work that is stuck, and the time it takes.
+    /// What an operator does about work that is stuck and machines that are missing, and the time it
+    /// takes.
     fn repair(&mut self) {
         let stuck = self.world.store.snapshot().operations.into_iter();
         let stuck = stuck.filter(|row| matches!(row.state, OperationState::Stuck { .. }));
         let stuck: Vec<_> = stuck.map(|row| row.id).collect();
-        if stuck.is_empty() || self.world.reactor.is_violated() {
+        if self.world.reactor.is_violated() {
             return;
         }
         let world = Rc::clone(&self.world);
@@ -300,6 +303,7 @@ impl Simulation {
                 let refunds = world.reactor.dice.chance(300);
                 world.operate(id, refunds).await;
             }
+            world.give_up_what_is_missing().await;
         };
         self.world.executor.spawn(WORLD, "operator", Box::pin(work));
         self.pass(6 * 3_600_000);
@@ -307,14 +311,30 @@ impl Simulation {
 }
 
 impl World {
+    fn first_engine(&self) -> Option<Arc<Engine>> {
+        let replicas = self.replicas.borrow();
+        replicas.first().map(|replica| Arc::clone(&replica.engine))
+    }
+
+    /// An operator has looked: what the providers do not know any more is gone.
+    async fn give_up_what_is_missing(&self) {
+        let Some(engine) = self.first_engine() else {
+            return;
+        };
+        for watched in engine.missing().await.unwrap_or_default() {
+            lock(&self.reactor.tally).repairs += 1;
+            match engine.give_up(watched.instance).await {
+                Ok(_) => self.told("an operator gave a machine up"),
+                Err(error) => self.refused("give up", &error),
+            }
+        }
+    }
+
     /// An operator's command, against the first replica.
     async fn operate(&self, id: compute_domain::id::OperationId, refunds: bool) {
-        let engine = self
-            .replicas
-            .borrow()
-            .first()
-            .map(|replica| Arc::clone(&replica.engine));
-        let Some(engine) = engine else { return };
+        let Some(engine) = self.first_engine() else {
+            return;
+        };
         lock(&self.reactor.tally).repairs += 1;
         let outcome = if refunds {
             engine.refund(id, "simulated").await.map(|_| ())

@@ -21,6 +21,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, LocalBoxFuture, select};
 
 use super::cluster::{Condition, World};
+use super::trap;
 
 /// How long a client waits for an answer.
 const PATIENCE_MS: i64 = 120_000;
@@ -155,12 +156,18 @@ impl World {
         };
         let (told, mut heard) = oneshot::channel();
         let work = work(engine, group);
+        let reactor = Arc::clone(&self.reactor);
         self.spawn_on(
             group,
             label,
             Box::pin(async move {
+                let answer = work.await;
+                // What it wrote stays, and nobody hears of it.
+                if reactor.strikes(4) {
+                    trap::die("before the answer");
+                }
                 // A client that has gone away does not hear it.
-                let _ = told.send(work.await);
+                let _ = told.send(answer);
             }),
         );
         let patience = self.reactor.sleep(PATIENCE_MS);

@@ -8,6 +8,7 @@ use compute_engine::{Engine, Error};
 use futures::future::LocalBoxFuture;
 
 use super::cluster::World;
+use super::trap;
 use crate::explain::explain;
 
 /// What the workers of one process share.
@@ -93,7 +94,10 @@ impl Staff {
         loop {
             if self.may_work() {
                 let expired = self.engine.expire_due().await;
-                self.judge("expire", expired);
+                let opened = self.judge("expire", expired).unwrap_or(0);
+                if opened > 0 && self.world.reactor.strikes(30) {
+                    trap::die("after an expiry was opened");
+                }
             }
             self.rest(180_000, 600_000).await;
         }

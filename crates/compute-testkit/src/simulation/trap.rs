@@ -57,6 +57,11 @@ pub(crate) fn arm_at(name: &str) {
     });
 }
 
+/// Ends the process that the task at hand belongs to.
+pub(crate) fn die(place: &str) -> ! {
+    std::panic::resume_unwind(Box::new(Crashed(place.to_owned())))
+}
+
 /// No fail point ends anything any more.
 pub(crate) fn disarm() {
     TRAP.with_borrow_mut(|trap| {
@@ -92,7 +97,7 @@ fn reached(name: &str) {
         true
     });
     if is_due {
-        std::panic::resume_unwind(Box::new(Crashed(name.to_owned())));
+        die(name);
     }
 }
 

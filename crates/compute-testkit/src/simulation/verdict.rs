@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use compute_domain::catalog::ProviderInstanceId;
 use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::instance::{EndReason, FailureCode, Instance, InstanceState};
 use compute_domain::ledger::{Account, TransferReason};
@@ -237,8 +236,7 @@ impl Verdict<'_> {
                 .and_then(|placement| known.get(&placement.machine));
             match &instance.state {
                 InstanceState::Active(_) => {
-                    let is_alone = alive_of.get(&instance.id) != Some(&1);
-                    if is_alone && !self.waits_for_a_human(instance, &known) {
+                    if alive_of.get(&instance.id) != Some(&1) {
                         let detail = format!("{} has no machine of its own", instance.id);
                         self.violate("O2", detail);
                     }
@@ -253,35 +251,6 @@ impl Verdict<'_> {
                 }
             }
         }
-    }
-
-    /// When a provider has lost many machines at once, it may as well be its answers that are wrong:
-    /// the reconciler concludes nothing and raises an alarm (F115).
-    fn waits_for_a_human(
-        &self,
-        instance: &Instance,
-        known: &BTreeMap<ProviderInstanceId, Machine>,
-    ) -> bool {
-        let active = self.instances.values().filter(|other| {
-            other.provider == instance.provider && matches!(other.state, InstanceState::Active(_))
-        });
-        let lost = |other: &&Instance| {
-            let placement = other.placement();
-            let machine = placement.and_then(|placement| known.get(&placement.machine));
-            machine.is_some_and(|machine| matches!(machine.ended, Some((_, false))))
-        };
-        let active: Vec<&Instance> = active.collect();
-        let missing = active.iter().copied().filter(|other| lost(other)).count();
-        // Those that have just ended were in the way until a moment ago.
-        let before = self.world.reactor.millis() - 7_200_000;
-        let just_ended = |other: &&Instance| matches!(other.state, InstanceState::Destroyed { at, .. } if at.millis() > before);
-        let ended = self.instances.values().filter(just_ended);
-        let missing = missing + ended.filter(|other| lost(other)).count();
-        let waits = lost(&instance) && missing > (active.len() / 5).max(1);
-        if waits {
-            self.world.told("a loss waits for a human");
-        }
-        waits
     }
 
     fn instance_of(&self, machine: &Machine) -> Option<&Instance> {
@@ -360,6 +329,10 @@ impl Verdict<'_> {
             }
             EndReason::Expired if by_us && ended < expires => {
                 self.violate("O4", format!("{} was taken too early", machine.id));
+            }
+            // It vanished long before its time was over: its owner has paid for nothing.
+            EndReason::Expired if !by_us && ended + self.grace() < expires => {
+                self.violate("O2", format!("{} vanished and nobody saw", machine.id));
             }
             EndReason::Lost if by_us => {
                 let detail = format!("{} was given up although it ran", machine.id);

@@ -206,12 +206,15 @@ pub(super) async fn expired_instances_are_listed_oldest_first(store: Arc<dyn Sto
         panic!("four instances")
     };
     let mut tx = begin_read(&store).await;
-    assert_eq!(tx.list_expired(at(10), 10).await.unwrap(), []);
+    assert_eq!(tx.list_expired(at(10), 3, 10).await.unwrap(), []);
     assert_eq!(
-        tx.list_expired(at(40), 10).await.unwrap(),
+        tx.list_expired(at(40), 3, 10).await.unwrap(),
         [*ten, *twenty, *thirty]
     );
-    assert_eq!(tx.list_expired(at(40), 2).await.unwrap(), [*ten, *twenty]);
+    assert_eq!(
+        tx.list_expired(at(40), 3, 2).await.unwrap(),
+        [*ten, *twenty]
+    );
 }
 
 pub(super) async fn a_machine_belongs_to_one_instance(store: Arc<dyn Store>) {

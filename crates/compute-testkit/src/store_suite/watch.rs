@@ -163,6 +163,50 @@ pub(super) async fn a_sighting_is_remembered(store: Arc<dyn Store>) {
     tx.commit().await.unwrap();
 }
 
+pub(super) async fn what_is_missed_often_enough_is_missing_and_does_not_expire(
+    store: Arc<dyn Store>,
+) {
+    let [there, first, second] = [
+        add_active(&store, at(5)).await,
+        add_active(&store, at(5)).await,
+        add_active(&store, at(5)).await,
+    ];
+    let mut tx = begin_write(&store).await;
+    for (instance, misses, since) in [(&first, 3, 8), (&second, 4, 7), (&there, 2, 6)] {
+        let sighting = Sighting {
+            misses,
+            missing_since: Some(at(since)),
+            suspended_since: None,
+            address: None,
+        };
+        tx.save_sighting(instance.id, &sighting).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let missing = |instance: &Instance, misses, since| Watched {
+        misses,
+        missing_since: Some(at(since)),
+        ..watched(instance)
+    };
+    let mut tx = begin_read(&store).await;
+    assert_eq!(
+        tx.list_missing(3, 9).await.unwrap(),
+        [missing(&second, 4, 7), missing(&first, 3, 8)]
+    );
+    assert_eq!(
+        tx.list_missing(3, 1).await.unwrap(),
+        [missing(&second, 4, 7)]
+    );
+    assert_eq!(
+        tx.find_watched(there.id).await.unwrap(),
+        Some(missing(&there, 2, 6))
+    );
+    assert_eq!(tx.list_expired(at(40), 3, 9).await.unwrap(), [there.id]);
+    tx.rollback().await.unwrap();
+    let provisioning = add_instance(&store).await;
+    let mut tx = begin_read(&store).await;
+    assert_eq!(tx.find_watched(provisioning.id).await.unwrap(), None);
+}
+
 pub(super) async fn an_instance_that_ended_is_sighted_no_more(store: Arc<dyn Store>) {
     let active = add_active(&store, at(100)).await;
     let ended = active.begin_destroy(EndReason::Requested).unwrap();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use compute_domain::id::OperationId;
+use compute_domain::id::{InstanceId, OperationId};
 
 /// Arguments of `ops`.
 #[derive(Debug, Args)]
@@ -48,6 +48,13 @@ pub(crate) enum OpsCommand {
     Audit,
     /// List machines at the providers that no live instance explains.
     Suspects,
+    /// List live orders whose machine its provider does not know any more, as far as nothing could be concluded.
+    Missing,
+    /// Give up an order's machine that is missing: the order ends as of the moment it was first missed, and what was left becomes its owner's credit.
+    GiveUp {
+        /// The id of the order (instance).
+        id: InstanceId,
+    },
 }
 
 /// The longest reason.

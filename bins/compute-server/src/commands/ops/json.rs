@@ -1,13 +1,13 @@
 //! What `ops --json` prints: one document, amounts as decimal texts, moments as RFC 3339.
 
-use compute_domain::id::OperationId;
+use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::operation::{Operation, OperationState};
 use compute_domain::payment::{Payment, PaymentState};
 use compute_domain::prepaid::Lot;
 use compute_domain::time::Timestamp;
 use compute_engine::OperationView;
-use compute_engine::ports::{Finding, Suspect};
+use compute_engine::ports::{Finding, Suspect, Watched};
 use serde_json::{Value, json};
 
 use super::story::{Order, Owner, Story};
@@ -52,6 +52,28 @@ pub(super) fn suspects(suspects: &[Suspect]) -> Value {
         })
         .collect();
     json!({ "suspects": suspects })
+}
+
+/// `ops missing`.
+pub(super) fn missing(missing: &[Watched]) -> Value {
+    let missing: Vec<Value> = missing
+        .iter()
+        .map(|watched| {
+            json!({
+                "order": watched.instance.to_string(),
+                "provider": watched.provider.as_str(),
+                "machine": watched.machine.as_str(),
+                "missing_since": watched.missing_since.map(time),
+                "looks": watched.misses,
+            })
+        })
+        .collect();
+    json!({ "missing": missing })
+}
+
+/// `ops give-up`.
+pub(super) fn given_up(id: InstanceId, credited: Usd) -> Value {
+    json!({ "order": id.to_string(), "credited": credited.to_string() })
 }
 
 /// `ops retry`.

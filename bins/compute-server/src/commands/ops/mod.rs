@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use compute_domain::id::OperationId;
+use compute_domain::id::{InstanceId, OperationId};
 use compute_engine::{Engine, Error};
 use compute_store::Database;
 use serde_json::Value;
@@ -118,6 +118,15 @@ async fn answer(
             let suspects = engine.suspects().await?;
             Answer::new(text::suspects(&suspects), json::suspects(&suspects))
         }
+        OpsCommand::Missing => {
+            let missing = engine.missing().await?;
+            Answer::new(text::missing(&missing), json::missing(&missing))
+        }
+        OpsCommand::GiveUp { id } => {
+            let outcome = engine.give_up(*id).await;
+            let credited = outcome.map_err(|error| keeping(error, *id))?;
+            Answer::new(text::given_up(*id, credited), json::given_up(*id, credited))
+        }
     })
 }
 
@@ -151,6 +160,20 @@ fn refusal(error: Error, id: OperationId) -> anyhow::Error {
         }
         Error::OperationInProgress { .. } => {
             anyhow!("a server is working on operation {id} at this moment: try again in a minute")
+        }
+        other => other.into(),
+    }
+}
+
+/// Why a machine was not given up, in an operator's words.
+fn keeping(error: Error, id: InstanceId) -> anyhow::Error {
+    match error {
+        Error::NotFound => anyhow!("there is no order {id}"),
+        Error::WrongState { state } => {
+            anyhow!("order {id} is {state}, and its machine is not missing: nothing was done")
+        }
+        Error::OperationInProgress { .. } => {
+            anyhow!("something else is being done with order {id}: try again when it is over")
         }
         other => other.into(),
     }

@@ -12,7 +12,7 @@ use compute_domain::prepaid::Prepaid;
 use compute_domain::text::{Label, SshPublicKey};
 use compute_domain::time::Timestamp;
 use compute_engine::OperationView;
-use compute_engine::ports::{Event, Finding, Suspect};
+use compute_engine::ports::{Event, Finding, Suspect, Watched};
 use compute_wallet::EvmAddress;
 
 use super::story::{Order, Owner};
@@ -274,6 +274,26 @@ fn findings_and_suspects_are_tables() {
     };
     assert!(text::suspects(std::slice::from_ref(&suspect)).contains("machine-2"));
     assert_eq!(json::suspects(&[suspect])["suspects"][0]["rounds"], 2);
+}
+
+#[test]
+fn missing_machines_are_a_table_with_the_next_step() {
+    assert!(text::missing(&[]).starts_with("Every live order"));
+    let watched = Watched {
+        instance: ORDER.parse().unwrap(),
+        provider: ProviderId::Vultr,
+        machine: ProviderInstanceId::parse("machine-3").unwrap(),
+        misses: 4,
+        missing_since: Some(NOW),
+    };
+    let text = text::missing(std::slice::from_ref(&watched));
+    assert!(text.contains("machine-3") && text.contains("ops give-up"));
+    let document = json::missing(&[watched]);
+    assert_eq!(document["missing"][0]["order"], ORDER);
+    assert_eq!(document["missing"][0]["looks"], 4);
+    let id = ORDER.parse().unwrap();
+    assert!(text::given_up(id, usd(2_500_000)).contains("credited 2.50 USD"));
+    assert_eq!(json::given_up(id, usd(2_500_000))["credited"], "2.50");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use compute_domain::id::OperationId;
+use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::operation::{Operation, OperationState, Step};
 use compute_domain::payment::{Payment, PaymentState};
+use compute_domain::time::Timestamp;
 use compute_engine::OperationView;
-use compute_engine::ports::{Finding, Suspect};
+use compute_engine::ports::{Finding, Suspect, Watched};
 
 use super::story::{Order, Owner, Story};
 use super::table::{Table, clean};
@@ -101,6 +102,34 @@ pub(super) fn suspects(suspects: &[Suspect]) -> String {
         "{}\nA server deletes them after the quarantine, except those of operations that the database does not know.\n",
         table.text(0)
     )
+}
+
+/// `ops missing`.
+pub(super) fn missing(missing: &[Watched]) -> String {
+    if missing.is_empty() {
+        return "Every live order's machine is known to its provider.\n".to_owned();
+    }
+    let mut table = Table::new(&["order", "provider", "machine", "missing since", "looks"]);
+    for watched in missing {
+        table.row([
+            watched.instance.to_string(),
+            watched.provider.to_string(),
+            watched.machine.to_string(),
+            watched
+                .missing_since
+                .map_or_else(String::new, Timestamp::rfc3339),
+            watched.misses.to_string(),
+        ]);
+    }
+    format!(
+        "{}\nNothing was concluded yet. Look at the provider: when a machine is gone, compute-server ops give-up <order>\n",
+        table.text(0)
+    )
+}
+
+/// `ops give-up`.
+pub(super) fn given_up(id: InstanceId, credited: Usd) -> String {
+    format!("Order {id} ends: its machine is lost. Its owner was credited {credited} USD.\n")
 }
 
 /// `ops retry`.

@@ -28,3 +28,13 @@ CREATE TABLE unasked_destructions (
 );
 
 CREATE INDEX unasked_destructions_by_at ON unasked_destructions (at);
+
+-- While there is a row, nothing is destroyed without its owner's asking: the database may be older than the world.
+CREATE TABLE quarantine (
+    -- There is at most one.
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    -- Since when; milliseconds since 1970.
+    since BIGINT NOT NULL,
+    -- Why, for the operator.
+    cause TEXT NOT NULL
+);

@@ -28,3 +28,13 @@ CREATE TABLE unasked_destructions (
 ) STRICT;
 
 CREATE INDEX unasked_destructions_by_at ON unasked_destructions (at);
+
+-- While there is a row, nothing is destroyed without its owner's asking: the database may be older than the world.
+CREATE TABLE quarantine (
+    -- There is at most one.
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    -- Since when; milliseconds since 1970.
+    since INTEGER NOT NULL,
+    -- Why, for the operator.
+    cause TEXT NOT NULL
+) STRICT;

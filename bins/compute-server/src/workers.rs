@@ -46,8 +46,35 @@ impl Workers {
         self.start_catalog();
         if self.drives {
             self.start_driver();
-            self.start_guarded_loops();
+            self.start_sweeper();
         }
+    }
+
+    /// Before anything ends by itself, the machines at the providers are compared with the database: one
+    /// that was restored from a backup shows itself by machines whose operations it does not know.
+    fn start_sweeper(&self) {
+        let workers = self.clone();
+        self.tasks.spawn(async move {
+            while !workers.has_compared().await {
+                if !workers.sleep(workers.every.clock).await {
+                    return;
+                }
+            }
+            workers.start_guarded_loops();
+        });
+    }
+
+    async fn has_compared(&self) -> bool {
+        if self.clock.suspicion().is_some() {
+            return false;
+        }
+        let swept = self.engine.sweep_orphans().await;
+        let has_swept = swept.is_ok();
+        report(
+            swept,
+            "the providers' machines could not be compared with the database",
+        );
+        has_swept
     }
 
     /// The duties that decide by the time. By a wrong one, machines would be destroyed too early, and

@@ -10,7 +10,7 @@ use compute_domain::payment::PaymentState;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::order::{OperationView, view_of};
-use crate::ports::{Finding, Lease, Posted, Suspect, Tx, TxMode, Watched};
+use crate::ports::{Finding, Lease, Posted, Quarantine, Suspect, Tx, TxMode, Watched};
 
 /// How many operations one look shows.
 const LIST_MAX: u32 = 200;
@@ -52,6 +52,49 @@ impl Engine {
         let suspects = tx.list_suspects().await?;
         tx.rollback().await?;
         Ok(suspects)
+    }
+
+    /// The quarantine, if there is one: nothing is destroyed without its owner's asking until it ends.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn quarantine(&self) -> Result<Option<Quarantine>, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let found = tx.find_quarantine().await?;
+        tx.rollback().await?;
+        Ok(found)
+    }
+
+    /// Begins a quarantine, unless there is one; gives back the one that there is now.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn begin_quarantine(&self, cause: &str) -> Result<Quarantine, Error> {
+        let quarantine = Quarantine {
+            since: self.now(),
+            cause: cause.to_owned(),
+        };
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        tx.begin_quarantine(&quarantine).await?;
+        let there = tx.find_quarantine().await?;
+        tx.commit().await?;
+        tracing::warn!(cause, "an operator began a quarantine");
+        Ok(there.unwrap_or(quarantine))
+    }
+
+    /// Ends the quarantine: an operator has compared the database with the world. Says whether there
+    /// was one. Machines that were strange until now begin no new one.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn end_quarantine(&self) -> Result<bool, Error> {
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        let ended = tx.end_quarantine().await?;
+        tx.commit().await?;
+        if ended {
+            tracing::warn!("an operator ended the quarantine");
+        }
+        Ok(ended)
     }
 
     /// Live instances whose machine its provider does not know, though they have not been given up.

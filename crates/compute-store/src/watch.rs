@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use compute_domain::catalog::{ProviderId, ProviderInstanceId};
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Sighting, StoreError, Suspect, Watch, Watched};
+use compute_engine::ports::{Quarantine, Sighting, StoreError, Suspect, Watch, Watched};
 
 use crate::dialect::{CLAIM_WATCHED, LOCK_DESTRUCTIONS};
 use crate::row::{RowName, millis, moment};
@@ -66,6 +66,17 @@ WHERE provider = $1";
 
 const ACQUIT: &str = "DELETE FROM suspects
 WHERE provider = $1 AND machine_id = $2";
+
+const FIND_QUARANTINE: &str = "SELECT since, cause
+FROM quarantine
+WHERE id = 1";
+
+const BEGIN_QUARANTINE: &str = "INSERT INTO quarantine (id, since, cause)
+VALUES (1, $1, $2)
+ON CONFLICT (id) DO NOTHING";
+
+const END_QUARANTINE: &str = "DELETE FROM quarantine
+WHERE id = 1";
 
 const NOTE_DESTRUCTION: &str = "INSERT INTO unasked_destructions (at, cause, subject)
 VALUES ($1, $2, $3)";
@@ -253,6 +264,31 @@ impl Watch for StoreTx {
     async fn list_suspects(&mut self) -> Result<Vec<Suspect>, StoreError> {
         let rows: Vec<SuspectRow> = fetch!(fetch_all, self, "suspects", LIST_SUSPECTS)?;
         rows.into_iter().map(SuspectRow::parse).collect()
+    }
+
+    async fn find_quarantine(&mut self) -> Result<Option<Quarantine>, StoreError> {
+        let row: Option<(i64, String)> =
+            fetch!(fetch_optional, self, "quarantine", FIND_QUARANTINE)?;
+        Ok(row.map(|(since, cause)| Quarantine {
+            since: Timestamp::from_millis(since),
+            cause,
+        }))
+    }
+
+    async fn begin_quarantine(&mut self, quarantine: &Quarantine) -> Result<bool, StoreError> {
+        let rows = execute!(
+            self,
+            "quarantine",
+            BEGIN_QUARANTINE,
+            quarantine.since.millis(),
+            &quarantine.cause,
+        )?;
+        Ok(rows == 1)
+    }
+
+    async fn end_quarantine(&mut self) -> Result<bool, StoreError> {
+        let rows = execute!(self, "quarantine", END_QUARANTINE)?;
+        Ok(rows == 1)
     }
 
     async fn note_unasked_destruction(

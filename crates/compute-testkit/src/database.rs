@@ -92,6 +92,29 @@ impl TestDatabase {
         .await
     }
 
+    /// A copy of a SQLite database as it is now, like a backup that is restored elsewhere.
+    ///
+    /// # Panics
+    /// When it is not SQLite, or cannot be copied.
+    pub async fn backup(&self) -> Self {
+        let folder = std::env::temp_dir().join(unique_name());
+        std::fs::create_dir(&folder).expect("a temporary folder can be made");
+        let path = folder.join("compute.db");
+        let mut source = SqliteConnectOptions::from_str(&self.config.url)
+            .expect("only SQLite is copied")
+            .connect()
+            .await
+            .expect("the database can be opened");
+        sqlx::query("VACUUM INTO $1")
+            .bind(path.display().to_string())
+            .execute(&mut source)
+            .await
+            .expect("the database can be copied");
+        source.close().await.expect("the database can be closed");
+        let config = config(format!("sqlite://{}", path.display()));
+        Self::connect(config, Place::Folder(folder)).await
+    }
+
     async fn connect(config: DatabaseConfig, place: Place) -> Self {
         let database = Database::connect(&config)
             .await

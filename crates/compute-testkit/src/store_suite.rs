@@ -144,6 +144,7 @@ macro_rules! for_each_store_case {
             watch::the_machines_of_active_instances_are_listed,
             watch::a_suspect_is_counted_by_rounds,
             watch::whoever_is_explained_is_acquitted,
+            watch::a_quarantine_begins_once_and_ends,
             watch::unasked_destructions_are_counted,
             watch::racing_destroyers_see_each_other,
             leases::a_duty_has_one_holder,

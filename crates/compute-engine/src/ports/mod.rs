@@ -19,4 +19,4 @@ pub use store::{
     Places, Posted, RequestKeys, Store, StoreError, TakenPassword, Tx, TxMode, Vault,
 };
 pub use timer::Timer;
-pub use watch::{Sighting, Suspect, Watch, Watched};
+pub use watch::{Quarantine, Sighting, Suspect, Watch, Watched};

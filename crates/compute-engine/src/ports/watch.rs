@@ -52,6 +52,16 @@ pub struct Suspect {
     pub rounds: u32,
 }
 
+/// A time in which nothing is destroyed without its owner's asking, whatever the clock and the
+/// database say: the database may be older than the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for the operator.
+    pub cause: String,
+}
+
 /// What machines do at their providers, and what was done to them without their owners' asking.
 #[async_trait]
 pub trait Watch: Send {
@@ -97,6 +107,12 @@ pub trait Watch: Send {
     ) -> Result<(), StoreError>;
     /// All suspects, oldest first.
     async fn list_suspects(&mut self) -> Result<Vec<Suspect>, StoreError>;
+    /// The quarantine, if there is one.
+    async fn find_quarantine(&mut self) -> Result<Option<Quarantine>, StoreError>;
+    /// Begins one, unless there is one already; says whether it did.
+    async fn begin_quarantine(&mut self, quarantine: &Quarantine) -> Result<bool, StoreError>;
+    /// Ends it; says whether there was one.
+    async fn end_quarantine(&mut self) -> Result<bool, StoreError>;
     /// Notes a destruction that no owner asked for; `subject` names the machine or instance.
     async fn note_unasked_destruction(
         &mut self,

@@ -1,6 +1,7 @@
 //! The guard against mass destruction: by a wrong clock, a database from yesterday, or a provider's
 //! empty answer, a program could delete every machine that was ever sold. So no more than a few are
-//! destroyed an hour without their owners' asking; what is above that waits, and a human is told.
+//! destroyed an hour without their owners' asking; what is above that waits, and a human is told. In
+//! quarantine nothing is.
 
 use core::fmt::Display;
 
@@ -20,6 +21,14 @@ impl Engine {
         cause: &str,
         subject: &(impl Display + Sync),
     ) -> Result<bool, Error> {
+        if let Some(quarantine) = tx.find_quarantine().await? {
+            tracing::error!(
+                cause, subject = %subject, quarantine.since = %quarantine.since.rfc3339(),
+                quarantine.cause = quarantine.cause,
+                "nothing is destroyed unasked in quarantine; waiting"
+            );
+            return Ok(false);
+        }
         let now = self.now();
         let since = now.minus(self.timing().guard_window);
         tx.note_unasked_destruction(cause, &subject.to_string(), now)

@@ -4,7 +4,9 @@
 //! The provider is listed before the database is read. What was asked for before the list was made is
 //! then in the database, because the intent is committed before the call (reliability.md 2.6).
 //! A machine of an operation that the database does not know is never deleted: then it is the
-//! database that has lost something, for example because it was restored from a backup.
+//! database that has lost something, for example because it was restored from a backup. It may have
+//! lost extensions and replaced machines too, so at the first sight of such a machine everything that
+//! is destroyed unasked stops until an operator has looked (reliability.md, L6).
 
 use compute_domain::instance::{Instance, InstanceState};
 use compute_domain::operation::Operation;
@@ -12,7 +14,7 @@ use compute_domain::time::{Span, Timestamp};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::{MachineState, MachineTag, Observed, Provider, Suspect, Tx, TxMode};
+use crate::ports::{MachineState, MachineTag, Observed, Provider, Quarantine, Suspect, Tx, TxMode};
 
 /// The duty's name among the leases.
 const DUTY: &str = "sweeper";
@@ -83,6 +85,9 @@ impl Engine {
                 .suspect(provider.id(), &machine.machine, tag.operation, now)
                 .await?;
             still.push(machine.machine.clone());
+            if explanation == Explanation::Stranger && suspect.rounds == 1 {
+                self.begin_quarantine_for(tx.as_mut(), &suspect).await?;
+            }
             if self.is_condemned(&suspect, explanation, now) {
                 condemned.push(suspect);
             }
@@ -144,7 +149,31 @@ impl Engine {
         }
     }
 
-    /// False when too many machines were destroyed lately.
+    async fn begin_quarantine_for(&self, tx: &mut dyn Tx, suspect: &Suspect) -> Result<(), Error> {
+        let Suspect {
+            provider,
+            machine,
+            operation,
+            first_seen_at,
+            ..
+        } = suspect;
+        let cause = format!(
+            "machine {machine} at {provider} belongs to operation {operation}, which this database does not know"
+        );
+        let quarantine = Quarantine {
+            since: *first_seen_at,
+            cause,
+        };
+        if tx.begin_quarantine(&quarantine).await? {
+            tracing::error!(
+                cause = quarantine.cause,
+                "the database may be older than the world: quarantine begins"
+            );
+        }
+        Ok(())
+    }
+
+    /// False when too many machines were destroyed lately, or in quarantine.
     async fn delete_orphan(
         &self,
         provider: &dyn Provider,

@@ -131,8 +131,8 @@ impl Engine {
             match self.consult_list(watched, since).await? {
                 // Two witnesses disagree: it counts as there until it is missed anew.
                 Listed::There => return self.sighted(watched, None, None).await,
-                Listed::Gone => return self.open_loss(watched, since).await,
-                Listed::Doubtful => {}
+                Listed::Gone if self.open_loss(watched, since).await? => return Ok(()),
+                Listed::Gone | Listed::Doubtful => {}
             }
         }
         let mut tx = self.store.begin(TxMode::Write).await?;
@@ -197,30 +197,32 @@ impl Engine {
         Ok(machines)
     }
 
-    /// Ends an instance whose machine is lost, as of the moment it was first missed.
-    async fn open_loss(&self, watched: &Watched, since: Timestamp) -> Result<(), Error> {
+    /// Ends an instance whose machine is lost, as of the moment it was first missed. False when it has
+    /// to wait.
+    async fn open_loss(&self, watched: &Watched, since: Timestamp) -> Result<bool, Error> {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let Some(instance) = lock_placed(tx.as_mut(), watched).await? else {
-            return Ok(());
+            return Ok(false);
         };
         if !self
             .may_destroy_unasked(tx.as_mut(), "lost", &watched.instance)
             .await?
         {
-            return Ok(());
+            return Ok(false);
         }
         let opened = self
             .open_destroy(tx.as_mut(), instance, EndReason::Lost, since)
             .await?;
         let Some(lease) = opened.and_then(|submitted| submitted.lease) else {
-            return Ok(());
+            return Ok(false);
         };
         tx.commit().await?;
         tracing::error!(
             instance.id = %watched.instance,
             "the provider has lost a machine; what was prepaid is its owner's credit"
         );
-        self.let_go(&lease).await
+        self.let_go(&lease).await?;
+        Ok(true)
     }
 
     /// Leaves an operation to the driver.

@@ -15,6 +15,7 @@ mod prices;
 mod promises;
 mod provision;
 mod purse;
+mod restored;
 mod steps;
 mod teardown;
 mod world;

@@ -14,7 +14,7 @@ use compute_x402::PaymentPayload;
 /// The database lives as long as the marketplace.
 pub(crate) struct World {
     pub(crate) market: Market,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl World {
@@ -23,15 +23,27 @@ impl World {
         let market = Market::open(database.store()).await;
         Self {
             market,
-            _database: Some(database),
+            database: Some(database),
         }
+    }
+
+    /// A backup of the database, to be restored later.
+    pub(crate) async fn backup(&self) -> TestDatabase {
+        self.database.as_ref().unwrap().backup().await
+    }
+
+    /// The database is older from now on, and the process a new one.
+    pub(crate) async fn restore(&mut self, backup: TestDatabase) {
+        self.market.store = backup.store();
+        self.market.restart().await;
+        self.database = Some(backup);
     }
 
     /// The same on a database in memory, for stories that are lived through a thousand times.
     pub(crate) async fn in_memory(store: ModelStore) -> Self {
         Self {
             market: Market::open(Arc::new(store)).await,
-            _database: None,
+            database: None,
         }
     }
 

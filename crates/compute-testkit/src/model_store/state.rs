@@ -14,7 +14,7 @@ use compute_domain::prepaid::Lot;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
-use compute_engine::ports::{BoundKey, CatalogRevision, Event, Suspect};
+use compute_engine::ports::{BoundKey, CatalogRevision, Event, Quarantine, Suspect};
 
 use super::dirty::Dirty;
 use super::table::{At, Journaled, Table};
@@ -193,6 +193,7 @@ tables! {
     watched_by_time: (Timestamp, InstanceId) => (),
     suspects: (ProviderId, ProviderInstanceId) => Suspect,
     destructions: u64 => (Timestamp, String, String),
+    quarantine: u64 => Quarantine,
     operations: OperationId => OperationRow,
     /// Index.
     operations_by_instance: (InstanceId, Timestamp, OperationId) => (),

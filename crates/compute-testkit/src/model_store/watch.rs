@@ -7,10 +7,13 @@ use compute_domain::catalog::{ProviderId, ProviderInstanceId};
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::instance::InstanceState;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Sighting, StoreError, Suspect, Watch, Watched};
+use compute_engine::ports::{Quarantine, Sighting, StoreError, Suspect, Watch, Watched};
 
 use super::state::{State, WatchRow};
 use super::tx::{ModelTx, require};
+
+/// The key of the only quarantine.
+const QUARANTINE: u64 = 1;
 
 impl State {
     /// Makes an active instance due for a look at `due_at`.
@@ -206,6 +209,30 @@ impl Watch for ModelTx {
             key(a).cmp(&key(b)).then_with(|| a.machine.cmp(&b.machine))
         });
         Ok(suspects)
+    }
+
+    async fn find_quarantine(&mut self) -> Result<Option<Quarantine>, StoreError> {
+        Ok(self.read(|state, at| state.quarantine.get(at, &QUARANTINE).cloned()))
+    }
+
+    async fn begin_quarantine(&mut self, quarantine: &Quarantine) -> Result<bool, StoreError> {
+        self.write(|state| {
+            if state.quarantine.has(None, &QUARANTINE) {
+                return Ok(false);
+            }
+            let version = state.writing();
+            state
+                .quarantine
+                .put(version, QUARANTINE, quarantine.clone());
+            Ok(true)
+        })
+    }
+
+    async fn end_quarantine(&mut self) -> Result<bool, StoreError> {
+        self.write(|state| {
+            let version = state.writing();
+            Ok(state.quarantine.remove(version, &QUARANTINE))
+        })
     }
 
     async fn note_unasked_destruction(

@@ -8,7 +8,7 @@ use compute_domain::id::OperationId;
 use compute_domain::instance::{EndReason, Instance, InstanceState};
 use compute_domain::operation::OperationState;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Sighting, Store, Suspect, Watched};
+use compute_engine::ports::{Quarantine, Sighting, Store, Suspect, Watched};
 
 use super::fixture::{
     RACERS, add_active, add_instance, at, begin_read, begin_write, count, extension_of, fresh_uuid,
@@ -308,6 +308,27 @@ pub(super) async fn whoever_is_explained_is_acquitted(store: Arc<dyn Store>) {
     tx.acquit_others(VULTR, &[]).await.unwrap();
     let left = tx.list_suspects().await.unwrap();
     assert_eq!(names(&left), ["m-1"]);
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn a_quarantine_begins_once_and_ends(store: Arc<dyn Store>) {
+    let quarantine = |since, cause: &str| Quarantine {
+        since: at(since),
+        cause: cause.to_owned(),
+    };
+    let mut tx = begin_write(&store).await;
+    assert_eq!(tx.find_quarantine().await.unwrap(), None);
+    assert!(!tx.end_quarantine().await.unwrap());
+    assert!(tx.begin_quarantine(&quarantine(1, "first")).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = begin_write(&store).await;
+    assert!(!tx.begin_quarantine(&quarantine(2, "second")).await.unwrap());
+    assert_eq!(
+        tx.find_quarantine().await.unwrap(),
+        Some(quarantine(1, "first"))
+    );
+    assert!(tx.end_quarantine().await.unwrap());
+    assert_eq!(tx.find_quarantine().await.unwrap(), None);
     tx.commit().await.unwrap();
 }
 

@@ -48,6 +48,11 @@ pub(crate) enum OpsCommand {
     Audit,
     /// List machines at the providers that no live instance explains.
     Suspects,
+    /// Tell whether there is a quarantine, in which nothing is destroyed without its owner's asking; begin or end one.
+    Quarantine {
+        #[command(subcommand)]
+        change: Option<QuarantineChange>,
+    },
     /// List live orders whose machine its provider does not know any more, as far as nothing could be concluded.
     Missing,
     /// Give up an order's machine that is missing: the order ends as of the moment it was first missed, and what was left becomes its owner's credit.
@@ -55,6 +60,19 @@ pub(crate) enum OpsCommand {
         /// The id of the order (instance).
         id: InstanceId,
     },
+}
+
+/// What becomes of the quarantine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineChange {
+    /// Begin one, before the server is started on a database that was restored from a backup.
+    Begin {
+        /// Why; told with everything that waits.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+    /// End it, after the database was compared with the providers and the payment networks.
+    End,
 }
 
 /// The longest reason.

@@ -7,7 +7,7 @@ use compute_domain::payment::{Payment, PaymentState};
 use compute_domain::prepaid::Lot;
 use compute_domain::time::Timestamp;
 use compute_engine::OperationView;
-use compute_engine::ports::{Finding, Suspect, Watched};
+use compute_engine::ports::{Finding, Quarantine, Suspect, Watched};
 use serde_json::{Value, json};
 
 use super::story::{Order, Owner, Story};
@@ -52,6 +52,13 @@ pub(super) fn suspects(suspects: &[Suspect]) -> Value {
         })
         .collect();
     json!({ "suspects": suspects })
+}
+
+/// `ops quarantine`.
+pub(super) fn quarantine(quarantine: Option<&Quarantine>) -> Value {
+    let quarantine = quarantine
+        .map(|quarantine| json!({ "since": time(quarantine.since), "cause": quarantine.cause }));
+    json!({ "quarantine": quarantine })
 }
 
 /// `ops missing`.

@@ -20,7 +20,7 @@ use compute_store::Database;
 use serde_json::Value;
 
 pub(crate) use self::arguments::OpsArguments;
-use self::arguments::OpsCommand;
+use self::arguments::{OpsCommand, QuarantineChange};
 use self::story::Story;
 use crate::ambient::ServerClock;
 use crate::settings::{self, Loaded, OperatorConfig, PrivateUrl};
@@ -117,6 +117,20 @@ async fn answer(
         OpsCommand::Suspects => {
             let suspects = engine.suspects().await?;
             Answer::new(text::suspects(&suspects), json::suspects(&suspects))
+        }
+        OpsCommand::Quarantine { change } => {
+            let now = match change {
+                None => engine.quarantine().await?,
+                Some(QuarantineChange::Begin { reason }) => {
+                    Some(engine.begin_quarantine(reason).await?)
+                }
+                Some(QuarantineChange::End) => {
+                    engine.end_quarantine().await?;
+                    None
+                }
+            };
+            let now = now.as_ref();
+            Answer::new(text::quarantine(now), json::quarantine(now))
         }
         OpsCommand::Missing => {
             let missing = engine.missing().await?;

@@ -12,7 +12,7 @@ use compute_domain::prepaid::Prepaid;
 use compute_domain::text::{Label, SshPublicKey};
 use compute_domain::time::Timestamp;
 use compute_engine::OperationView;
-use compute_engine::ports::{Event, Finding, Suspect, Watched};
+use compute_engine::ports::{Event, Finding, Quarantine, Suspect, Watched};
 use compute_wallet::EvmAddress;
 
 use super::story::{Order, Owner};
@@ -294,6 +294,21 @@ fn missing_machines_are_a_table_with_the_next_step() {
     let id = ORDER.parse().unwrap();
     assert!(text::given_up(id, usd(2_500_000)).contains("credited 2.50 USD"));
     assert_eq!(json::given_up(id, usd(2_500_000))["credited"], "2.50");
+}
+
+#[test]
+fn a_quarantine_says_why_and_how_it_ends() {
+    assert!(text::quarantine(None).starts_with("There is no quarantine"));
+    assert!(json::quarantine(None)["quarantine"].is_null());
+    let quarantine = Quarantine {
+        since: NOW,
+        cause: "restored from a backup".to_owned(),
+    };
+    let text = text::quarantine(Some(&quarantine));
+    assert!(text.contains("2026-03-17T00:00:00") && text.contains("restored from a backup"));
+    assert!(text.contains("ops quarantine end"));
+    let document = json::quarantine(Some(&quarantine));
+    assert_eq!(document["quarantine"]["cause"], "restored from a backup");
 }
 
 #[test]

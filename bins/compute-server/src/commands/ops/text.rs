@@ -8,7 +8,7 @@ use compute_domain::operation::{Operation, OperationState, Step};
 use compute_domain::payment::{Payment, PaymentState};
 use compute_domain::time::Timestamp;
 use compute_engine::OperationView;
-use compute_engine::ports::{Finding, Suspect, Watched};
+use compute_engine::ports::{Finding, Quarantine, Suspect, Watched};
 
 use super::story::{Order, Owner, Story};
 use super::table::{Table, clean};
@@ -102,6 +102,19 @@ pub(super) fn suspects(suspects: &[Suspect]) -> String {
         "{}\nA server deletes them after the quarantine, except those of operations that the database does not know.\n",
         table.text(0)
     )
+}
+
+/// `ops quarantine`.
+pub(super) fn quarantine(quarantine: Option<&Quarantine>) -> String {
+    match quarantine {
+        None => "There is no quarantine: machines end when their time is over.\n".to_owned(),
+        Some(quarantine) => format!(
+            "Quarantine since {}: {}\n\nNothing is destroyed without its owner's asking. Compare the database with the \
+             providers and the payment networks (docs/operations.md), then: compute-server ops quarantine end\n",
+            quarantine.since.rfc3339(),
+            clean(&quarantine.cause),
+        ),
+    }
 }
 
 /// `ops missing`.

@@ -54,7 +54,7 @@ WHERE state IN ('running', 'stuck') AND hold_released_at IS NULL;
 CREATE INDEX operations_due ON operations (run_at) WHERE state = 'running';
 CREATE INDEX operations_unresolved ON operations (created_at, id) WHERE state IN ('running', 'stuck');
 CREATE INDEX operations_by_instance ON operations (instance_id, created_at);
-CREATE INDEX operations_hanging ON operations (owner_id, request_sha256) WHERE settlement_unknown_since IS NOT NULL;
+CREATE INDEX operations_hanging ON operations (owner_id, request_sha256) WHERE state = 'running';
 
 -- What happened to each operation; lines are only ever added.
 CREATE TABLE operation_events (

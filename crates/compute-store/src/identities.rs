@@ -31,7 +31,11 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (namespace, address, nonce) DO NOTHING";
 
 const FORGET_NONCES: &str = "DELETE FROM auth_nonces
-WHERE forget_at <= $1";
+WHERE (namespace, address, nonce) IN (
+    SELECT namespace, address, nonce FROM auth_nonces
+    WHERE forget_at <= $1
+    ORDER BY forget_at
+    LIMIT $2)";
 
 #[async_trait]
 impl Identities for StoreTx {
@@ -123,7 +127,8 @@ impl Identities for StoreTx {
         Ok(spent == 1)
     }
 
-    async fn forget_nonces(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        execute!(self, "auth_nonces", FORGET_NONCES, now.millis())
+    async fn forget_nonces(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let limit = i64::from(limit);
+        execute!(self, "auth_nonces", FORGET_NONCES, now.millis(), limit)
     }
 }

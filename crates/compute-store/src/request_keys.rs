@@ -24,7 +24,11 @@ SET request_sha256 = excluded.request_sha256, operation_id = excluded.operation_
 WHERE request_keys.operation_id = $6";
 
 const FORGET: &str = "DELETE FROM request_keys
-WHERE forget_at <= $1";
+WHERE (owner_id, request_key) IN (
+    SELECT owner_id, request_key FROM request_keys
+    WHERE forget_at <= $1
+    ORDER BY forget_at
+    LIMIT $2)";
 
 #[async_trait]
 impl RequestKeys for StoreTx {
@@ -82,7 +86,8 @@ impl RequestKeys for StoreTx {
         Err(self.fail(contended()))
     }
 
-    async fn forget_request_keys(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        execute!(self, "request_keys", FORGET, now.millis())
+    async fn forget_request_keys(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let limit = i64::from(limit);
+        execute!(self, "request_keys", FORGET, now.millis(), limit)
     }
 }

@@ -85,6 +85,9 @@ const COUNT_DESTRUCTIONS: &str = "SELECT COUNT(DISTINCT cause || ' ' || subject)
 FROM unasked_destructions
 WHERE at >= $1";
 
+const FORGET_DESTRUCTIONS: &str = "DELETE FROM unasked_destructions
+WHERE at < $1";
+
 #[derive(Debug, sqlx::FromRow)]
 struct WatchedRow {
     id: String,
@@ -319,5 +322,14 @@ impl Watch for StoreTx {
             since.millis()
         )?;
         RowName::new("unasked_destructions", "all").number("count", count)
+    }
+
+    async fn forget_unasked_destructions(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        execute!(
+            self,
+            "unasked_destructions",
+            FORGET_DESTRUCTIONS,
+            before.millis()
+        )
     }
 }

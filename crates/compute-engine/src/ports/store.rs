@@ -106,8 +106,8 @@ pub trait Identities: Send {
         now: Timestamp,
         forget_at: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Forgets nonces whose time has come; how many.
-    async fn forget_nonces(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Forgets up to `limit` nonces whose time has come; how many.
+    async fn forget_nonces(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// API keys.
@@ -351,8 +351,8 @@ pub trait RequestKeys: Send {
         replaces: Option<OperationId>,
         forget_at: Timestamp,
     ) -> Result<Option<BoundKey>, StoreError>;
-    /// Forgets names whose time has come; how many.
-    async fn forget_request_keys(&mut self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Forgets up to `limit` names whose time has come; how many.
+    async fn forget_request_keys(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// Whether a proof could be bound.

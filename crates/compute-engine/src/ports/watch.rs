@@ -123,4 +123,6 @@ pub trait Watch: Send {
     /// How many different ones there were since a moment, that one included: what is tried again and
     /// again counts once.
     async fn count_unasked_destructions(&mut self, since: Timestamp) -> Result<u64, StoreError>;
+    /// Forgets those before a moment; how many.
+    async fn forget_unasked_destructions(&mut self, before: Timestamp) -> Result<u64, StoreError>;
 }

@@ -72,15 +72,11 @@ impl Engine {
 
     async fn sweep(&self, provider: &dyn Provider, listed: Vec<Observed>) -> Result<usize, Error> {
         let now = self.now();
+        let unexplained = self.unexplained(&listed, now).await?;
         let mut tx = self.store.begin(TxMode::Write).await?;
         let mut still = Vec::new();
         let mut condemned = Vec::new();
-        for machine in &listed {
-            let Some(tag) = &machine.tag else { continue };
-            let explanation = self.explain(tx.as_mut(), machine, tag, now).await?;
-            if explanation == Explanation::Ours {
-                continue;
-            }
+        for (machine, tag, explanation) in unexplained {
             let suspect = tx
                 .suspect(provider.id(), &machine.machine, tag.operation, now)
                 .await?;
@@ -102,6 +98,26 @@ impl Engine {
             deleted += 1;
         }
         Ok(deleted)
+    }
+
+    /// Those of the machines with our mark that nothing explains. Only reads, so that a long list keeps
+    /// no purchase waiting; a suspect has the quarantine to be explained in.
+    async fn unexplained<'a>(
+        &self,
+        listed: &'a [Observed],
+        now: Timestamp,
+    ) -> Result<Vec<(&'a Observed, &'a MachineTag, Explanation)>, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let mut unexplained = Vec::new();
+        for machine in listed {
+            let Some(tag) = &machine.tag else { continue };
+            let explanation = self.explain(tx.as_mut(), machine, tag, now).await?;
+            if explanation != Explanation::Ours {
+                unexplained.push((machine, tag, explanation));
+            }
+        }
+        tx.rollback().await?;
+        Ok(unexplained)
     }
 
     async fn explain(

@@ -13,8 +13,11 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::{Lease, MachineState, Observed, ProviderError, Sighting, Tx, TxMode, Watched};
 
-/// How many machines one round looks at.
+/// How many machines are looked at at once.
 const BATCH: u32 = 50;
+
+/// How many batches one round takes: enough for thousands of machines, and an end.
+const BATCHES: usize = 20;
 
 /// A list in which more than this share of a provider's machines is missing proves nothing: one in
 /// five, but one machine in any case.
@@ -47,6 +50,18 @@ impl Engine {
     /// # Errors
     /// When the database cannot be used.
     pub async fn watch_machines(&self) -> Result<usize, Error> {
+        let mut looked = 0;
+        for _ in 0..BATCHES {
+            let count = self.watch_some().await?;
+            looked += count;
+            if count < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+                break;
+            }
+        }
+        Ok(looked)
+    }
+
+    async fn watch_some(&self) -> Result<usize, Error> {
         let now = self.now();
         let next = now.plus(self.timing().watch_every);
         let mut tx = self.store.begin(TxMode::Write).await?;

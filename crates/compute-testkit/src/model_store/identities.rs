@@ -69,13 +69,14 @@ impl Identities for ModelTx {
         })
     }
 
-    async fn forget_nonces(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn forget_nonces(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.write(|state| {
             let version = state.writing();
             let ended = state.nonces_by_end.iter(None);
             let ended: Vec<_> = ended
                 .map(|(end, ())| end.clone())
                 .take_while(|(forget_at, ..)| *forget_at <= now)
+                .take(usize::try_from(limit).unwrap_or(usize::MAX))
                 .collect();
             let mut forgotten: u64 = 0;
             for end in ended {

@@ -58,13 +58,14 @@ impl RequestKeys for ModelTx {
         })
     }
 
-    async fn forget_request_keys(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn forget_request_keys(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.write(|state| {
             let version = state.writing();
             let ended = state.request_keys_by_end.iter(None);
             let ended: Vec<_> = ended
                 .map(|(end, ())| end.clone())
                 .take_while(|(forget_at, ..)| *forget_at <= now)
+                .take(usize::try_from(limit).unwrap_or(usize::MAX))
                 .collect();
             let mut forgotten: u64 = 0;
             for end in ended {

@@ -259,4 +259,20 @@ impl Watch for ModelTx {
             u64::try_from(counted.len()).unwrap_or(u64::MAX)
         }))
     }
+
+    async fn forget_unasked_destructions(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write(|state| {
+            let version = state.writing();
+            let destructions = state.destructions.iter(None);
+            let old: Vec<u64> = destructions
+                .filter(|(_, (moment, ..))| *moment < before)
+                .map(|(number, _)| *number)
+                .collect();
+            let forgotten = old.len();
+            for number in old {
+                state.destructions.remove(version, &number);
+            }
+            Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
+        })
+    }
 }

@@ -113,8 +113,9 @@ pub(super) async fn a_nonce_is_remembered_until_its_time(store: Arc<dyn Store>) 
     tx.spend_nonce(&wallet, "late", at(0), at(20))
         .await
         .unwrap();
-    assert_eq!(tx.forget_nonces(at(9)).await.unwrap(), 0);
-    assert_eq!(tx.forget_nonces(at(10)).await.unwrap(), 1);
+    assert_eq!(tx.forget_nonces(at(9), 9).await.unwrap(), 0);
+    assert_eq!(tx.forget_nonces(at(20), 0).await.unwrap(), 0);
+    assert_eq!(tx.forget_nonces(at(10), 9).await.unwrap(), 1);
     assert!(
         tx.spend_nonce(&wallet, "early", at(10), at(30))
             .await

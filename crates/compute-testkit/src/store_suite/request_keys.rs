@@ -128,8 +128,9 @@ pub(super) async fn a_name_is_remembered_until_its_time(store: Arc<dyn Store>) {
             .await;
         assert_eq!(other.unwrap(), None);
     }
-    assert_eq!(tx.forget_request_keys(at(9)).await.unwrap(), 0);
-    assert_eq!(tx.forget_request_keys(at(10)).await.unwrap(), 1);
+    assert_eq!(tx.forget_request_keys(at(9), 9).await.unwrap(), 0);
+    assert_eq!(tx.forget_request_keys(at(20), 0).await.unwrap(), 0);
+    assert_eq!(tx.forget_request_keys(at(10), 9).await.unwrap(), 1);
     assert_eq!(tx.find_request_key(owner, &early).await.unwrap(), None);
     assert_eq!(
         tx.find_request_key(owner, &late).await.unwrap(),

@@ -345,6 +345,8 @@ pub(super) async fn unasked_destructions_are_counted(store: Arc<dyn Store>) {
         let count = tx.count_unasked_destructions(since).await.unwrap();
         assert_eq!(count, expected);
     }
+    assert_eq!(tx.forget_unasked_destructions(at(5)).await.unwrap(), 1);
+    assert_eq!(tx.count_unasked_destructions(at(0)).await.unwrap(), 1);
     tx.commit().await.unwrap();
 }
 

@@ -155,6 +155,17 @@ mod tests {
         assert_eq!(Account::parse("other"), None);
     }
 
+    #[test]
+    fn what_an_owner_gets_back_is_what_comes_to_it_without_a_payment() {
+        for reason in TransferReason::ALL {
+            let owner = Account::Credits(OwnerId::from_uuid(uuid::Uuid::from_u128(7)));
+            let comes = [Account::Sales, Account::Suspense]
+                .iter()
+                .any(|from| reason.allows(from, &owner));
+            assert_eq!(reason.is_giving_back(), comes, "{reason}");
+        }
+    }
+
     /// For each reason exactly one pair of account kinds is right.
     #[test]
     fn a_reason_moves_money_one_way_only() {

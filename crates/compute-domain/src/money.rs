@@ -247,6 +247,15 @@ mod tests {
     }
 
     #[test]
+    fn amounts_and_rates_keep_their_number() {
+        let amount = Usd::try_from(7_441).unwrap();
+        assert_eq!((amount.micros(), i64::from(amount)), (7_441, 7_441));
+        assert!(Usd::try_from(-1).is_err());
+        let rate = HourlyRate::try_from(amount).unwrap();
+        assert_eq!(Usd::from(rate), amount);
+    }
+
+    #[test]
     fn plain_decimals_parse() {
         for (text, micros) in [
             ("0", 0),

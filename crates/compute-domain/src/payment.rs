@@ -224,6 +224,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rail_labels_are_short_words() {
+        for good in ["b", "base-sepolia", "x402-2", &"a".repeat(32)] {
+            let label = RailLabel::parse(good).unwrap();
+            assert_eq!(label.as_str(), good);
+            assert_eq!(label.to_string(), good);
+            assert_eq!(RailLabel::try_from(good.to_owned()), Ok(label.clone()));
+            assert_eq!(String::from(label), good);
+        }
+        for bad in ["", "Base", "base sepolia", "base_", "bäse", &"a".repeat(33)] {
+            assert_eq!(RailLabel::parse(bad), Err(InvalidRailLabel), "{bad:?}");
+        }
+    }
+
     fn evidence() -> Evidence {
         Evidence {
             reference: "0xabc".into(),

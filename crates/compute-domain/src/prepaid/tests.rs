@@ -38,6 +38,13 @@ fn a_day() -> Prepaid {
 }
 
 #[test]
+fn only_what_was_never_paid_for_is_empty() {
+    assert!(Prepaid::default().is_empty());
+    assert!(!a_day().is_empty());
+    assert!(!a_day().close(after(1)).is_empty());
+}
+
+#[test]
 fn value_goes_with_time_and_rounds_down() {
     let prepaid = a_day();
     assert_eq!(prepaid.left(START).unwrap(), usd(240_000));

@@ -374,7 +374,6 @@ impl Buyer {
     ///
     /// # Panics
     /// When the offer pays no EVM account.
-    #[expect(clippy::panic, reason = "tests fail by panicking")]
     pub fn pay_offer(
         &self,
         version: Version,
@@ -382,8 +381,29 @@ impl Buyer {
         sheet: &OfferSheet,
         now: Timestamp,
     ) -> PaymentPayload {
+        self.pay_offer_under(self.fresh_nonce(), version, offer, sheet, now)
+    }
+
+    /// A nonce that no payment of this buyer has.
+    pub fn fresh_nonce(&self) -> [u8; 32] {
         let mut nonce = [0; 32];
         self.nonces.fill(&mut nonce);
+        nonce
+    }
+
+    /// Signs a payment under a nonce, which another payment may have too.
+    ///
+    /// # Panics
+    /// When the offer pays no EVM account.
+    #[expect(clippy::panic, reason = "tests fail by panicking")]
+    pub fn pay_offer_under(
+        &self,
+        nonce: [u8; 32],
+        version: Version,
+        offer: &Offer,
+        sheet: &OfferSheet,
+        now: Timestamp,
+    ) -> PaymentPayload {
         let WalletAddress::Evm(to) = offer.pay_to() else {
             panic!("an EVM offer")
         };

@@ -91,16 +91,25 @@ impl Client {
         engine: &Engine,
         account: usize,
     ) -> Option<InstanceId> {
-        let caller = self.sign_in(engine, account).await.ok()?;
-        let page = engine.instances(&caller, Page::default()).await.ok()?;
-        let active: Vec<InstanceId> = page
-            .instances
+        let active = self.machines(engine, account).await;
+        let number = self.pick(active.len());
+        active.get(number).copied()
+    }
+
+    /// The account's running machines.
+    pub(super) async fn machines(&self, engine: &Engine, account: usize) -> Vec<InstanceId> {
+        let listed = async {
+            let caller = self.sign_in(engine, account).await?;
+            engine.instances(&caller, Page::default()).await
+        };
+        let Ok(page) = listed.await else {
+            return Vec::new();
+        };
+        page.instances
             .iter()
             .filter(|instance| matches!(instance.state, InstanceState::Active(_)))
             .map(|instance| instance.id)
-            .collect();
-        let number = self.pick(active.len());
-        active.get(number).copied()
+            .collect()
     }
 }
 

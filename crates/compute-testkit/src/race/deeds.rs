@@ -24,7 +24,7 @@ const COPIES: usize = 4;
 
 impl Client {
     pub(super) async fn do_something(&mut self, account: usize) {
-        match self.pick(20) {
+        match self.pick(23) {
             0..=3 => self.look(account).await,
             4..=6 => self.top_up(account).await,
             7..=9 => self.buy_with_credits(account).await,
@@ -35,6 +35,7 @@ impl Client {
             16 => self.read_passwords(account).await,
             17 => self.reuse_a_name(account).await,
             18 => self.reuse_a_nonce(account).await,
+            19..=22 => self.rival_itself(account).await,
             _ => self.spend_a_budget(account).await,
         }
     }
@@ -131,7 +132,11 @@ impl Client {
     }
 
     /// What was spent by a purchase with credits, whose work goes on in the background.
-    async fn spent(&self, engine: &Arc<Engine>, bought: Result<Submitted, Error>) -> Outcome {
+    pub(super) async fn spent(
+        &self,
+        engine: &Arc<Engine>,
+        bought: Result<Submitted, Error>,
+    ) -> Outcome {
         let submitted = match bought {
             Ok(submitted) => submitted,
             Err(error) => return refused(&error),

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod deeds;
 mod history;
+mod rivals;
 mod shop;
 
 pub use check::{Anomaly, check};

@@ -123,7 +123,17 @@ impl Handle {
     /// # Errors
     /// The token's objection as a code of x402, or what is wrong with the body of `/settle`.
     pub fn land(&self, settle_body: &serde_json::Value) -> Result<(), String> {
-        lock(&self.shared).land(settle_body.to_string().as_bytes())
+        self.land_together(core::slice::from_ref(settle_body))
+    }
+
+    /// Somebody else submits signed transfers in one transaction, past the facilitator.
+    ///
+    /// # Errors
+    /// As [`Handle::land`]; the transfers before the one that is refused have moved then.
+    pub fn land_together(&self, settle_bodies: &[serde_json::Value]) -> Result<(), String> {
+        let bodies: Vec<String> = settle_bodies.iter().map(ToString::to_string).collect();
+        let bodies: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
+        lock(&self.shared).land(&bodies)
     }
 
     /// Sets what an account holds, in atomic units.

@@ -1,9 +1,12 @@
 //! What the chain tells about a payment that the facilitator lost.
 
+use std::collections::BTreeSet;
+
 use compute_domain::payment::Evidence;
 use compute_engine::ports::{ClaimedPayment, Lookup, Rail, Settlement};
 use compute_testkit::facilitator::Fault;
 use compute_testkit::faults_log::injected;
+use compute_x402::Version;
 
 use crate::{LIFE_S, Market, Sight};
 
@@ -41,6 +44,27 @@ async fn a_payment_submitted_by_somebody_else_has_arrived() {
     let evidence = settled(&market, &payment).await;
     assert_eq!(evidence.log_index, Some(1));
     assert_eq!(market.times_moved(&payment), 1);
+}
+
+/// Two of one payer beside one of another.
+#[tokio::test]
+async fn payments_in_one_transaction_are_told_apart() {
+    let market = Market::open(Sight::Node).await;
+    let payments =
+        [(1, 1), (1, 2), (2, 3)].map(|(payer, nonce)| market.pay_under(Version::V2, payer, nonce));
+    market.land_together(payments.each_ref());
+    injected("F053");
+    let mut transactions = BTreeSet::new();
+    for (payment, log_index) in payments.iter().zip([1, 3, 5]) {
+        let Settlement::Settled(evidence) = market.rail.settle(payment).await else {
+            panic!("{payment:?}")
+        };
+        assert_eq!(evidence.log_index, Some(log_index));
+        assert_eq!(settled(&market, payment).await, evidence);
+        assert_eq!(market.times_moved(payment), 1);
+        transactions.insert(evidence.reference);
+    }
+    assert_eq!(transactions.len(), 1, "{transactions:?}");
 }
 
 #[tokio::test]

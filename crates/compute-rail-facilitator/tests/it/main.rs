@@ -86,8 +86,13 @@ impl Market {
     }
 
     fn pay_in(&self, version: Version, seed: u8) -> ClaimedPayment {
+        self.pay_under(version, seed, seed)
+    }
+
+    /// The payment of a payer under a nonce.
+    fn pay_under(&self, version: Version, payer: u8, nonce: u8) -> ClaimedPayment {
         let now_s = self.facilitator.now_s();
-        let key = EvmKey::from_bytes(&[seed; 32]).unwrap();
+        let key = EvmKey::from_bytes(&[payer; 32]).unwrap();
         let token = BASE_SEPOLIA_USDC.eip3009_terms().unwrap();
         let authorization = Authorization {
             from: key.address(),
@@ -95,7 +100,7 @@ impl Market {
             value: Uint256::from(AMOUNT),
             valid_after: now_s - 600,
             valid_before: now_s + LIFE_S,
-            nonce: [seed; 32],
+            nonce: [nonce; 32],
         };
         let signed = sign(&token, authorization, &key);
         let offer = spec().offer(Amount::new(AMOUNT));
@@ -106,7 +111,7 @@ impl Market {
         };
         let payload = payload_for(version, &offer, resource.as_resource(), &signed);
         let identified = identify(&payload, &token).unwrap();
-        let uuid = Uuid::from_u128(seed.into());
+        let uuid = Uuid::from_u128(nonce.into());
         let payment = Payment {
             id: PaymentId::from_uuid(uuid),
             operation: OperationId::from_uuid(uuid),
@@ -148,10 +153,17 @@ impl Market {
 
     /// Somebody else submits the payment.
     fn front_run(&self, payment: &ClaimedPayment) {
-        let proof = payment.proof();
-        let resource = proof.resource.as_resource();
-        let body = request_body(Version::V2, &proof.payload, &proof.offer, resource);
-        self.facilitator.land(&body).unwrap();
+        self.land_together([payment]);
+    }
+
+    /// Somebody submits payments in one transaction.
+    fn land_together<const N: usize>(&self, payments: [&ClaimedPayment; N]) {
+        let bodies = payments.map(|payment| {
+            let proof = payment.proof();
+            let resource = proof.resource.as_resource();
+            request_body(Version::V2, &proof.payload, &proof.offer, resource)
+        });
+        self.facilitator.land_together(&bodies).unwrap();
     }
 
     /// The payer cancels the payment.

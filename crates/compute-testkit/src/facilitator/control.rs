@@ -179,6 +179,6 @@ pub(super) async fn advance(State(shared): State<Shared>, body: Json<ClockBody>)
 
 /// Somebody else submits a signed transfer, past the facilitator. Takes the body of `/settle`.
 pub(super) async fn land(State(shared): State<Shared>, body: Bytes) -> Result<StatusCode, Problem> {
-    lock(&shared).land(&body).map_err(bad)?;
+    lock(&shared).land(&[body.as_ref()]).map_err(bad)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -241,8 +241,21 @@ impl World {
 
     /// Moves the money of a checked transfer.
     pub(super) fn settle(&mut self, transfer: &Transfer, x402_version: u64) -> io::Result<String> {
-        let message = &transfer.message;
         let transaction = transaction_of(transfer);
+        let block = self.head();
+        self.settle_in(&transaction, block, transfer, x402_version)?;
+        Ok(transaction)
+    }
+
+    /// Moves the money of a checked transfer, in a transaction that may hold others.
+    fn settle_in(
+        &mut self,
+        transaction: &str,
+        block: u64,
+        transfer: &Transfer,
+        x402_version: u64,
+    ) -> io::Result<()> {
+        let message = &transfer.message;
         self.record(Event::Settled {
             network: transfer.network.name().to_owned(),
             from: text(message.from),
@@ -250,11 +263,10 @@ impl World {
             value: message.value.to_string(),
             nonce: message.nonce.to_string(),
             digest: transfer.digest.to_string(),
-            transaction: transaction.clone(),
-            block: self.head(),
+            transaction: transaction.to_owned(),
+            block,
             x402_version,
-        })?;
-        Ok(transaction)
+        })
     }
 
     pub(super) fn cancel(&mut self, network: Network, from: &str, nonce: &str) -> io::Result<()> {
@@ -280,13 +292,18 @@ impl World {
         })
     }
 
-    pub(super) fn land(&mut self, settle_body: &[u8]) -> Result<(), String> {
-        let request: Request =
-            serde_json::from_slice(settle_body).map_err(|error| error.to_string())?;
-        let transfer = exact::check(&request, &self.networks)?;
-        self.check(&transfer)?;
-        self.settle(&transfer, request.x402_version)
-            .map_err(|error| error.to_string())?;
+    /// Settles signed transfers in one transaction, past the facilitator.
+    pub(super) fn land(&mut self, settle_bodies: &[&[u8]]) -> Result<(), String> {
+        let (mut transaction, block) = (None, self.head());
+        for body in settle_bodies {
+            let request: Request =
+                serde_json::from_slice(body).map_err(|error| error.to_string())?;
+            let transfer = exact::check(&request, &self.networks)?;
+            self.check(&transfer)?;
+            let transaction = transaction.get_or_insert_with(|| transaction_of(&transfer));
+            self.settle_in(transaction, block, &transfer, request.x402_version)
+                .map_err(|error| error.to_string())?;
+        }
         Ok(())
     }
 }

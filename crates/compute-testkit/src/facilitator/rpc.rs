@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::{SolCall, SolEvent, eip712_domain, sol};
 use axum::Json;
@@ -160,13 +162,14 @@ fn eth_get_logs(world: &World, network: Network, params: &[Value]) -> Answer {
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    let logs: Vec<Value> = world
+    // Blocks first: writing the logs of a long history takes too long.
+    let events = world
         .journal
         .events()
         .iter()
-        // Blocks first: writing the logs of a long history takes too long.
-        .filter(|event| block_of(event).is_some_and(|block| (first..=last).contains(&block)))
-        .flat_map(|event| logs_of(event, network))
+        .filter(|event| block_of(event).is_some_and(|block| (first..=last).contains(&block)));
+    let logs: Vec<Value> = logs_of(events, network)
+        .into_iter()
         .filter(|log| matches_topics(log, &wanted))
         .collect();
     Ok(Value::Array(logs))
@@ -199,46 +202,72 @@ fn matches_topics(log: &Value, wanted: &[Value]) -> bool {
 }
 
 fn receipt(world: &World, network: Network, wanted: &str) -> Value {
-    for event in world.journal.events() {
-        let (Event::Settled {
+    let own: Vec<&Event> = world
+        .journal
+        .events()
+        .iter()
+        .filter(|event| transaction_in(event, network) == Some(wanted))
+        .collect();
+    let Some((first, at)) = own
+        .first()
+        .and_then(|event| Some((event, block_of(event)?)))
+    else {
+        return Value::Null;
+    };
+    let is_reverted = matches!(first, Event::Reverted { .. });
+    json!({
+        "transactionHash": wanted,
+        "blockNumber": quantity(at),
+        "blockHash": hash(&format!("block {at}")),
+        "status": quantity(u64::from(!is_reverted)),
+        "logs": logs_of(own, network),
+    })
+}
+
+/// The transaction of an event on a network.
+fn transaction_in(event: &Event, network: Network) -> Option<&str> {
+    match event {
+        Event::Settled {
             network: on,
             transaction,
-            block: at,
             ..
         }
         | Event::Canceled {
             network: on,
             transaction,
-            block: at,
             ..
         }
         | Event::Reverted {
             network: on,
             transaction,
-            block: at,
-        }) = event
-        else {
-            continue;
-        };
-        if on == network.name() && transaction == wanted {
-            let is_reverted = matches!(event, Event::Reverted { .. });
-            return json!({
-                "transactionHash": transaction,
-                "blockNumber": quantity(*at),
-                "blockHash": hash(&format!("block {at}")),
-                "status": quantity(u64::from(!is_reverted)),
-                "logs": logs_of(event, network),
-            });
-        }
+            ..
+        } if on == network.name() => Some(transaction),
+        _ => None,
     }
-    Value::Null
 }
 
-fn logs_of(event: &Event, network: Network) -> Vec<Value> {
+/// The log entries of events in their order. A transaction of several events counts them on.
+fn logs_of<'a>(events: impl IntoIterator<Item = &'a Event>, network: Network) -> Vec<Value> {
+    let mut next_index = BTreeMap::<&str, u64>::new();
+    let mut logs = Vec::new();
+    for event in events {
+        let Some(transaction) = transaction_in(event, network) else {
+            continue;
+        };
+        let index = next_index.entry(transaction).or_default();
+        for log in logs_from(event, network, *index) {
+            logs.push(log);
+            *index = index.saturating_add(1);
+        }
+    }
+    logs
+}
+
+/// The log entries of one event, the first of which has this index.
+fn logs_from(event: &Event, network: Network, index: u64) -> Vec<Value> {
     let word = |text: &str| format!("0x{:0>64}", text.trim_start_matches("0x"));
     match event {
         Event::Settled {
-            network: on,
             from,
             to,
             value,
@@ -246,41 +275,31 @@ fn logs_of(event: &Event, network: Network) -> Vec<Value> {
             transaction,
             block,
             ..
-        } if on == network.name() => {
+        } => {
             let value = U256::from_str_radix(value, 10).unwrap_or_default();
             let used = AuthorizationUsed::SIGNATURE_HASH.to_string();
+            let used = [used, word(from), nonce.clone()];
             let moved = Transfer::SIGNATURE_HASH.to_string();
+            let moved = [moved, word(from), word(to)];
+            let value = B256::from(value).to_string();
+            let after = index.saturating_add(1);
             vec![
-                log(
-                    network,
-                    0,
-                    transaction,
-                    *block,
-                    &[used, word(from), nonce.clone()],
-                    "0x",
-                ),
-                log(
-                    network,
-                    1,
-                    transaction,
-                    *block,
-                    &[moved, word(from), word(to)],
-                    &B256::from(value).to_string(),
-                ),
+                log(network, index, transaction, *block, &used, "0x"),
+                log(network, after, transaction, *block, &moved, &value),
             ]
         }
         Event::Canceled {
-            network: on,
             from,
             nonce,
             transaction,
             block,
-        } if on == network.name() => {
+            ..
+        } => {
             let canceled = AuthorizationCanceled::SIGNATURE_HASH.to_string();
             let topics = [canceled, word(from), nonce.clone()];
-            vec![log(network, 0, transaction, *block, &topics, "0x")]
+            vec![log(network, index, transaction, *block, &topics, "0x")]
         }
-        _ => Vec::new(),
+        Event::Reverted { .. } | Event::BalanceSet { .. } => Vec::new(),
     }
 }
 

@@ -94,6 +94,16 @@ impl Market {
         .await;
     }
 
+    /// Starts another replica beside the present one, with its own way to the database.
+    ///
+    /// # Panics
+    /// When the engine refuses its configuration.
+    pub async fn another_replica(&self, store: &Arc<dyn Store>) -> Arc<Engine> {
+        let number = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
+        let (rail, provider) = (&self.rail, &self.provider);
+        start(store, rail, provider, &self.clock, &self.crash, number).await
+    }
+
     /// Lets time pass and workers work until nothing moves any more.
     ///
     /// # Panics

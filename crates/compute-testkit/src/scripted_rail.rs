@@ -28,6 +28,8 @@ pub enum SettleFault {
     Unreachable,
     /// The process dies before anything is sent.
     DiesBefore,
+    /// The money moves, and later looks show it in another transaction than the answer named.
+    ShowsAnother,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,24 @@ struct Ledger {
     blind_looks: u32,
     check_refuses: Option<String>,
     has_node: bool,
+    in_one_transaction: bool,
+}
+
+impl Ledger {
+    /// What shows the next settlement.
+    fn next_evidence(&self) -> Evidence {
+        let number = u32::try_from(self.settled.len()).unwrap_or(u32::MAX);
+        if self.in_one_transaction {
+            return Evidence {
+                reference: format!("0x{:064x}", 0),
+                log_index: Some(number),
+            };
+        }
+        Evidence {
+            reference: format!("0x{number:064x}"),
+            log_index: None,
+        }
+    }
 }
 
 /// A rail over a network in memory. The network outlives the process that uses it.
@@ -102,6 +122,11 @@ impl ScriptedRail {
     /// From now on the check sees a spent proof's transfer to us on the chain, as a rail with a node does.
     pub fn connect_node(&self) {
         self.state().has_node = true;
+    }
+
+    /// From now on one transaction holds all settlements.
+    pub fn settle_in_one_transaction(&self) {
+        self.state().in_one_transaction = true;
     }
 
     /// The proofs whose money moved, by the network's own record.
@@ -172,24 +197,23 @@ impl Rail for ScriptedRail {
                     code: "insufficient_funds".to_owned(),
                 };
             }
-            Some(SettleFault::LandsUnseen | SettleFault::DiesBefore) | None => {}
+            Some(
+                SettleFault::LandsUnseen | SettleFault::DiesBefore | SettleFault::ShowsAnother,
+            )
+            | None => {}
         }
         if self.clock.now() > payment.payment().void_after && !state.settled.contains_key(&key) {
             return Settlement::Declined {
                 code: "expired".to_owned(),
             };
         }
-        let number = state.settled.len();
-        let evidence = state
-            .settled
-            .entry(key)
-            .or_insert_with(|| Evidence {
-                reference: format!("0x{number:064x}"),
-                log_index: None,
-            })
-            .clone();
-        if fault == Some(SettleFault::LandsUnseen) {
-            return unknown();
+        let next = state.next_evidence();
+        let shown = state.settled.entry(key).or_insert(next);
+        let evidence = shown.clone();
+        match fault {
+            Some(SettleFault::LandsUnseen) => return unknown(),
+            Some(SettleFault::ShowsAnother) => shown.reference = format!("0x{:f>64}", ""),
+            _ => {}
         }
         Settlement::Settled(evidence)
     }

@@ -5,6 +5,7 @@
 mod crashes;
 mod credits;
 mod endings;
+mod evidence;
 mod extending;
 mod identity;
 mod names;

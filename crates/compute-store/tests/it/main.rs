@@ -11,6 +11,8 @@ mod file_lock;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod schema;

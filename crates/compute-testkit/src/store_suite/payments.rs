@@ -10,6 +10,7 @@ use super::fixture::{
     RACERS, add_operation, at, begin_read, begin_write, count, evidence, fresh_uuid, payment_for,
     race, refund_for,
 };
+use crate::faults_log::injected;
 
 async fn claim(store: &Arc<dyn Store>, payment: &Payment) -> ClaimOutcome {
     let mut tx = begin_write(store).await;
@@ -201,6 +202,9 @@ pub(super) async fn one_arrival_of_money_serves_one_payment(store: Arc<dyn Store
             .unwrap();
         save(&store, &one).await.unwrap();
         let outcome = save(&store, &two).await;
+        if first.0 == second.0 && allowed {
+            injected("F053");
+        }
         assert_eq!(outcome.is_ok(), allowed, "{outcome:?}");
         assert!(allowed || matches!(outcome, Err(StoreError::Rejected(_))));
     }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use compute_engine::OperationView;
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -68,7 +68,6 @@ pub(crate) fn success(
 ) -> Result<Response, ApiError> {
     let mut response = private_json(StatusCode::OK, reply)?;
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     if let Some(settlement) = view.and_then(|view| receipt::of(view, app)) {
         receipt::insert(headers, &settlement);
     }

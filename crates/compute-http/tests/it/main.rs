@@ -7,8 +7,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod caches;
 mod catalogue;
 mod credits;
+mod dropped;
 mod extending;
 mod history;
 mod identity;

@@ -81,7 +81,7 @@ async fn a_payment_of_version_1_buys_a_machine() {
     assert_eq!(body["settlement"], "settled");
     assert!(body["tx_hash"].as_str().unwrap().starts_with("0x"));
     assert!(body.get("error").is_none() && body.get("detail").is_none());
-    assert_eq!(answer.header("cache-control"), Some("private"));
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"));
     let receipt = |name| {
         SettlementResponse::decode(answer.header(name).unwrap().as_bytes())
             .unwrap()

@@ -29,6 +29,21 @@ async fn connect(server: &Server) -> SendRequest<Full<Bytes>> {
     sender
 }
 
+/// Sends a request with these headers, and gives the status.
+pub(crate) async fn status_of(
+    server: &Server,
+    (method, path, body): (Method, &str, &Value),
+    headers: &[(&'static str, String)],
+) -> u16 {
+    let mut request = request(server, method, path, body);
+    for (name, value) in headers {
+        let value = value.parse().unwrap();
+        request.headers_mut().insert(*name, value);
+    }
+    let answer = connect(server).await.send_request(request).await.unwrap();
+    answer.status().as_u16()
+}
+
 fn request(server: &Server, method: Method, path: &str, body: &Value) -> Request<Full<Bytes>> {
     let builder = Request::builder()
         .method(method)

@@ -1,6 +1,6 @@
 //! From a checked configuration to the parts of a running server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -124,6 +124,7 @@ pub(crate) fn operators_engine(
             early_destroy: EarlyDestroy::Forfeit,
             topup_min: cent,
             topup_max: cent,
+            blocked_payers: BTreeSet::new(),
         },
         auth: AuthTerms {
             clock_skew: Span::ZERO,

@@ -57,10 +57,14 @@ impl Engine {
         if matches!(purchase.caller, Caller::Anonymous) {
             return Err(AuthFailure::Required.into());
         }
-        // A repeat must be recognised even when what it bought is sold no more.
-        let priced = self
-            .shelf()
-            .and_then(|shelf| self.price_of(&purchase.subject, &shelf));
+        // A repeat must be recognised even when what it bought is sold no more, or not to this wallet.
+        let priced = match self.refuse_blocked(purchase.caller, None).await {
+            Ok(()) => self
+                .shelf()
+                .and_then(|shelf| self.price_of(&purchase.subject, &shelf)),
+            Err(Error::PayerRefused) => Err(Error::PayerRefused),
+            Err(error) => return Err(error),
+        };
         let (mut tx, owner) = self.open_for(purchase.caller).await?;
         let Some(owner) = owner else {
             tx.commit().await?;

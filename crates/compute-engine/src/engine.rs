@@ -1,6 +1,6 @@
 //! The engine: its parts, its configuration, and how it is put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -11,6 +11,7 @@ use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock, Entropy, Span, Timestamp};
 use compute_pricing::Markup;
+use compute_wallet::WalletAddress;
 use event_listener::Event;
 use secrecy::SecretBox;
 
@@ -56,6 +57,8 @@ pub struct SalesTerms {
     pub topup_min: Usd,
     /// The most that can be topped up at once.
     pub topup_max: Usd,
+    /// Wallets that nothing is sold to.
+    pub blocked_payers: BTreeSet<WalletAddress>,
 }
 
 /// How many machines may be destroyed without their owners' asking before somebody must look.

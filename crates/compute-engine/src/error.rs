@@ -150,6 +150,9 @@ pub enum Error {
     /// Somebody else than the authenticated wallet pays.
     #[error("the payer is not the authenticated wallet")]
     PayerMismatch,
+    /// The operator sells nothing to this wallet; nothing was settled or spent.
+    #[error("this payer is not served; nothing was settled or spent")]
+    PayerRefused,
     /// It does not exist, or is somebody else's.
     #[error("there is no such thing")]
     NotFound,

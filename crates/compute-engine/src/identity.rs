@@ -136,13 +136,15 @@ impl Engine {
     ///
     /// # Errors
     /// `SignatureRequired` for an API key, `Unauthenticated` without any or with a spent nonce,
-    /// `TooManyApiKeys` at the limit, `Invalid` for an end in the past.
+    /// `PayerRefused` for a wallet that nothing is sold to, `TooManyApiKeys` at the limit, `Invalid`
+    /// for an end in the past.
     pub async fn create_api_key(
         &self,
         caller: &Caller,
         terms: ApiKeyTerms,
     ) -> Result<NewApiKey, Error> {
         let wallet = signer(caller)?;
+        self.refuse_blocked(caller, None).await?;
         let now = self.now();
         if terms.expires_at.is_some_and(|end| end <= now) {
             return Err(Error::Invalid {
@@ -284,6 +286,36 @@ impl Engine {
                     Err(Error::PayerMismatch)
                 }
             }
+        }
+    }
+
+    /// Refuses who pays, who signed, and the owner for whom a key acts, when the operator sells nothing
+    /// to one of their wallets. Why is between the operator and the wallet.
+    pub(crate) async fn refuse_blocked(
+        &self,
+        caller: &Caller,
+        payer: Option<&WalletAddress>,
+    ) -> Result<(), Error> {
+        let blocked = &self.config.sales.blocked_payers;
+        if blocked.is_empty() {
+            return Ok(());
+        }
+        let mut wallets: Vec<WalletAddress> = payer.copied().into_iter().collect();
+        match caller {
+            Caller::Anonymous => {}
+            Caller::Wallet(wallet) => wallets.push(wallet.address),
+            Caller::ApiKey { owner, .. } => {
+                let mut tx = self.store.begin(TxMode::Read).await?;
+                wallets.extend(tx.wallets_of(*owner).await?);
+                tx.rollback().await?;
+            }
+        }
+        match wallets.iter().find(|wallet| blocked.contains(wallet)) {
+            Some(wallet) => {
+                tracing::warn!(payment.payer = %wallet, "a blocked payer was refused");
+                Err(Error::PayerRefused)
+            }
+            None => Ok(()),
         }
     }
 }

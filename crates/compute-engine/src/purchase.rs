@@ -156,6 +156,8 @@ impl Engine {
             if let Some(named) = self.find_named(purchase, identified).await? {
                 return Ok(named);
             }
+            self.refuse_blocked(purchase.caller, Some(&identified.payer))
+                .await?;
         }
         match self.settle_later(purchase, payload).await {
             Ok(submitted) => Ok(submitted),

@@ -1,7 +1,7 @@
 //! A whole marketplace in one line: engine, real store, scripted cloud and payment network, manual
 //! clock; and a buyer with a wallet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -51,6 +51,7 @@ pub struct Market {
     /// The database, reachable even while the process is dead.
     pub store: Arc<dyn Store>,
     starts: AtomicU32,
+    blocked_payers: BTreeSet<WalletAddress>,
 }
 
 impl Market {
@@ -63,7 +64,15 @@ impl Market {
         let crash = Crash::default();
         let rail = Arc::new(ScriptedRail::new(clock.clone(), crash.clone()));
         let provider = Arc::new(ScriptedProvider::new(clock.clone(), crash.clone()));
-        let engine = start(&store, &rail, &provider, &clock, &crash, 1).await;
+        let engine = start(
+            config("process-1".to_owned()),
+            &store,
+            &rail,
+            &provider,
+            &clock,
+            &crash,
+        )
+        .await;
         Self {
             engine,
             clock,
@@ -72,6 +81,7 @@ impl Market {
             crash,
             store,
             starts: AtomicU32::new(1),
+            blocked_payers: BTreeSet::new(),
         }
     }
 
@@ -81,17 +91,16 @@ impl Market {
     /// When the engine refuses its configuration.
     pub async fn restart(&mut self) {
         self.crash.restart();
-        let number = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
-        let (rail, provider) = (&self.rail, &self.provider);
-        self.engine = start(
-            &self.store,
-            rail,
-            provider,
-            &self.clock,
-            &self.crash,
-            number,
-        )
-        .await;
+        self.engine = self.another_replica(&self.store).await;
+    }
+
+    /// Starts a new process that sells nothing to this wallet.
+    ///
+    /// # Panics
+    /// When the engine refuses its configuration.
+    pub async fn block(&mut self, wallet: WalletAddress) {
+        self.blocked_payers.insert(wallet);
+        self.restart().await;
     }
 
     /// Starts another replica beside the present one, with its own way to the database.
@@ -100,8 +109,10 @@ impl Market {
     /// When the engine refuses its configuration.
     pub async fn another_replica(&self, store: &Arc<dyn Store>) -> Arc<Engine> {
         let number = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut config = config(format!("process-{number}"));
+        config.sales.blocked_payers.clone_from(&self.blocked_payers);
         let (rail, provider) = (&self.rail, &self.provider);
-        start(store, rail, provider, &self.clock, &self.crash, number).await
+        start(config, store, rail, provider, &self.clock, &self.crash).await
     }
 
     /// Lets time pass and workers work until nothing moves any more.
@@ -275,6 +286,7 @@ pub fn config(holder: String) -> EngineConfig {
             early_destroy: EarlyDestroy::Credit { min_hours: 24 },
             topup_min: usd(1),
             topup_max: usd(100_000),
+            blocked_payers: BTreeSet::new(),
         },
         caps: Caps {
             instances_per_owner: 20,
@@ -311,24 +323,30 @@ pub fn secrets() -> Secrets {
 }
 
 async fn start(
+    config: EngineConfig,
     store: &Arc<dyn Store>,
     rail: &Arc<ScriptedRail>,
     provider: &Arc<ScriptedProvider>,
     clock: &ManualClock,
     crash: &Crash,
-    number: u32,
 ) -> Arc<Engine> {
     let provider: Arc<dyn Provider> = provider.clone();
     let sold_over: Arc<dyn Rail> = rail.clone();
+    // Each process draws its own numbers.
+    let seed = config
+        .holder
+        .rsplit('-')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(1);
     let adapters = Adapters {
         store: Arc::new(MortalStore::new(Arc::clone(store), crash.clone())),
         providers: vec![provider],
         rails: vec![sold_over],
         clock: Arc::new(clock.clone()),
-        entropy: Arc::new(SeededEntropy::new(u64::from(number))),
+        entropy: Arc::new(SeededEntropy::new(seed)),
         timer: Arc::new(clock.clone()),
     };
-    let config = config(format!("process-{number}"));
     let secrets = secrets();
     #[expect(clippy::expect_used, reason = "tests fail by panicking")]
     let engine = Engine::new(config, adapters, secrets).expect("the configuration is valid");

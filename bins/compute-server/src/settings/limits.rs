@@ -1,5 +1,6 @@
 //! `[limits]`: how much of us one client may use.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use compute_domain::money::Usd;
 use compute_domain::time::Span;
 use compute_engine::ports::Caps;
 use compute_http::Limits as HttpLimits;
+use compute_wallet::WalletAddress;
 
 use super::check::Check;
 use super::section::section;
@@ -41,6 +43,8 @@ section! {
         instances_total: u32 = 500,
         /// What all live instances together may cost an hour, at what their owners pay; no limit without it.
         hourly_total_usd: Option<Usd> = None,
+        /// Wallets that nothing is sold to, as `0x…` or in base58: no purchase, extension, top-up or API key, by payment or credits. What they have stays theirs.
+        blocked_payers: Vec<String> = Vec::new(),
     }
 }
 
@@ -126,6 +130,23 @@ impl Limits {
             trusted_proxies: trusted_proxies.to_vec(),
         };
         (http, listener)
+    }
+
+    /// Whom nothing is sold to.
+    pub(super) fn check_payers(&self, check: &mut Check<'_>) -> BTreeSet<WalletAddress> {
+        let mut payers = BTreeSet::new();
+        for text in &self.blocked_payers {
+            match text.parse() {
+                Ok(wallet) => {
+                    payers.insert(wallet);
+                }
+                Err(_) => check.problem(
+                    "limits.blocked_payers",
+                    format!("{text:?} is not an address of a wallet"),
+                ),
+            }
+        }
+        payers
     }
 
     /// How many instances there may be.

@@ -23,7 +23,7 @@ pub(crate) mod server;
 pub(crate) mod timing;
 pub(crate) mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,7 @@ use compute_domain::catalog::ProviderId;
 use compute_domain::payment::RailLabel;
 use compute_engine::ports::Caps;
 use compute_engine::{AuthTerms, SalesTerms, Secrets as EngineSecrets};
+use compute_wallet::WalletAddress;
 
 use self::check::{Check, Purpose};
 pub(crate) use self::reader::Problem;
@@ -284,7 +285,8 @@ impl Settings {
                 );
             }
         }
-        let sales = self.sales(check, vultr.as_ref(), &rails);
+        let blocked_payers = self.limits.check_payers(check);
+        let sales = self.sales(check, vultr.as_ref(), &rails, blocked_payers);
         Some(Config {
             server: server?,
             database: database?,
@@ -306,6 +308,7 @@ impl Settings {
         check: &mut Check<'_>,
         vultr: Option<&providers::VultrSettings>,
         rails: &[rails::RailConfig],
+        blocked_payers: BTreeSet<WalletAddress>,
     ) -> Option<SalesTerms> {
         let Ok(named) = RailLabel::parse(&self.pricing.default_rail) else {
             check.problem("pricing.default_rail", "is not a label of a rail");
@@ -324,6 +327,7 @@ impl Settings {
             early_destroy: self.pricing.early_destroy(),
             topup_min: self.credits.min_topup,
             topup_max: self.credits.max_topup,
+            blocked_payers,
             default_rail: if exists {
                 named
             } else {

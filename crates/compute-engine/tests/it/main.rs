@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod blocked;
 mod crashes;
 mod credits;
 mod endings;

@@ -29,6 +29,7 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::ScopeMissing { .. } => row(S::FORBIDDEN, "scope_missing", "Scope missing"),
         Error::SignatureRequired => row(S::FORBIDDEN, "signature_required", "Signature required"),
         Error::PayerMismatch => row(S::FORBIDDEN, "payer_mismatch", "Payer is not the caller"),
+        Error::PayerRefused => row(S::FORBIDDEN, "payer_refused", "Payer refused"),
         Error::NotFound => row(S::NOT_FOUND, "not_found", "Not found"),
         Error::OperationInProgress { .. } => row(
             S::CONFLICT,

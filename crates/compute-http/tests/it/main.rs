@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod blocked;
 mod caches;
 mod catalogue;
 mod credits;

@@ -1,6 +1,6 @@
 //! A shop under test, reached through its router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock as _, Span};
-use compute_engine::ports::{Caps, Rail as _};
+use compute_engine::ports::{Caps, Rail as _, Store};
 use compute_engine::{
     Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
     Secrets, Timing,
@@ -25,6 +25,7 @@ use compute_testkit::crash::{Crash, MortalStore};
 use compute_testkit::market::START;
 use compute_testkit::scripted_provider::ScriptedProvider;
 use compute_testkit::scripted_rail::ScriptedRail;
+use compute_wallet::WalletAddress;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::SecretBox;
@@ -49,6 +50,8 @@ pub(crate) struct Shop {
     pub(crate) provider: Arc<ScriptedProvider>,
     pub(crate) crash: Crash,
     router: Router,
+    settings: Settings,
+    store: Arc<dyn Store>,
     _folder: tempfile::TempDir,
 }
 
@@ -148,20 +151,22 @@ impl Shop {
         let _ = settings
             .networks
             .insert(label.clone(), rail.spec().token.network().clone());
+        let store: Arc<dyn Store> = Arc::new(MortalStore::new(Arc::new(database), crash.clone()));
         let adapters = Adapters {
-            store: Arc::new(MortalStore::new(Arc::new(database), crash.clone())),
+            store: Arc::clone(&store),
             providers: vec![provider.clone()],
             rails: vec![rail.clone()],
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(1)),
             timer: Arc::new(timer.clone()),
         };
-        let engine = Arc::new(Engine::new(engine_config(label), adapters, secrets()).unwrap());
-        engine.refresh_health().await;
-        engine.refresh_catalog().await;
-        let app = App::new(Arc::clone(&engine), settings);
+        let engine = Engine::new(engine_config(label), adapters, secrets()).unwrap();
+        let engine = ready(engine).await;
+        let app = App::new(Arc::clone(&engine), settings.clone());
         let router = router(app.clone());
         Self {
+            settings,
+            store,
             app,
             engine,
             clock,
@@ -172,6 +177,23 @@ impl Shop {
             router,
             _folder: folder,
         }
+    }
+
+    /// Starts the shop again with wallets to which it sells nothing.
+    pub(crate) async fn block(&mut self, wallets: impl IntoIterator<Item = WalletAddress>) {
+        let mut config = engine_config(self.rail.spec().label.clone());
+        config.sales.blocked_payers.extend(wallets);
+        let adapters = Adapters {
+            store: Arc::clone(&self.store),
+            providers: vec![self.provider.clone()],
+            rails: vec![self.rail.clone()],
+            clock: Arc::new(self.clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(2)),
+            timer: Arc::new(self.timer.clone()),
+        };
+        self.engine = ready(Engine::new(config, adapters, secrets()).unwrap()).await;
+        self.app = App::new(Arc::clone(&self.engine), self.settings.clone());
+        self.router = router(self.app.clone());
     }
 
     /// Sends a request from an address of the documentation range.
@@ -282,6 +304,12 @@ pub(crate) fn extend_path(id: &str) -> String {
     format!("/compute/instances/{id}/extend")
 }
 
+async fn ready(engine: Engine) -> Arc<Engine> {
+    engine.refresh_health().await;
+    engine.refresh_catalog().await;
+    Arc::new(engine)
+}
+
 fn engine_config(default_rail: RailLabel) -> EngineConfig {
     EngineConfig {
         environment: "test".to_owned(),
@@ -294,6 +322,7 @@ fn engine_config(default_rail: RailLabel) -> EngineConfig {
             early_destroy: EarlyDestroy::Credit { min_hours: 24 },
             topup_min: Usd::parse("1").unwrap(),
             topup_max: Usd::parse("1000").unwrap(),
+            blocked_payers: BTreeSet::new(),
         },
         caps: Caps {
             instances_per_owner: 5,

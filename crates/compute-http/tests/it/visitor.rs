@@ -3,7 +3,7 @@
 use axum::body::Body;
 use compute_domain::time::Entropy as _;
 use compute_testkit::ambient::SeededEntropy;
-use compute_wallet::{EvmKey, auth_message};
+use compute_wallet::{EvmKey, WalletAddress, auth_message};
 use compute_x402::PaymentPayload;
 use compute_x402::client::PaymentRequired;
 use http::Request;
@@ -26,6 +26,10 @@ impl Visitor {
             key: EvmKey::from_bytes(&[number; 32]).unwrap(),
             entropy,
         }
+    }
+
+    pub(crate) fn wallet(&self) -> WalletAddress {
+        self.key.address().into()
     }
 
     /// A request that this wallet signed; the target is path and query.

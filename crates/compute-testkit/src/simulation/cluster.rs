@@ -1,7 +1,7 @@
 //! One to three replicas on one database: their processes, workers, ends and beginnings.
 
 use core::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -223,6 +223,7 @@ impl World {
                 early_destroy: EarlyDestroy::Credit { min_hours: 24 },
                 topup_min: usd(1)?,
                 topup_max: usd(100_000)?,
+                blocked_payers: BTreeSet::new(),
             },
             auth: AuthTerms {
                 clock_skew: Span::from_secs(300),

@@ -268,6 +268,7 @@ pub(crate) const fn name_of(error: &Error) -> &'static str {
         Error::LimitReached { .. } => "limit reached",
         Error::RequestKeyReused { .. } => "name reused",
         Error::PayerMismatch => "payer mismatch",
+        Error::PayerRefused => "payer refused",
         Error::NotFound => "not found",
         Error::PaymentRequired { .. } => "payment required",
         Error::PaymentMalformed { .. } => "payment malformed",

@@ -30,6 +30,31 @@ fn the_terms_about_money_reach_the_engine() {
 }
 
 #[test]
+fn blocked_payers_are_wallets_of_either_family() {
+    assert!(check(&good()).unwrap().sales.blocked_payers.is_empty());
+    let (evm, solana) = (
+        "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B",
+        "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+    );
+    let list = |payers: &str| {
+        let lines = format!("[limits]\nblocked_payers = [{payers}]\n[secrets]");
+        good().replace("[secrets]", &lines)
+    };
+    let found = check(&list(&format!("\"{evm}\", \"{solana}\""))).unwrap();
+    let found: Vec<String> = found
+        .sales
+        .blocked_payers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, [evm.to_ascii_lowercase(), solana.to_owned()]);
+    for bad in ["\"0x12\"", "\"somebody\"", "\"\"", "7"] {
+        let found = problems(&list(bad));
+        assert!(found.contains("limits.blocked_payers: "), "{bad}: {found}");
+    }
+}
+
+#[test]
 fn impossible_terms_about_money_are_refused() {
     for (section, line, expected) in [
         (

@@ -34,7 +34,8 @@ impl Client {
         }
     }
 
-    /// Every row of a list, as text. It fails as a whole: a part of a list proves nothing.
+    /// Every row of a list, as text. The rows stand under the resource's own name, with an underscore for
+    /// a hyphen. It fails as a whole: a part of a list proves nothing.
     pub(crate) async fn list(
         &self,
         resource: &'static str,
@@ -52,7 +53,8 @@ impl Client {
             }
             let answer = self.ask(request).await?;
             let page: Page = read(&answer)?;
-            let next = read_page(&page, resource, &mut rows).ok_or_else(unreadable)?;
+            let next =
+                read_page(&page, &resource.replace('-', "_"), &mut rows).ok_or_else(unreadable)?;
             if next.is_empty() {
                 return Ok(rows);
             }
@@ -120,7 +122,7 @@ fn unreadable() -> Failure {
     ambiguous(Ambiguity::Unreadable)
 }
 
-/// The members of one page, as text: `meta`, and the rows under the resource's own name.
+/// The members of one page, as text: `meta`, and the rows.
 type Page = BTreeMap<String, Box<RawValue>>;
 
 // Returns the cursor of the next page; `None` when the page has not the documented shape.

@@ -4,8 +4,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::OperationId;
+use compute_domain::text::SshPublicKey;
 use compute_engine::ports::{
-    Ambiguity, CreateSpec, Created, MachineState, Observed, Provider, ProviderError,
+    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::ExposeSecret;
@@ -16,7 +17,7 @@ use crate::client::Client;
 use crate::config::{VultrConfig, VultrConfigError};
 use crate::convert::{self, Stock};
 use crate::tag;
-use crate::wire::{CreateBody, InstanceRow, OsRow, PlanRow, RegionRow};
+use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 
 /// Availability is asked region by region; the vendor allows 30 requests a second and takes about
 /// one second for each.
@@ -127,9 +128,20 @@ impl Vultr {
         Ok(machines.into_values().collect())
     }
 
-    // A key of its own for each machine, so that it can be removed with the machine.
-    async fn register_key(&self, name: &str, ssh_key: &str) -> Result<String, ProviderError> {
-        self.client.add_key(name, ssh_key).await.map_err(|failure| match failure.into() {
+    // A key of its own for each order, so that it can be removed with the machine. An earlier attempt
+    // that ended before its machine was asked for left its key, which serves as well.
+    async fn provide_key(
+        &self,
+        tag: &MachineTag,
+        key: &SshPublicKey,
+    ) -> Result<String, ProviderError> {
+        let work = async {
+            match self.find_key(tag, key).await? {
+                Some(id) => Ok(id),
+                None => self.client.add_key(&tag::name(tag), key.as_str()).await,
+            }
+        };
+        work.await.map_err(|failure: Failure| match failure.into() {
             // Whatever became of the key, no machine was asked for yet.
             ProviderError::Ambiguous(ambiguity) => {
                 tracing::warn!(provider.name = "vultr", %ambiguity, "an SSH key may be left over");
@@ -137,6 +149,23 @@ impl Vultr {
             }
             error => error,
         })
+    }
+
+    // By the name for the order, and by the key itself: the vendor may keep a comment of its own.
+    async fn find_key(
+        &self,
+        tag: &MachineTag,
+        key: &SshPublicKey,
+    ) -> Result<Option<String>, Failure> {
+        let start = tag::name_start(tag.operation);
+        let rows = self.client.list("ssh-keys", None).await?;
+        let keys = rows
+            .iter()
+            .filter_map(|row| serde_json::from_str::<KeyRow>(row.get()).ok());
+        let own = keys
+            .filter(|row| row.name.starts_with(&start))
+            .find(|row| SshPublicKey::parse(&row.ssh_key).as_ref() == Ok(key));
+        Ok(own.map(|row| row.id))
     }
 
     // A key left behind costs nothing and grants nothing: it is worth a line in the log, not more.
@@ -161,7 +190,7 @@ impl Vultr {
         let os_id = os_id.map_err(|_| rejected("the image is not a number"))?;
         let name = tag::name(&spec.tag);
         let key = match &machine.ssh_public_key {
-            Some(key) => Some(self.register_key(&name, key.as_str()).await?),
+            Some(key) => Some(self.provide_key(&spec.tag, key).await?),
             None => None,
         };
         let tags = tag::all(&spec.tag, key.as_deref());

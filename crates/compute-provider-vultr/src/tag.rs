@@ -55,7 +55,12 @@ fn value_of<'a>(tags: &'a [String], name: &str) -> Option<&'a str> {
 
 /// A name for the panel and for the key: it says nothing about the customer.
 pub(crate) fn name(tag: &MachineTag) -> String {
-    format!("x402-{}-{}", tag.operation.uuid().simple(), tag.attempt)
+    format!("{}{}", name_start(tag.operation), tag.attempt)
+}
+
+/// How the names of all attempts of an operation begin, and no others.
+pub(crate) fn name_start(operation: OperationId) -> String {
+    format!("x402-{}-", operation.uuid().simple())
 }
 
 /// A host name for customers who chose none.
@@ -105,6 +110,7 @@ mod tests {
     #[test]
     fn names_are_short_and_say_nothing() {
         assert_eq!(name(&tag()), "x402-0190a1b20000700080000000000000ab-2");
+        assert!(name(&tag()).starts_with(&name_start(tag().operation)));
         assert_eq!(hostname(&tag()), "x402-0000000000ab");
     }
 }

@@ -124,12 +124,20 @@ pub(crate) struct CreatedRow {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct KeyAnswer {
-    pub(crate) ssh_key: KeyRow,
+    pub(crate) ssh_key: NewKey,
 }
 
 #[derive(Debug, Deserialize)]
+pub(crate) struct NewKey {
+    pub(crate) id: String,
+}
+
+/// A key in the list of all.
+#[derive(Debug, Deserialize)]
 pub(crate) struct KeyRow {
     pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) ssh_key: String,
 }
 
 /// The vendor's error body; it has no machine-readable code.

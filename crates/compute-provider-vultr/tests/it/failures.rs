@@ -105,10 +105,16 @@ async fn a_vendor_that_is_away_is_unreachable() {
 #[tokio::test]
 async fn a_key_whose_answer_is_lost_makes_no_machine() {
     let (double, vultr) = start().await;
-    double.inject(Fault::Html502);
-    let error = vultr.create(&order_with_key(1)).await.unwrap_err();
-    assert_eq!(error, ProviderError::Unreachable);
-    assert_eq!(double.calls("POST", "/v2/instances"), 0);
+    for (fault, keys) in [(Fault::Html502, 0), (Fault::KeyThenDrop, 1)] {
+        double.inject(fault);
+        let error = vultr.create(&order_with_key(1)).await.unwrap_err();
+        assert_eq!(error, ProviderError::Unreachable);
+        assert_eq!(double.calls("POST", "/v2/ssh-keys"), keys);
+        assert_eq!(double.calls("POST", "/v2/instances"), 0);
+    }
+    // It is there all the same, and serves the next try.
+    vultr.create(&order_with_key(1)).await.unwrap();
+    assert_eq!(double.calls("POST", "/v2/ssh-keys"), 1);
 }
 
 #[tokio::test]

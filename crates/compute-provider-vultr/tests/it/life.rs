@@ -1,8 +1,9 @@
 use std::net::IpAddr;
 
 use compute_domain::text::Hostname;
-use compute_engine::ports::{MachineState, Provider};
-use compute_testkit::vultr::{CreateBody, Event};
+use compute_engine::ports::{CreateSpec, MachineState, Provider};
+use compute_testkit::faults_log::injected;
+use compute_testkit::vultr::{CreateBody, Event, Fault};
 use secrecy::ExposeSecret;
 
 use crate::{KEY, connect, order, order_with_key, start, tag};
@@ -74,6 +75,64 @@ async fn an_ssh_key_comes_and_goes_with_its_machine() {
         (&body.sshkey_id, body.hostname.as_str()),
         (&vec![id.clone()], "web-1.example")
     );
+}
+
+fn keys(events: &[Event]) -> Vec<&str> {
+    fn added(event: &Event) -> Option<&str> {
+        match event {
+            Event::KeyAdded { id, .. } => Some(id.as_str()),
+            _ => None,
+        }
+    }
+    events.iter().filter_map(added).collect()
+}
+
+/// The process ends between the call for the key and the create.
+#[tokio::test]
+async fn an_interrupted_attempt_leaves_its_key_to_the_next_one() {
+    let (double, vultr) = start().await;
+    let first = order_with_key(1);
+    double.inject(Fault::HangBeforeCreate);
+    let key_is_there = async {
+        while keys(&double.journal()).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        made = vultr.create(&first) => panic!("{made:?}"),
+        () = key_is_there => injected("F010"),
+    }
+    assert!(double.machines().is_empty());
+    double.clear_faults();
+
+    let second = CreateSpec {
+        tag: tag(1, 2),
+        ..order_with_key(1)
+    };
+    let made = vultr.create(&second).await.unwrap();
+    let journal = double.journal();
+    let [key] = keys(&journal)[..] else {
+        panic!("{journal:?}")
+    };
+    assert_eq!(created(&journal)[0].0.sshkey_id, [key]);
+    vultr.destroy(&made.machine).await.unwrap();
+    let removed = Event::KeyRemoved { id: key.to_owned() };
+    assert_eq!(double.journal().last(), Some(&removed));
+}
+
+#[tokio::test]
+async fn orders_with_one_key_share_nothing_at_the_vendor() {
+    let (double, vultr) = start().await;
+    for number in [1, 2] {
+        vultr.create(&order_with_key(number)).await.unwrap();
+    }
+    let journal = double.journal();
+    let own: Vec<&String> = created(&journal)
+        .into_iter()
+        .flat_map(|(body, _)| &body.sshkey_id)
+        .collect();
+    assert_eq!(own, keys(&journal));
+    assert_ne!(own[0], own[1]);
 }
 
 #[tokio::test]

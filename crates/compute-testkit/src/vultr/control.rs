@@ -33,6 +33,8 @@ pub enum Fault {
     },
     /// The next create makes a machine, and an HTML error page comes back.
     CreateThenHtml,
+    /// The next SSH key is registered, and the connection closes.
+    KeyThenDrop,
     /// The next machine does not show up for this many looks, one by one or in lists.
     HideCreated {
         /// How many.

@@ -222,6 +222,13 @@ async fn add_key(State(shared): State<Shared>, body: Bytes) -> Answer {
         name,
         ssh_key: body.ssh_key,
     })?;
+    if world
+        .faults
+        .take(|fault| *fault == Fault::KeyThenDrop)
+        .is_some()
+    {
+        return Ok(hang_up());
+    }
     let view = world.keys.last().map(key_view);
     Ok((StatusCode::CREATED, Json(json!({"ssh_key": view}))).into_response())
 }

@@ -29,6 +29,7 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 }
 
 const SOLANA: &str = "Solana rail";
+const WATCH: &str = "watch of the chain";
 const MEGAETH: &str = "MegaETH rail";
 const SIGNER: &str = "embedded signer";
 const MPP: &str = "MPP and Stripe rails";
@@ -133,13 +134,18 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "a facilitator that is down, slow, huge, redirecting or talks nonsense",
     ),
     fault("F050", "the facilitator answers 429"),
-    fault(
+    later(
         "F051",
+        SOLANA,
         "the facilitator changes its fee payer to an unknown key",
     ),
     fault("F052", "one payload settles twice with different hashes"),
     fault("F053", "one transaction holds several of our payments"),
-    fault("F054", "the chain takes a transfer back after delivery"),
+    later(
+        "F054",
+        WATCH,
+        "the chain takes a transfer back after delivery",
+    ),
     fault("F055", "the same payment many times in parallel"),
     fault("F056", "the same payment with another body"),
     fault("F057", "the same payment for another route or instance"),
@@ -224,7 +230,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F082", "the payer is on the block list"),
     fault("F083", "the payer is not the authenticated caller"),
     fault("F084", "somebody else's payment from a log or proxy"),
-    fault("F085", "money that nobody announced"),
+    later("F085", WATCH, "money that nobody announced"),
     fault("F086", "a cache between us and the client"),
     fault("F087", "the answer is lost after settlement and create"),
     // The database and its host.

@@ -324,10 +324,7 @@ impl Client {
 
     /// One signature at both replicas: it is good for one request.
     async fn reuse_a_nonce(&mut self, account: usize) {
-        let [first, second] = [
-            Arc::clone(&self.shop.replicas[0]),
-            Arc::clone(&self.shop.replicas[1]),
-        ];
+        let [first, second] = self.shop.replicas.clone();
         let Ok(caller) = self.sign_in(&first, account).await else {
             return;
         };

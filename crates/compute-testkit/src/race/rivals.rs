@@ -241,8 +241,10 @@ impl Client {
         };
         let (successes, revoked) = futures::join!(uses, revocation);
         let Some(revoked) = revoked else { return };
-        self.shop.provoked("F156");
         let mut began: Vec<u64> = successes.into_iter().flatten().collect();
+        if !began.is_empty() {
+            self.shop.provoked("F156");
+        }
         // At both replicas, now that nobody races any more.
         for engine in this.shop.replicas.clone() {
             began.extend(this.use_a_key_once(&engine, account, text, false).await);

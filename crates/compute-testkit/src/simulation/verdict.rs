@@ -19,7 +19,7 @@ use crate::model_store::Snapshot;
 const GRACE_MS: i64 = 3_600_000 + 900_000;
 
 /// The same in a run with faults: outages, a guard that lets five machines go an hour.
-const GRACE_STORMY_MS: i64 = 12 * 3_600_000;
+const GRACE_STORMY_MS: i64 = 4 * 3_600_000;
 
 /// Everything that is held against each other.
 pub(super) struct Verdict<'a> {

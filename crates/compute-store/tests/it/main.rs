@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod faults;

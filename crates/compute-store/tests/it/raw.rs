@@ -1,7 +1,24 @@
 //! A door behind the port: statements of the tests' own, on a connection of their own.
 
+use compute_domain::WalletAddress;
+use compute_domain::id::OwnerId;
+use compute_domain::time::Timestamp;
+use compute_engine::ports::{StoreError, Tx};
 use compute_testkit::database::TestDatabase;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use uuid::Uuid;
+
+/// A wallet for each number.
+pub(crate) fn wallet(number: u64) -> WalletAddress {
+    format!("0x{number:040x}").parse().unwrap()
+}
+
+/// Adds the owner of the wallet with this number.
+pub(crate) async fn add_owner(tx: &mut dyn Tx, number: u64) -> Result<(), StoreError> {
+    let id = OwnerId::from_uuid(Uuid::from_u128(number.into()));
+    let now = Timestamp::from_millis(0);
+    tx.ensure_owner(id, &wallet(number), now).await.map(|_| ())
+}
 
 /// Runs statements one after the other.
 pub(crate) async fn execute_all(database: &TestDatabase, statements: String) {

@@ -1,18 +1,22 @@
 //! Opening a database.
 
+mod postgres;
+mod presence;
+mod sqlite;
+
 use core::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{PgPool, SqlitePool};
 
-use crate::dialect::{postgres_options, sqlite_options};
+use self::presence::Presence;
 use crate::file_lock::FileLock;
 use crate::schema::SchemaError;
+
+/// How long one statement on PostgreSQL may take, and how long it may wait for another's lock.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Which database, and how many may use it at once.
 #[derive(Clone)]
@@ -54,7 +58,7 @@ pub enum ConnectError {
         path: PathBuf,
     },
     /// The lock file beside the database cannot be written.
-    #[error("cannot write the lock file {}", path.display())]
+    #[error("cannot write the lock file {}: its folder must exist and be writable", path.display())]
     LockFile {
         /// The lock file.
         path: PathBuf,
@@ -62,6 +66,41 @@ pub enum ConnectError {
         #[source]
         source: std::io::Error,
     },
+    /// There was a database, and it is gone: a new one would not know its customers.
+    #[error(
+        "the database {} is gone or empty, but was there before: put it back, or remove {} to begin anew",
+        path.display(),
+        lock.display()
+    )]
+    Gone {
+        /// The database file.
+        path: PathBuf,
+        /// The lock file, which remembers it.
+        lock: PathBuf,
+    },
+    /// The file cannot be opened, read or written.
+    #[error(
+        "cannot use the database {}: it must be a file that can be read and written, in a folder where files can be made",
+        path.display()
+    )]
+    File {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Some of the file is not what was written.
+    #[error("the database {} is damaged ({detail}): restore it from a backup", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite found.
+        detail: String,
+    },
+    /// A standby may be behind, and nothing can be written to it.
+    #[error("the database is a standby or read-only: name the server that writes")]
+    ReadOnly,
     /// It does not answer or refuses us.
     #[error("cannot reach the database")]
     Unreachable(#[source] sqlx::Error),
@@ -91,6 +130,7 @@ pub(crate) enum Pools {
         /// Exactly one connection: SQLite's own waiting for the writer is unfair.
         writer: SqlitePool,
         reader: SqlitePool,
+        file: Arc<Presence>,
         /// A tool beside a server has none.
         _lock: Option<Arc<FileLock>>,
     },
@@ -108,11 +148,12 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens the database. A SQLite file is created when missing, and locked against other
-    /// processes until the last clone is gone.
+    /// Opens the database. A SQLite file is created when there never was one, checked from its first
+    /// page to its last, and locked against other processes until the last clone is gone.
     ///
     /// # Errors
-    /// When the URL is wrong, another process uses the file, or the database cannot be reached.
+    /// When the URL is wrong, another process uses the file, the file is gone or damaged, or the
+    /// database cannot be reached or written.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self, ConnectError> {
         Self::open_for(config, Opener::Server).await
     }
@@ -143,8 +184,8 @@ impl Database {
     async fn open_for(config: &DatabaseConfig, opener: Opener) -> Result<Self, ConnectError> {
         let scheme = config.url.split_once(':').map(|(scheme, _)| scheme);
         let pools = match scheme {
-            Some("sqlite") => connect_sqlite(config, opener).await?,
-            Some("postgres" | "postgresql") => connect_postgres(config).await?,
+            Some("sqlite") => sqlite::connect(config, opener).await?,
+            Some("postgres" | "postgresql") => postgres::connect(config, STATEMENT_LIMIT).await?,
             _ => return Err(ConnectError::UnknownScheme),
         };
         Ok(Self { pools })
@@ -167,131 +208,5 @@ impl Database {
     }
 }
 
-async fn connect_sqlite(config: &DatabaseConfig, opener: Opener) -> Result<Pools, ConnectError> {
-    if config.url.contains(":memory:") || config.url.contains("mode=memory") {
-        return Err(ConnectError::InMemory);
-    }
-    let options = SqliteConnectOptions::from_str(&config.url).map_err(ConnectError::Url)?;
-    let lock = match opener {
-        Opener::Server => Some(Arc::new(FileLock::acquire(options.get_filename())?)),
-        Opener::Tool => None,
-    };
-    let options = sqlite_options(options).create_if_missing(opener == Opener::Server);
-    let pool = || {
-        SqlitePoolOptions::new()
-            .acquire_timeout(config.acquire_timeout)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-    };
-    // First and alone: the switch to WAL needs the file for itself.
-    let writer = pool()
-        .max_connections(1)
-        .connect_with(options.clone())
-        .await
-        .map_err(ConnectError::Unreachable)?;
-    let reader = pool()
-        .max_connections(config.max_connections)
-        .connect_lazy_with(options.pragma("query_only", "ON"));
-    Ok(Pools::Sqlite {
-        writer,
-        reader,
-        _lock: lock,
-    })
-}
-
-async fn connect_postgres(config: &DatabaseConfig) -> Result<Pools, ConnectError> {
-    let options = PgConnectOptions::from_str(&config.url).map_err(ConnectError::Url)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(config.max_connections)
-        .acquire_timeout(config.acquire_timeout)
-        .connect_with(postgres_options(options))
-        .await
-        .map_err(ConnectError::Unreachable)?;
-    Ok(Pools::Postgres(pool))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use compute_engine::ports::{Tx as _, TxMode};
-
-    use super::*;
-    use crate::statement::fetch;
-
-    #[test]
-    fn a_password_in_the_url_is_not_shown() {
-        let config = DatabaseConfig {
-            url: "postgres://user:hunter2@host/name".into(),
-            max_connections: 1,
-            acquire_timeout: Duration::from_secs(1),
-        };
-        assert!(!format!("{config:?}").contains("hunter2"));
-    }
-
-    fn config_in(folder: &Path) -> DatabaseConfig {
-        DatabaseConfig {
-            url: format!("sqlite://{}/compute.db", folder.display()),
-            max_connections: 1,
-            acquire_timeout: Duration::from_secs(30),
-        }
-    }
-
-    fn folder(name: &str) -> PathBuf {
-        let name = format!("compute-store-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    /// A tool works beside a server; a second server does not; and a tool makes nothing.
-    #[tokio::test]
-    async fn a_tool_opens_only_what_a_server_made() {
-        let folder = folder("tool");
-        let config = config_in(&folder);
-        let absent = Database::connect_beside_server(&config).await;
-        assert!(matches!(absent, Err(ConnectError::Unreachable(_))));
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-
-        let server = Database::connect(&config).await.unwrap();
-        let empty = Database::connect_beside_server(&config).await;
-        let behind = |error| matches!(error, ConnectError::Schema(SchemaError::Behind { .. }));
-        assert!(empty.is_err_and(behind));
-
-        server.migrate().await.unwrap();
-        let second = Database::connect(&config).await;
-        assert!(matches!(second, Err(ConnectError::InUse { .. })));
-        let tool = Database::connect_beside_server(&config).await.unwrap();
-        for database in [&tool, &server, &tool] {
-            let tx = database.open(TxMode::Write).await.unwrap();
-            Box::new(tx).commit().await.unwrap();
-        }
-        tool.close().await;
-        server.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    /// `FULL` is 2: a commit survives a power cut.
-    #[tokio::test]
-    async fn every_sqlite_connection_is_durable_and_checks_references() {
-        let folder = folder("durable");
-        let config = config_in(&folder);
-        let database = Database::connect(&config).await.unwrap();
-        for (mode, query_only) in [(TxMode::Write, 0), (TxMode::Read, 1)] {
-            let mut tx = database.open(mode).await.unwrap();
-            let settings: (String, i64, i64, i64, i64) = fetch!(
-                fetch_one,
-                tx,
-                "pragma",
-                "SELECT journal_mode, synchronous, foreign_keys, timeout, query_only
-                FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys,
-                    pragma_busy_timeout, pragma_query_only"
-            )
-            .unwrap();
-            assert_eq!(settings, ("wal".to_owned(), 2, 1, 5_000, query_only));
-        }
-        database.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-}
+mod tests;

@@ -170,20 +170,31 @@ pub(crate) const POSTGRES_NOW: &str =
 /// `NORMAL` may lose the last commits with the power.
 pub(crate) fn sqlite_options(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options
-        .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
 }
 
-/// The second limit frees the locks of a replica that froze inside a transaction.
-pub(crate) fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
+/// An audit may take longer than the limit, but waits no longer for a lock. The last of the three
+/// frees the locks of a replica that froze inside a transaction.
+pub(crate) fn postgres_options(options: PgConnectOptions, limit: Duration) -> PgConnectOptions {
+    let limit = format!("{}ms", limit.as_millis());
     options.application_name("compute-server").options([
-        ("statement_timeout", "5s"),
+        ("statement_timeout", limit.as_str()),
+        ("lock_timeout", limit.as_str()),
         ("idle_in_transaction_session_timeout", "30s"),
     ])
 }
+
+/// For migrations: a long statement, or a long wait for another replica's, is no fault.
+pub(crate) fn unlimited(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("statement_timeout", "0"), ("lock_timeout", "0")])
+}
+
+/// Whether this is a standby, or a server whose transactions cannot write unless they ask for it.
+pub(crate) const IS_READ_ONLY: &str =
+    "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'";
 
 /// What a failed statement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,6 +240,32 @@ fn sqlite_fault(code: &str) -> Fault {
         5 | 6 | 7 | 9 | 10 | 13 | 14 | 15 => Fault::Passing,
         8 => Fault::ReadOnly,
         _ => Fault::Lasting,
+    }
+}
+
+/// What a failure to open a SQLite file says about the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SqliteFault {
+    /// It is not what was written.
+    Damage,
+    /// It cannot be read or written.
+    Access,
+    /// Nothing.
+    Other,
+}
+
+/// Primary codes: 11 corrupt, 26 not a database; 3 permission, 8 read-only, 10 I/O, 14 cannot open.
+pub(crate) fn sqlite_file_fault(error: &sqlx::Error) -> SqliteFault {
+    let code = match error {
+        sqlx::Error::Database(cause) => cause.code(),
+        sqlx::Error::Io(_) => return SqliteFault::Access,
+        _ => None,
+    };
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    match code.map(|code| code & 0xff) {
+        Some(11 | 26) => SqliteFault::Damage,
+        Some(3 | 8 | 10 | 14) => SqliteFault::Access,
+        _ => SqliteFault::Other,
     }
 }
 

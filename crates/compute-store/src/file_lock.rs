@@ -2,16 +2,19 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::connect::ConnectError;
 
 /// Held for life. The operating system gives the lock back when the process ends, however it ends;
 /// the file itself stays, because removing it would let two processes lock two files of one name.
+///
+/// What is in it says that there was a database: the process that used it last.
 #[derive(Debug)]
 pub(crate) struct FileLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl FileLock {
@@ -21,7 +24,7 @@ impl FileLock {
             path: path.clone(),
             source,
         };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
@@ -36,12 +39,27 @@ impl FileLock {
             }
             Err(TryLockError::Error(source)) => return Err(broken(source)),
         }
-        // For the human who wonders who it is; nothing reads it.
+        Ok(Self { file, path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there has been a database of this name.
+    pub(crate) fn remembers_database(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.len() > 0)
+    }
+
+    /// Notes that there is one. Nothing reads the number; it is for the human who wonders who it is.
+    pub(crate) fn remember_database(&self) -> Result<(), ConnectError> {
+        let mut file = &self.file;
         file.set_len(0)
-            .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(broken)?;
-        Ok(Self { _file: file })
+            .map_err(|source| ConnectError::LockFile {
+                path: self.path.clone(),
+                source,
+            })
     }
 }
 

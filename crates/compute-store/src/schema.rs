@@ -7,7 +7,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::connect::{Database, Pools};
-use crate::dialect::COUNT_MIGRATION_TABLES;
+use crate::dialect::{COUNT_MIGRATION_TABLES, unlimited};
 use crate::statement::fetch;
 
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -57,13 +57,8 @@ impl Database {
         let outcome = match &self.pools {
             Pools::Sqlite { writer, .. } => SQLITE.run(writer).await,
             Pools::Postgres(pool) => {
-                // Connections of its own: here a long statement, or a long wait, is no fault.
-                let options = pool
-                    .connect_options()
-                    .as_ref()
-                    .clone()
-                    .options([("statement_timeout", "0")]);
-                migrate_postgres(options).await
+                // Connections of its own, with other limits.
+                migrate_postgres(unlimited(pool.connect_options().as_ref().clone())).await
             }
         };
         outcome.map_err(|error| match error {

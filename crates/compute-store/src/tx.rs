@@ -44,6 +44,10 @@ impl Database {
             TxMode::Read => BEGIN_READ,
             TxMode::Write => BEGIN_WRITE,
         };
+        if let Pools::Sqlite { file, .. } = &self.pools {
+            let there = file.check();
+            there.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        }
         let connection = match (&self.pools, mode) {
             (Pools::Sqlite { reader, .. }, TxMode::Read) => reader
                 .begin_with(begin.sqlite())

@@ -19,4 +19,6 @@ mod rules;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod standby;
+#[cfg(test)]
 mod suite;

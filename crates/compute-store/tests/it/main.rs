@@ -11,6 +11,8 @@ mod faults;
 #[cfg(test)]
 mod file_lock;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod replicas;

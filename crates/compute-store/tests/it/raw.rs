@@ -78,21 +78,34 @@ pub(crate) async fn execute(
     }
 }
 
+/// Runs a statement in the SQLite file of a URL.
+pub(crate) async fn execute_at(url: &str, statement: &'static str) {
+    let mut connection = SqliteConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
 /// The one number that a query returns.
 pub(crate) async fn number(database: &TestDatabase, query: &'static str) -> i64 {
-    let url = &database.config().url;
-    let (number,): (i64,) = if database.database().is_sqlite() {
+    number_at(&database.config().url, query).await
+}
+
+/// The one number that a query returns, in the database of a URL.
+pub(crate) async fn number_at(url: &str, query: &'static str) -> i64 {
+    // Closed, because a connection that is only dropped may outlive the question.
+    let (number,): (i64,) = if url.starts_with("sqlite:") {
         let mut connection = SqliteConnection::connect(url).await.unwrap();
-        sqlx::query_as(query)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
+        let row = sqlx::query_as(query).fetch_one(&mut connection).await;
+        connection.close().await.unwrap();
+        row.unwrap()
     } else {
         let mut connection = PgConnection::connect(url).await.unwrap();
-        sqlx::query_as(query)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
+        let row = sqlx::query_as(query).fetch_one(&mut connection).await;
+        connection.close().await.unwrap();
+        row.unwrap()
     };
     number
 }

@@ -13,10 +13,12 @@ use crate::statement::fetch;
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-const LIST_MIGRATIONS: &str = "SELECT version, checksum
+const LIST_MIGRATIONS: &str = "SELECT version, success, checksum
 FROM _sqlx_migrations
-WHERE success
 ORDER BY version";
+
+/// Number, whether it was completed, and checksum of a migration in the database.
+type Applied = (i64, bool, Vec<u8>);
 
 /// Why the schema is not fit for this build.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,12 @@ pub enum SchemaError {
     /// An applied migration is not the one this build has under its number.
     #[error("migration {version} in the database is another one than in this build")]
     Altered {
+        /// Its number.
+        version: i64,
+    },
+    /// The database says that a migration of it was left in its middle. Ours never are.
+    #[error("migration {version} in the database is marked as half done: restore a backup")]
+    HalfDone {
         /// Its number.
         version: i64,
     },
@@ -64,6 +72,7 @@ impl Database {
         outcome.map_err(|error| match error {
             MigrateError::VersionMissing(version) => SchemaError::Ahead { version },
             MigrateError::VersionMismatch(version) => SchemaError::Altered { version },
+            MigrateError::Dirty(version) => SchemaError::HalfDone { version },
             other => SchemaError::Failed(other),
         })
     }
@@ -84,7 +93,7 @@ impl Database {
         compare(&known.collect(), &applied)
     }
 
-    async fn applied_migrations(&self) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+    async fn applied_migrations(&self) -> Result<Vec<Applied>, StoreError> {
         let mut tx = self.open(TxMode::Read).await?;
         let (tables,): (i64,) = fetch!(fetch_one, tx, "_sqlx_migrations", COUNT_MIGRATION_TABLES)?;
         if tables == 0 {
@@ -104,8 +113,11 @@ async fn migrate_postgres(options: PgConnectOptions) -> Result<(), MigrateError>
     outcome
 }
 
-fn compare(known: &BTreeMap<i64, &[u8]>, applied: &[(i64, Vec<u8>)]) -> Result<(), SchemaError> {
-    for (version, checksum) in applied {
+fn compare(known: &BTreeMap<i64, &[u8]>, applied: &[Applied]) -> Result<(), SchemaError> {
+    for (version, is_complete, checksum) in applied {
+        if !is_complete {
+            return Err(SchemaError::HalfDone { version: *version });
+        }
         match known.get(version) {
             None => return Err(SchemaError::Ahead { version: *version }),
             Some(own) if own != checksum => {
@@ -128,9 +140,16 @@ mod tests {
         let known = BTreeMap::from([(1, b"a".as_slice()), (2, b"b")]);
         let applied: Vec<_> = applied
             .iter()
-            .map(|(version, sum)| (*version, sum.to_vec()))
+            .map(|(version, sum)| (*version, true, sum.to_vec()))
             .collect();
         compare(&known, &applied)
+    }
+
+    #[test]
+    fn a_migration_that_is_half_done_is_refused() {
+        let known = BTreeMap::from([(1, b"a".as_slice())]);
+        let outcome = compare(&known, &[(1, false, b"a".to_vec())]);
+        assert!(matches!(outcome, Err(SchemaError::HalfDone { version: 1 })));
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod file_lock;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod replicas;

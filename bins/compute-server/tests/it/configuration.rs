@@ -6,9 +6,9 @@ use std::process::Output;
 
 use crate::server::program;
 
-const KEY: &str = "f00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+pub(crate) const KEY: &str = "f00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-const GOOD: &str = r#"
+pub(crate) const GOOD: &str = r#"
 [server]
 public_url = "https://compute.example"
 [secrets]
@@ -21,7 +21,7 @@ pay_to = "0x1111111111111111111111111111111111111111"
 facilitator_url = "https://facilitator.example"
 "#;
 
-fn run(folder: &Path, file: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn run(folder: &Path, file: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {
     std::fs::write(folder.join("compute.toml"), file).unwrap();
     std::fs::write(folder.join("sealing-key"), format!("{KEY}\n")).unwrap();
     program(folder)
@@ -31,7 +31,7 @@ fn run(folder: &Path, file: &str, words: &[&str], variables: &[(&str, &str)]) ->
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8(both).unwrap()
 }

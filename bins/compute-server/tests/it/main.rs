@@ -15,6 +15,7 @@ mod buyer;
 mod configuration;
 mod credits;
 mod example;
+mod files;
 mod first_sale;
 mod http2;
 mod log_lines;

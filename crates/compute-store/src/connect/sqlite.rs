@@ -15,8 +15,8 @@ use crate::file_lock::FileLock;
 /// Not the indices' contents: that would take many times as long.
 const CHECK_PAGES: &str = "PRAGMA quick_check(1)";
 
-/// Fails on a file that can only be read.
-const TRY_TO_WRITE: &str = "BEGIN IMMEDIATE; ROLLBACK";
+/// Fails on a file that can only be read; the `BEGIN` alone does not.
+const TRY_TO_WRITE: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 1; ROLLBACK";
 
 pub(super) async fn connect(
     config: &DatabaseConfig,

@@ -11,6 +11,8 @@ mod faults;
 #[cfg(test)]
 mod file_lock;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod migrations;

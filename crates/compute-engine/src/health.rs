@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::engine::Engine;
 use crate::ports::{Rail, RailHealth};
+use crate::saga::chain;
 
 /// Whether the service can take orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Engine {
     pub async fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
         if let Err(error) = self.store.check_writable().await {
-            tracing::error!(error = %error, "the database cannot be written");
+            tracing::error!(error = %chain(&error), "the database cannot be written");
             reasons.push("the database cannot be written".to_owned());
         }
         if self.shelf().is_err() {

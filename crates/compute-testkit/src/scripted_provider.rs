@@ -40,6 +40,8 @@ pub enum CreateFault {
     NeverReady,
     /// It makes two machines and tells of one.
     Twice,
+    /// The machine is made, and then the adapter panics.
+    Panics,
 }
 
 /// A machine as the cloud knows it.
@@ -274,6 +276,10 @@ impl Provider for ScriptedProvider {
         }
         if fault == Some(CreateFault::MadeUnseen) {
             return Err(unknown());
+        }
+        if fault == Some(CreateFault::Panics) {
+            drop(cloud);
+            panic!("scripted");
         }
         let password = SecretString::from(format!("root-of-{id}"));
         Ok(Created {

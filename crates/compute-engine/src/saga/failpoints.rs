@@ -12,6 +12,10 @@ pub const POSITIONS: &[&str] = &[
     "result.after",
 ];
 
+/// What a hook unwinds with to end the process there and then. Nothing may catch it and go on.
+#[derive(Debug, Clone)]
+pub struct Ended(pub String);
+
 #[cfg(feature = "failpoints")]
 static HOOK: std::sync::OnceLock<fn(&str)> = std::sync::OnceLock::new();
 

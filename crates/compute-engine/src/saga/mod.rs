@@ -12,5 +12,7 @@ mod runner;
 mod settle;
 mod teardown;
 
+pub(crate) use runner::chain;
+
 #[cfg(test)]
 mod tests;

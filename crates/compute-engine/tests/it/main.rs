@@ -11,6 +11,7 @@ mod extending;
 mod identity;
 mod names;
 mod operator;
+mod panics;
 mod passwords;
 mod payments;
 mod prices;

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use super::reactor::{Reactor, lock};
 
 /// What unwinds.
-#[derive(Debug, Clone)]
-pub(crate) struct Crashed(pub(crate) String);
+pub(crate) use compute_engine::failpoints::Ended as Crashed;
 
 struct Trap {
     reactor: Arc<Reactor>,

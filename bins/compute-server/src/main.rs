@@ -7,6 +7,7 @@ mod failpoints;
 mod listener;
 mod running;
 mod settings;
+mod supervisor;
 mod telemetry;
 mod wiring;
 mod workers;

@@ -18,6 +18,7 @@ use crate::ambient::ServerClock;
 use crate::listener;
 use crate::settings::limits::{ListenerLimits, duration};
 use crate::settings::timing::Intervals;
+use crate::supervisor::Supervisor;
 use crate::workers::{Workers, synchronise};
 
 /// How long the first catalogue and the first health checks may delay the start.
@@ -146,7 +147,7 @@ impl Shop {
             clock: Arc::clone(&self.clock),
             every: self.every.clone(),
             drives: self.drives,
-            tasks: self.app.tasks().clone(),
+            supervisor: Supervisor::new(self.app.tasks().clone()),
             shutdown: shutdown.clone(),
         };
         workers.start();

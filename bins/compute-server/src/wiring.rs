@@ -109,7 +109,7 @@ impl Ingredients {
 /// When the engine finds a contradiction.
 pub(crate) fn operators_engine(
     timing: &TimingConfig,
-    database: &compute_store::Database,
+    store: Arc<dyn Store>,
     clock: &Arc<ServerClock>,
 ) -> anyhow::Result<Engine> {
     let cent = Usd::parse("0.01").context("name an amount")?;
@@ -143,7 +143,7 @@ pub(crate) fn operators_engine(
         timing: timing.engine.clone(),
     };
     let adapters = Adapters {
-        store: Arc::new(database.clone()),
+        store,
         providers: Vec::new(),
         rails: Vec::new(),
         clock: clock.clone(),

@@ -8,10 +8,10 @@ use compute_engine::Engine;
 use compute_engine::ports::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::settings::timing::Intervals;
+use crate::supervisor::Supervisor;
 use crate::telemetry::error_chain;
 
 /// Rounds of the driver that may be under way at once: a round lasts as long as its slowest operation.
@@ -29,8 +29,8 @@ pub(crate) struct Workers {
     pub(crate) every: Intervals,
     /// Whether this process drives, expires, watches, sweeps, audits and cleans up.
     pub(crate) drives: bool,
-    /// Rounds run here, so that shutdown can wait for them.
-    pub(crate) tasks: TaskTracker,
+    /// Rounds run here: one that panics ends nothing but itself.
+    pub(crate) supervisor: Supervisor,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -113,7 +113,7 @@ impl Workers {
     /// A loop whose rounds are left out while the clock is not trusted.
     fn start_guarded<F, R>(&self, name: &'static str, every: Span, round: F)
     where
-        F: Fn(Arc<Engine>) -> R + Send + 'static,
+        F: Fn(Arc<Engine>) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         self.start_loop(name, every, move |workers| {
@@ -130,30 +130,27 @@ impl Workers {
         });
     }
 
-    /// Waits, then runs a round, again and again. A round that panics is logged; the loop goes on.
+    /// Waits, then runs a round, again and again, whatever becomes of the round.
     fn start_loop<F, R>(&self, name: &'static str, every: Span, round: F)
     where
-        F: Fn(Self) -> R + Send + 'static,
+        F: Fn(Self) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
         let workers = self.clone();
-        self.tasks.spawn(async move {
+        let round = Arc::new(round);
+        self.supervisor.spawn(async move {
             while workers.sleep(every).await {
-                workers.run(name, round(workers.clone())).await;
+                let (round, of) = (Arc::clone(&round), workers.clone());
+                let round = async move { round(of).await };
+                workers.supervisor.run(name, round).await;
             }
         });
-    }
-
-    async fn run(&self, name: &'static str, round: impl Future<Output = ()> + Send + 'static) {
-        if let Err(error) = self.tasks.spawn(round).await {
-            tracing::error!(worker = name, %error, "a round of a worker broke off");
-        }
     }
 
     /// The catalogue is fetched often until there is one, and then as often as configured.
     fn start_catalog(&self) {
         let workers = self.clone();
-        self.tasks.spawn(async move {
+        self.supervisor.spawn(async move {
             loop {
                 let has_catalog = workers.engine.shelf().is_ok();
                 let wait = if has_catalog {
@@ -165,9 +162,8 @@ impl Workers {
                     return;
                 }
                 let engine = Arc::clone(&workers.engine);
-                workers
-                    .run("catalog", async move { engine.refresh_catalog().await })
-                    .await;
+                let round = async move { engine.refresh_catalog().await };
+                workers.supervisor.run("catalog", round).await;
             }
         });
     }
@@ -176,7 +172,7 @@ impl Workers {
     fn start_driver(&self) {
         let workers = self.clone();
         let places = Arc::new(Semaphore::new(DRIVER_ROUNDS));
-        self.tasks.spawn(async move {
+        self.supervisor.spawn(async move {
             while workers.sleep(workers.every.drive).await {
                 if workers.clock.suspicion().is_some() {
                     continue;
@@ -185,13 +181,17 @@ impl Workers {
                     continue;
                 };
                 let engine = Arc::clone(&workers.engine);
-                workers.tasks.spawn(async move {
+                let round = async move {
                     report(
                         engine.drive_due().await,
                         "due operations could not be claimed",
                     );
                     drop(place);
-                });
+                };
+                let supervisor = workers.supervisor.clone();
+                workers
+                    .supervisor
+                    .spawn(async move { supervisor.run("driver", round).await });
             }
         });
     }
@@ -239,3 +239,6 @@ pub(crate) async fn synchronise(clock: &ServerClock, store: &dyn Store) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

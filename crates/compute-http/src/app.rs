@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use compute_engine::{Engine, Error, Goal, OperationView, Readiness, Submitted};
 use compute_x402::Network;
+use futures::FutureExt as _;
 use http::Uri;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -304,12 +306,20 @@ impl App {
         format!("{}{path}", self.0.settings.public_url.as_str())
     }
 
-    /// Works on an operation in a task of its own, so that a client that goes away stops nothing.
+    /// Works on an operation in a task of its own, so that a client that goes away stops nothing, and
+    /// a panic nothing else.
     pub(crate) fn work(&self, submitted: Submitted) {
         let engine = Arc::clone(&self.0.engine);
-        self.0
-            .tasks
-            .spawn(async move { engine.work(submitted).await });
+        self.0.tasks.spawn(async move {
+            let operation = submitted.operation();
+            let work = AssertUnwindSafe(engine.work(submitted)).catch_unwind();
+            if work.await.is_err() {
+                tracing::error!(
+                    operation.id = %operation,
+                    "the work on an operation broke off; it continues when its lease ends"
+                );
+            }
+        });
     }
 
     /// The state of an operation at its goal, or after `patience`.

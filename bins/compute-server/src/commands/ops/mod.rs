@@ -90,7 +90,7 @@ async fn answer(
 ) -> anyhow::Result<Answer> {
     let clock = Arc::new(ServerClock::start());
     synchronise(&clock, database).await;
-    let engine = wiring::operators_engine(&config.timing, database, &clock)?;
+    let engine = wiring::operators_engine(&config.timing, Arc::new(database.clone()), &clock)?;
     Ok(match command {
         OpsCommand::List => {
             let operations = engine.unresolved().await?;

@@ -10,6 +10,7 @@ mod evidence;
 mod extending;
 mod identity;
 mod names;
+mod one_thread;
 mod operator;
 mod panics;
 mod passwords;

@@ -5,6 +5,7 @@ mod commands;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod listener;
+mod open_files;
 mod running;
 mod settings;
 mod supervisor;

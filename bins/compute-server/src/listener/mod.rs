@@ -5,9 +5,9 @@
 
 mod activity;
 mod crowd;
+mod exhaustion;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +29,10 @@ use tower::Service as _;
 
 use self::activity::{Activity, Metered, Verdict, Watch};
 use self::crowd::Crowd;
+use self::exhaustion::Exhaustion;
 use crate::ambient::ServerClock;
+use crate::open_files::bounded_connections;
 use crate::settings::limits::ListenerLimits;
-
-/// How long to wait when the system has no more file descriptors.
-const EXHAUSTED_PAUSE: Duration = Duration::from_secs(1);
 
 /// All headers of an HTTP/1 request together, in bytes; hyper's own limit on their number is 100.
 const HTTP1_HEAD_BYTES: usize = 32 * 1_024;
@@ -74,7 +73,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) {
     let crowd = Arc::new(Crowd::new(limits.connections_per_address));
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Arc::new(Semaphore::new(bounded_connections(limits.connections)));
     let connections = TaskTracker::new();
     let house = Arc::new(House {
         router,
@@ -83,6 +82,7 @@ pub(crate) async fn serve(
         builder: builder(),
         shutdown,
     });
+    let mut exhaustion = Exhaustion::none();
     loop {
         let place = tokio::select! {
             () = house.shutdown.cancelled() => break,
@@ -95,10 +95,11 @@ pub(crate) async fn serve(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                pause_after(&error).await;
+                exhaustion.pause_after(&error).await;
                 continue;
             }
         };
+        exhaustion.ends();
         let ip = address.ip().to_canonical();
         let exempt = house.limits.is_exempt(ip);
         let Some(ticket) = crowd.enter(ip, exempt) else {
@@ -134,20 +135,6 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING);
     builder
-}
-
-/// A connection that broke before it was accepted is the client's affair; anything else, such as
-/// no more file descriptors, does not go away by trying harder.
-async fn pause_after(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    ) {
-        return;
-    }
-    tracing::error!(%error, "no connection can be accepted; trying again in a second");
-    tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
 impl House {

@@ -19,6 +19,7 @@ mod files;
 mod first_sale;
 mod http2;
 mod log_lines;
+mod open_files;
 mod ops;
 mod rehearsal;
 mod replay;

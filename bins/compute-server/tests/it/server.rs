@@ -16,6 +16,18 @@ use crate::http::{Answer, Client};
 /// How long anything in these tests may take before it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_compute-server");
+
+/// The words before the database.
+const DEV: &[&str] = &[
+    "dev",
+    "--listen",
+    "127.0.0.1:0",
+    "--time-scale",
+    "20",
+    "--database",
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
     Sqlite,
@@ -54,17 +66,19 @@ impl Home {
 
     /// Starts `dev`, with everything outside faster than in real life.
     pub(crate) fn dev(&self) -> Server {
-        let database = self.database_url();
-        let words = [
-            "dev",
-            "--listen",
-            "127.0.0.1:0",
-            "--time-scale",
-            "20",
-            "--database",
-            &database,
-        ];
-        Server::start(self, &words, &[])
+        let mut command = program(self.path());
+        command.args(DEV).arg(self.database_url());
+        Server::launch(self, command)
+    }
+
+    /// The same with a limit of open files.
+    pub(crate) fn dev_with_files(&self, files: u32) -> Server {
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().current_dir(self.path());
+        command.stdin(Stdio::null());
+        command.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string()]);
+        command.arg(PROGRAM).args(DEV).arg(self.database_url());
+        Server::launch(self, command)
     }
 
     /// How many rows some tables of the server's database have, whatever the server says.
@@ -73,7 +87,7 @@ impl Home {
     }
 
     /// The URL of the database, for a process with another working folder.
-    fn absolute_url(&self) -> String {
+    pub(crate) fn absolute_url(&self) -> String {
         match &self.database {
             Some(database) => database.config().url.clone(),
             None => format!("sqlite://{}", self.path().join("compute-dev.db").display()),
@@ -112,15 +126,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(home: &Home, words: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = program(home.path());
+        command.args(words).envs(variables.iter().copied());
+        Self::launch(home, command)
+    }
+
+    /// Starts a server by a command that becomes it.
+    pub(crate) fn launch(home: &Home, mut command: Command) -> Self {
         let log = home.path().join("log");
         let errors = File::options()
             .append(true)
             .create(true)
             .open(&log)
             .unwrap();
-        let mut child = program(home.path())
-            .args(words)
-            .envs(variables.iter().copied())
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
@@ -160,6 +179,11 @@ impl Server {
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, String)]) -> Answer {
         self.send("GET", path, headers, "").await
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has logged so far.
@@ -210,7 +234,7 @@ impl Drop for Server {
 
 /// The program with an environment of its own.
 pub(crate) fn program(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_compute-server"));
+    let mut command = Command::new(PROGRAM);
     command.env_clear().current_dir(folder).stdin(Stdio::null());
     command
 }

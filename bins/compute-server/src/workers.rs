@@ -43,6 +43,9 @@ impl Workers {
         self.start_loop("health", self.every.health, |workers| async move {
             workers.engine.refresh_health().await;
         });
+        self.start_loop("store", self.every.store, |workers| async move {
+            workers.engine.check_store().await;
+        });
         self.start_catalog();
         if self.drives {
             self.start_driver();

@@ -145,6 +145,8 @@ pub struct Engine {
     pub(crate) secrets: Secrets,
     pub(crate) shelves: RwLock<ShelfHistory>,
     pub(crate) health: RwLock<BTreeMap<RailLabel, RailHealth>>,
+    /// Whether the database committed when it was last asked to.
+    pub(crate) stores: AtomicBool,
     /// Set once at shutdown: operations are given back instead of gone on with.
     stopping: AtomicBool,
     /// Told after every commit that moves an operation, so that waiting requests look again. Many, so
@@ -202,6 +204,7 @@ impl Engine {
             secrets,
             shelves: RwLock::new(ShelfHistory::default()),
             health: RwLock::new(health),
+            stores: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             progress: core::array::from_fn(|_| Event::new()),
         })

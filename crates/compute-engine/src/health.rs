@@ -1,9 +1,11 @@
 //! Which rails can settle now, and whether the service is ready.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::engine::Engine;
-use crate::ports::{Rail, RailHealth};
+use crate::error::Error;
+use crate::ports::{Rail, RailHealth, StoreError};
 use crate::saga::chain;
 
 /// Whether the service can take orders.
@@ -15,7 +17,36 @@ pub struct Readiness {
     pub reasons: Vec<String>,
 }
 
+/// For who asks for a price in the meantime.
+#[derive(Debug, thiserror::Error)]
+#[error("the database could not be written a moment ago")]
+struct NotStored;
+
 impl Engine {
+    /// Asks the database to commit something. While it does not, no price is named: whoever paid it
+    /// could not be served.
+    pub async fn check_store(&self) -> bool {
+        let outcome = self.store.check_writable().await;
+        let did = self.stores.swap(outcome.is_ok(), Ordering::Relaxed);
+        match outcome {
+            Ok(()) if !did => tracing::info!("the database can be written again"),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "the database cannot be written");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Refuses to go on while nothing can be stored.
+    pub(crate) fn require_store(&self) -> Result<(), Error> {
+        if self.stores.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(Box::new(NotStored)).into())
+    }
+
     /// Asks every rail whether it can settle. A rail that cannot is offered to nobody until the
     /// next round says otherwise.
     pub async fn refresh_health(&self) {
@@ -50,8 +81,7 @@ impl Engine {
     /// pay for it.
     pub async fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
-        if let Err(error) = self.store.check_writable().await {
-            tracing::error!(error = %chain(&error), "the database cannot be written");
+        if !self.check_store().await {
             reasons.push("the database cannot be written".to_owned());
         }
         if self.shelf().is_err() {

@@ -227,6 +227,7 @@ impl Engine {
         asked: &RailLabel,
         resource_url: &str,
     ) -> Result<OfferSheet, Error> {
+        self.require_store()?;
         let mut ready = self.ready_rails();
         if !self.rails.iter().any(|rail| rail.spec().label == *asked) {
             let known = self

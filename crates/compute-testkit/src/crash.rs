@@ -51,6 +51,13 @@ impl Crash {
         self.begun.load(Ordering::SeqCst)
     }
 
+    fn refuse_dead(&self) -> Result<(), StoreError> {
+        if self.is_dead() {
+            return Err(StoreError::Unavailable("the process is dead".into()));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         if !self.is_dead() {
             self.begun.fetch_add(1, Ordering::SeqCst);
@@ -60,10 +67,7 @@ impl Crash {
                 self.now();
             }
         }
-        if self.is_dead() {
-            return Err(StoreError::Unavailable("the process is dead".into()));
-        }
-        Ok(())
+        self.refuse_dead()
     }
 }
 
@@ -93,6 +97,7 @@ impl Store for MortalStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
+        self.crash.refuse_dead()?;
         self.inner.check_writable().await
     }
 }

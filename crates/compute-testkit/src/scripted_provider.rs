@@ -279,7 +279,7 @@ impl Provider for ScriptedProvider {
         }
         if fault == Some(CreateFault::Panics) {
             drop(cloud);
-            panic!("scripted");
+            break_off();
         }
         let password = SecretString::from(format!("root-of-{id}"));
         Ok(Created {
@@ -347,4 +347,9 @@ impl Provider for ScriptedProvider {
             .map(|machine| self.observed(&cloud, machine))
             .collect())
     }
+}
+
+#[expect(clippy::panic, reason = "the fault itself")]
+fn break_off() -> ! {
+    panic!("scripted")
 }

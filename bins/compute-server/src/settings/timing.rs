@@ -98,6 +98,8 @@ section! {
         audit_every: Span = Span::from_hours(1),
         /// How often the health of payment networks is checked.
         health_every: Span = Span::from_secs(30),
+        /// How often the database is asked to commit something; while it does not, nothing is sold. Not divided.
+        store_every: Span = Span::from_secs(3),
         /// How often what has had its time is deleted.
         clean_up_every: Span = Span::from_hours(1),
         /// How often the clock is compared with the database's.
@@ -117,6 +119,7 @@ pub(crate) struct Intervals {
     pub(crate) audit: Span,
     pub(crate) catalog: Span,
     pub(crate) health: Span,
+    pub(crate) store: Span,
     pub(crate) clean_up: Span,
     pub(crate) clock: Span,
 }
@@ -295,6 +298,7 @@ impl Timing {
             audit: scaled(self.audit_every),
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),
+            store: self.store_every,
             clean_up: scaled(self.clean_up_every),
             clock: scaled(self.clock_every),
         }

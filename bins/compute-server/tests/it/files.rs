@@ -35,7 +35,7 @@ fn a_server_without_a_usable_file_does_not_start_and_says_what_to_do() {
     }
 }
 
-/// Not ready, and no sale, until the file is back.
+/// Not ready, no price, no sale, until the file is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_whose_file_vanishes_stops_selling_and_the_next_does_not_begin_anew() {
     let home = Home::new(Backend::Sqlite).await;
@@ -46,6 +46,8 @@ async fn a_server_whose_file_vanishes_stops_selling_and_the_next_does_not_begin_
     std::fs::rename(&file, &kept).unwrap();
     injected("F133");
     wait_for(&server, 503).await;
+    let unpaid = server.send("POST", "/compute/provision", &[], "").await;
+    assert_eq!(unpaid.status, 503, "{}", text(&unpaid));
     let paid = pay(&server, &order(), &payment).await;
     assert_eq!(paid.status, 503, "{}", text(&paid));
     assert!(!file.exists());

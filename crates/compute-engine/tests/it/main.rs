@@ -21,5 +21,6 @@ mod provision;
 mod purse;
 mod restored;
 mod steps;
+mod storeless;
 mod teardown;
 mod world;

@@ -1,6 +1,7 @@
 //! The background loops: each does one round of an engine's duty, then waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use compute_domain::time::{Clock as _, Entropy as _, Span};
@@ -57,8 +58,8 @@ impl Workers {
     /// that was restored from a backup shows itself by machines whose operations it does not know.
     fn start_sweeper(&self) {
         let workers = self.clone();
-        self.tasks.spawn(async move {
-            while !workers.has_compared().await {
+        self.supervisor.spawn(async move {
+            while !workers.have_compared().await {
                 if !workers.sleep(workers.every.clock).await {
                     return;
                 }
@@ -67,17 +68,22 @@ impl Workers {
         });
     }
 
-    async fn has_compared(&self) -> bool {
+    async fn have_compared(&self) -> bool {
         if self.clock.suspicion().is_some() {
             return false;
         }
-        let swept = self.engine.sweep_orphans().await;
-        let has_swept = swept.is_ok();
-        report(
-            swept,
-            "the providers' machines could not be compared with the database",
-        );
-        has_swept
+        let have_compared = Arc::new(AtomicBool::new(false));
+        let (engine, done) = (Arc::clone(&self.engine), Arc::clone(&have_compared));
+        let round = async move {
+            let swept = engine.sweep_orphans().await;
+            done.store(swept.is_ok(), Ordering::Relaxed);
+            report(
+                swept,
+                "the providers' machines could not be compared with the database",
+            );
+        };
+        self.supervisor.run("sweeper", round).await;
+        have_compared.load(Ordering::Relaxed)
     }
 
     /// The duties that decide by the time. By a wrong one, machines would be destroyed too early, and

@@ -31,6 +31,8 @@ CREATE TABLE api_keys (
     owner_id TEXT NOT NULL REFERENCES owners (id),
     -- The customer's name for it.
     label TEXT,
+    -- The customer's name for the request that made it; a repeat makes no second key.
+    request_key TEXT,
     -- HMAC-SHA-256 of the key's text.
     key_mac BLOB NOT NULL UNIQUE CHECK (length(key_mac) = 32),
     -- The last four characters of the key's text.
@@ -51,6 +53,7 @@ CREATE TABLE api_keys (
 ) STRICT;
 
 CREATE INDEX api_keys_by_owner ON api_keys (owner_id);
+CREATE UNIQUE INDEX api_keys_by_request_key ON api_keys (owner_id, request_key);
 
 -- Nonces of signed requests. Each is good for one.
 CREATE TABLE auth_nonces (

@@ -1,7 +1,7 @@
 //! What can go wrong in a use case, free of HTTP and SQL.
 
 use compute_domain::catalog::RegionId;
-use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::id::{ApiKeyId, InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::owner::Scope;
 use compute_domain::request_key::RequestKeyKind;
@@ -198,6 +198,15 @@ pub enum Error {
     /// There will be one once the machine is made.
     #[error("the machine is not made yet")]
     PasswordNotReady,
+    /// The owner made a key under this name before.
+    #[error(
+        "this Idempotency-Key has made the API key {id} already, and its text is shown once; when it \
+         is lost, revoke that key and make another one under a new Idempotency-Key"
+    )]
+    ApiKeyMadeBefore {
+        /// That key.
+        id: ApiKeyId,
+    },
     /// The owner has as many keys as allowed.
     #[error("the owner has as many API keys as allowed")]
     TooManyApiKeys,

@@ -6,6 +6,7 @@
 use compute_domain::id::{ApiKeyId, OwnerId};
 use compute_domain::money::Usd;
 use compute_domain::owner::{ApiKey, Scope, Scopes};
+use compute_domain::request_key::RequestKey;
 use compute_domain::text::Label;
 use compute_domain::time::Timestamp;
 use compute_wallet::{AuthClaim, AuthError, AuthenticatedWallet, WalletAddress};
@@ -14,7 +15,7 @@ use secrecy::SecretString;
 use crate::api_key;
 use crate::engine::Engine;
 use crate::error::{AuthFailure, Error};
-use crate::ports::{Tx, TxMode};
+use crate::ports::{KeyStored, Tx, TxMode};
 
 /// What a request presents of its sender.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub struct ApiKeyTerms {
     pub budget: Option<Usd>,
     /// From when on it no longer works; in the future.
     pub expires_at: Option<Timestamp>,
+    /// The client's name for the request: under one name one key is made.
+    pub name: Option<RequestKey>,
 }
 
 impl Default for ApiKeyTerms {
@@ -78,6 +81,7 @@ impl Default for ApiKeyTerms {
             scopes: Scopes::ALL,
             budget: None,
             expires_at: None,
+            name: None,
         }
     }
 }
@@ -136,8 +140,8 @@ impl Engine {
     ///
     /// # Errors
     /// `SignatureRequired` for an API key, `Unauthenticated` without any or with a spent nonce,
-    /// `PayerRefused` for a wallet that nothing is sold to, `TooManyApiKeys` at the limit, `Invalid`
-    /// for an end in the past.
+    /// `PayerRefused` for a wallet that nothing is sold to, `TooManyApiKeys` at the limit,
+    /// `ApiKeyMadeBefore` under a name that made one, `Invalid` for an end in the past.
     pub async fn create_api_key(
         &self,
         caller: &Caller,
@@ -174,11 +178,14 @@ impl Engine {
             api_key::keyed_hash(text.expose_secret(), &self.secrets.api_key_pepper)
         };
         let limit = self.config.auth.max_api_keys;
-        let stored = tx.insert_api_key(&api_key, &mac, limit).await?;
-        // The nonce stays spent at the limit too: the signature was valid and was answered.
+        let name = terms.name.as_ref();
+        let stored = tx.insert_api_key(&api_key, &mac, name, limit).await?;
+        // The nonce stays spent without a key too: the signature was valid and was answered.
         tx.commit().await?;
-        if !stored {
-            return Err(Error::TooManyApiKeys);
+        match stored {
+            KeyStored::New => {}
+            KeyStored::Full => return Err(Error::TooManyApiKeys),
+            KeyStored::Before(before) => return Err(Error::ApiKeyMadeBefore { id: before.id }),
         }
         tracing::info!(owner.id = %owner, api_key.id = %api_key.id, "API key created");
         Ok(NewApiKey { text, api_key })

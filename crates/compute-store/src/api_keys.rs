@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use compute_domain::id::{ApiKeyId, OwnerId};
 use compute_domain::money::Usd;
 use compute_domain::owner::{ApiKey, Scopes};
+use compute_domain::request_key::RequestKey;
 use compute_domain::text::Label;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{ApiKeys, StoreError};
+use compute_engine::ports::{ApiKeys, KeyStored, StoreError};
 
 use crate::dialect::LOCK_OWNER;
 use crate::row::{RowName, millis, moment};
@@ -27,8 +28,16 @@ WHERE owner_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at
 const INSERT: &str = concat!(
     "INSERT INTO api_keys (",
     api_key_columns!(),
-    ", key_mac)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    ", key_mac, request_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+);
+
+const FIND_BY_NAME: &str = concat!(
+    "SELECT ",
+    api_key_columns!(),
+    "
+FROM api_keys
+WHERE owner_id = $1 AND request_key = $2"
 );
 
 const FIND_BY_MAC: &str = concat!(
@@ -108,16 +117,30 @@ impl ApiKeys for StoreTx {
         &mut self,
         api_key: &ApiKey,
         mac: &[u8; 32],
+        name: Option<&RequestKey>,
         limit: u32,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<KeyStored, StoreError> {
         let owner = api_key.owner.to_string();
         // Counting is only right while nobody else adds: the owner's row is the lock.
         let _: Option<(String,)> = fetch!(fetch_optional, self, "owners", LOCK_OWNER, &owner)?;
+        if let Some(name) = name {
+            let row: Option<ApiKeyRow> = fetch!(
+                fetch_optional,
+                self,
+                "api_keys",
+                FIND_BY_NAME,
+                &owner,
+                name.as_str()
+            )?;
+            if let Some(row) = row {
+                return Ok(KeyStored::Before(Box::new(row.parse()?)));
+            }
+        }
         // A new key is made now, and what has expired by now is not live.
         let now = api_key.created_at.millis();
         let (live,): (i64,) = fetch!(fetch_one, self, "api_keys", COUNT_LIVE, &owner, now)?;
         if live >= i64::from(limit) {
-            return Ok(false);
+            return Ok(KeyStored::Full);
         }
         let rows = execute!(
             self,
@@ -134,9 +157,10 @@ impl ApiKeys for StoreTx {
             millis(api_key.expires_at),
             millis(api_key.revoked_at),
             mac.as_slice(),
+            name.map(RequestKey::as_str),
         )?;
         self.exactly_one("api_keys", rows)?;
-        Ok(true)
+        Ok(KeyStored::New)
     }
 
     async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {

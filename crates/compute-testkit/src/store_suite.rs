@@ -53,6 +53,8 @@ macro_rules! for_each_store_case {
             identities::a_nonce_is_spent_once,
             identities::racing_requests_spend_a_nonce_once,
             identities::a_nonce_is_remembered_until_its_time,
+            api_keys::under_one_name_an_owner_makes_one_key,
+            api_keys::racing_requests_of_one_name_make_one_key,
             api_keys::a_key_reads_back_by_its_mac,
             api_keys::keys_are_listed_newest_first,
             api_keys::only_live_keys_count_towards_the_limit,

@@ -15,8 +15,8 @@ pub use rail::{
 };
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,
-    Identities, Instances, Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken,
-    Places, Posted, RequestKeys, Store, StoreError, TakenPassword, Tx, TxMode, Vault,
+    Identities, Instances, KeyStored, Lease, Leases, Ledger, Lots, Opened, Operations, Payments,
+    PlaceTaken, Places, Posted, RequestKeys, Store, StoreError, TakenPassword, Tx, TxMode, Vault,
 };
 pub use timer::Timer;
 pub use watch::{Quarantine, Sighting, Suspect, Watch, Watched};

@@ -110,17 +110,29 @@ pub trait Identities: Send {
     async fn forget_nonces(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
+/// What became of a new API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyStored {
+    /// It is stored.
+    New,
+    /// Nothing was written: the owner has as many live keys as it may.
+    Full,
+    /// Nothing was written: the owner made this key under the same name.
+    Before(Box<ApiKey>),
+}
+
 /// API keys.
 #[async_trait]
 pub trait ApiKeys: Send {
-    /// Stores a key with the keyed hash of its text. False when the owner already has `limit`
-    /// live keys; nothing is written then.
+    /// Stores a key with the keyed hash of its text, unless the owner already has `limit` live keys,
+    /// or gave this name to an earlier one.
     async fn insert_api_key(
         &mut self,
         api_key: &ApiKey,
         mac: &[u8; 32],
+        name: Option<&RequestKey>,
         limit: u32,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<KeyStored, StoreError>;
     /// The key with this keyed hash, revoked or not.
     async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
     /// All keys of an owner, newest first.

@@ -48,6 +48,9 @@ pub(super) fn engine_row(error: &Error) -> Row {
             "password_not_ready",
             "Password not ready",
         ),
+        Error::ApiKeyMadeBefore { .. } => {
+            row(S::CONFLICT, "api_key_made_before", "API key made before")
+        }
         Error::TooManyApiKeys => row(S::CONFLICT, "limit_reached", "Too many API keys"),
         Error::RailUnavailable => row(
             S::SERVICE_UNAVAILABLE,

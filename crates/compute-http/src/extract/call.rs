@@ -19,6 +19,8 @@ pub(crate) struct Call<T> {
     pub(crate) caller: Caller,
     pub(crate) body: T,
     pub(crate) uri: Uri,
+    /// The client's name for the request.
+    pub(crate) idempotency_key: Option<RequestKey>,
 }
 
 /// Anybody may call, and may pay.
@@ -59,15 +61,14 @@ async fn receive<T: ReadBody>(request: Request, app: &App) -> Result<Received<T>
     })
 }
 
-async fn identify<T>(app: &App, parts: Parts, raw: &Bytes, body: T) -> Result<Call<T>, ApiError> {
-    let caller = app
-        .engine()
-        .authenticate(auth::presented(&parts, raw)?)
-        .await?;
+async fn identify<T>(app: &App, received: Received<T>) -> Result<Call<T>, ApiError> {
+    let presented = auth::presented(&received.parts, &received.raw)?;
+    let caller = app.engine().authenticate(presented).await?;
     Ok(Call {
         caller,
-        body,
-        uri: parts.uri,
+        body: received.body,
+        uri: received.parts.uri,
+        idempotency_key: received.idempotency_key,
     })
 }
 
@@ -75,18 +76,14 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let Received {
-            parts,
-            raw,
-            body,
-            idempotency_key,
-        } = receive(request, app).await?;
-        let payment = payment::decode(&parts.headers)?;
+        let received = receive(request, app).await?;
+        let payment = payment::decode(&received.parts.headers)?;
         let identifier = payment.as_ref().map(request_key::of_payment).transpose()?;
-        let request_keys = idempotency_key.into_iter().chain(identifier.flatten());
+        let call = identify(app, received).await?;
+        let names = call.idempotency_key.clone().into_iter();
         Ok(Self {
-            request_keys: request_keys.collect(),
-            call: identify(app, parts, &raw, body).await?,
+            request_keys: names.chain(identifier.flatten()).collect(),
+            call,
             payment,
         })
     }
@@ -97,7 +94,7 @@ impl<T: ReadBody> FromRequest<App> for Authenticated<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let received = receive(request, app).await?;
-        let call = identify(app, received.parts, &received.raw, received.body).await?;
+        let call = identify(app, received).await?;
         match call.caller {
             Caller::Anonymous => Err(Error::Unauthenticated(AuthFailure::Required).into()),
             Caller::Wallet(_) | Caller::ApiKey { .. } => Ok(Self(call)),

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use compute_domain::catalog::RegionId;
-use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::id::{ApiKeyId, InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_engine::Error;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -58,6 +58,8 @@ pub(super) struct More<'a> {
     charged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Compensation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_id: Option<ApiKeyId>,
     /// What an API key would need.
     #[serde(skip_serializing_if = "Option::is_none")]
     needed: Option<&'static str>,
@@ -229,6 +231,10 @@ fn more_of_engine<'a>(error: &'a Error, app: &App) -> More<'a> {
         }
         Error::WrongState { state } => More {
             state: Some(state),
+            ..More::default()
+        },
+        Error::ApiKeyMadeBefore { id } => More {
+            api_key_id: Some(*id),
             ..More::default()
         },
         Error::ScopeMissing { needed } => More {

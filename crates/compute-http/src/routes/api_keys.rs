@@ -102,6 +102,7 @@ impl ReadBody for CreateBody {
             budget: budget.transpose()?,
             expires_at: expires_at
                 .map_err(|error| ApiError::field("expires_at", error.to_string()))?,
+            name: None,
         }))
     }
 }
@@ -118,10 +119,11 @@ pub(crate) async fn create(
     State(app): State<App>,
     Signed(call): Signed<CreateBody>,
 ) -> Result<Response, ApiError> {
-    let created = app
-        .engine()
-        .create_api_key(&call.caller, call.body.0)
-        .await?;
+    let terms = ApiKeyTerms {
+        name: call.idempotency_key,
+        ..call.body.0
+    };
+    let created = app.engine().create_api_key(&call.caller, terms).await?;
     let reply = CreatedReply {
         api_key: created.text.expose_secret(),
         id: created.api_key.id,

@@ -51,6 +51,31 @@ async fn an_empty_body_makes_a_key_without_a_label() {
     assert!(created.json()["label"].is_null());
 }
 
+/// Whoever lost the answer learns which key it was, and makes no second one.
+#[tokio::test]
+async fn a_named_request_makes_one_key() {
+    let shop = Shop::open().await;
+    let owner = Visitor::new(1);
+    let create = |name: &'static str| {
+        let (shop, owner) = (&shop, &owner);
+        async move {
+            let request = owner.signed(shop, "POST", KEYS, "");
+            let request = request.header("Idempotency-Key", name);
+            shop.send(request.body(Body::empty()).unwrap()).await
+        }
+    };
+    let first = create("laptop-2026").await;
+    assert_eq!(first.status, 201, "{first:?}");
+    let again = create("laptop-2026").await;
+    again.expect_problem(409, "api_key_made_before");
+    assert_eq!(again.json()["api_key_id"], first.json()["id"]);
+    assert!(!again.body.contains(&first.text("api_key")));
+    assert_eq!(create("laptop-2027").await.status, 201);
+    let keys = owner.send(&shop, "GET", KEYS).await;
+    assert_eq!(keys.json()["api_keys"].as_array().unwrap().len(), 2);
+    create("short").await.expect_problem(400, "invalid_request");
+}
+
 #[tokio::test]
 async fn a_key_makes_and_revokes_no_keys() {
     let shop = Shop::open().await;

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use compute_domain::id::{ApiKeyId, OwnerId};
 use compute_domain::money::Usd;
 use compute_domain::owner::ApiKey;
+use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{ApiKeys, StoreError};
+use compute_engine::ports::{ApiKeys, KeyStored, StoreError};
 
 use super::state::{ApiKeyRow, MIN_TIME, State, least};
 use super::table::At;
@@ -37,9 +38,18 @@ impl ApiKeys for ModelTx {
         &mut self,
         api_key: &ApiKey,
         mac: &[u8; 32],
+        name: Option<&RequestKey>,
         limit: u32,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<KeyStored, StoreError> {
         self.write(|state| {
+            let name = name.map(|name| (api_key.owner, name.clone()));
+            let before = name.as_ref().and_then(|name| {
+                let id = state.api_keys_by_name.get(None, name)?;
+                state.api_keys.get(None, id)
+            });
+            if let Some(row) = before {
+                return Ok(KeyStored::Before(Box::new(row.api_key.clone())));
+            }
             let own = state.api_keys_of(None, api_key.owner);
             // A new key is made now, and what has expired by now is not live.
             let now = api_key.created_at;
@@ -48,7 +58,7 @@ impl ApiKeys for ModelTx {
             };
             let live = own.filter(is_live).count();
             if live >= usize::try_from(limit).unwrap_or(usize::MAX) {
-                return Ok(false);
+                return Ok(KeyStored::Full);
             }
             require(
                 state.owners.has(None, &api_key.owner),
@@ -63,6 +73,9 @@ impl ApiKeys for ModelTx {
             let version = state.writing();
             let id = api_key.id;
             state.api_keys_by_mac.put(version, *mac, id);
+            if let Some(name) = name {
+                state.api_keys_by_name.put(version, name, id);
+            }
             let key = (api_key.owner, api_key.created_at, id);
             state.api_keys_by_owner.put(version, key, ());
             let row = ApiKeyRow {
@@ -70,7 +83,7 @@ impl ApiKeys for ModelTx {
                 mac: *mac,
             };
             state.api_keys.put(version, id, row);
-            Ok(true)
+            Ok(KeyStored::New)
         })
     }
 

@@ -175,6 +175,7 @@ tables! {
     api_keys: ApiKeyId => ApiKeyRow,
     /// Index.
     api_keys_by_mac: [u8; 32] => ApiKeyId,
+    api_keys_by_name: (OwnerId, RequestKey) => ApiKeyId,
     /// Index.
     api_keys_by_owner: (OwnerId, Timestamp, ApiKeyId) => (),
     places: OwnerId => Places,

@@ -278,6 +278,7 @@ pub(crate) const fn name_of(error: &Error) -> &'static str {
         Error::PasswordTaken => "password taken",
         Error::NoPassword => "no password",
         Error::PasswordNotReady => "password not ready",
+        Error::ApiKeyMadeBefore { .. } => "key made before",
         Error::TooManyApiKeys => "too many keys",
         Error::RailUnavailable => "rail unavailable",
         Error::CatalogUnavailable => "catalogue unavailable",

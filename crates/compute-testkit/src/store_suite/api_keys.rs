@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use compute_domain::id::{ApiKeyId, OwnerId};
 use compute_domain::owner::{ApiKey, Scope, Scopes};
+use compute_domain::request_key::RequestKey;
 use compute_domain::text::Label;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Store, StoreError};
+use compute_engine::ports::{KeyStored, Store, StoreError, Tx};
 
 use super::fixture::{
     RACERS, add_owner, at, begin_read, begin_write, count, fresh_uuid, race, usd,
@@ -33,6 +34,54 @@ fn api_key(owner: OwnerId, created_at: Timestamp) -> (ApiKey, [u8; 32]) {
     (api_key, mac)
 }
 
+async fn insert(tx: &mut Box<dyn Tx>, api_key: &ApiKey, mac: &[u8; 32], limit: u32) -> KeyStored {
+    tx.insert_api_key(api_key, mac, None, limit).await.unwrap()
+}
+
+pub(super) async fn under_one_name_an_owner_makes_one_key(store: Arc<dyn Store>) {
+    let (owner, other) = (add_owner(&store).await, add_owner(&store).await);
+    let [(first, mac), (second, second_mac), (foreign, foreign_mac)] = [
+        api_key(owner, at(0)),
+        api_key(owner, at(1)),
+        api_key(other, at(2)),
+    ];
+    let name = RequestKey::idempotency_key("key-for-laptop").unwrap();
+    let mut tx = begin_write(&store).await;
+    let stored = tx.insert_api_key(&first, &mac, Some(&name), 1).await;
+    assert_eq!(stored.unwrap(), KeyStored::New);
+    tx.commit().await.unwrap();
+    let mut tx = begin_write(&store).await;
+    // Known is said before full.
+    let stored = tx
+        .insert_api_key(&second, &second_mac, Some(&name), 1)
+        .await;
+    assert_eq!(stored.unwrap(), KeyStored::Before(Box::new(first)));
+    let stored = tx
+        .insert_api_key(&foreign, &foreign_mac, Some(&name), 1)
+        .await;
+    assert_eq!(stored.unwrap(), KeyStored::New);
+    assert_eq!(tx.find_api_key(&second_mac).await.unwrap(), None);
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn racing_requests_of_one_name_make_one_key(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let stored = race(RACERS, |_| {
+        let store = Arc::clone(&store);
+        async move {
+            let (api_key, mac) = api_key(owner, at(0));
+            let name = RequestKey::idempotency_key("key-for-laptop").unwrap();
+            let mut tx = begin_write(&store).await;
+            let stored = tx.insert_api_key(&api_key, &mac, Some(&name), 9).await;
+            tx.commit().await.unwrap();
+            stored.unwrap()
+        }
+    })
+    .await;
+    assert_eq!(count(&stored, &KeyStored::New), 1);
+    assert!(!stored.contains(&KeyStored::Full));
+}
+
 pub(super) async fn a_key_reads_back_by_its_mac(store: Arc<dyn Store>) {
     let owner = add_owner(&store).await;
     let (mut nameless, mac) = api_key(owner, at(0));
@@ -42,7 +91,7 @@ pub(super) async fn a_key_reads_back_by_its_mac(store: Arc<dyn Store>) {
     nameless.spent = usd(5);
     nameless.expires_at = Some(at(9));
     let mut tx = begin_write(&store).await;
-    assert!(tx.insert_api_key(&nameless, &mac, 5).await.unwrap());
+    assert_eq!(insert(&mut tx, &nameless, &mac, 5).await, KeyStored::New);
     tx.commit().await.unwrap();
     let mut tx = begin_read(&store).await;
     assert_eq!(tx.find_api_key(&mac).await.unwrap(), Some(nameless));
@@ -59,7 +108,7 @@ pub(super) async fn keys_are_listed_newest_first(store: Arc<dyn Store>) {
     let foreign = api_key(other, at(7));
     let mut tx = begin_write(&store).await;
     for (api_key, mac) in keys.iter().chain([&foreign]) {
-        assert!(tx.insert_api_key(api_key, mac, 5).await.unwrap());
+        assert_eq!(insert(&mut tx, api_key, mac, 5).await, KeyStored::New);
     }
     tx.commit().await.unwrap();
     let listed = begin_read(&store).await.list_api_keys(owner).await.unwrap();
@@ -75,12 +124,18 @@ pub(super) async fn only_live_keys_count_towards_the_limit(store: Arc<dyn Store>
         api_key(owner, at(0)),
     ];
     let mut tx = begin_write(&store).await;
-    assert!(tx.insert_api_key(&first, &first_mac, 2).await.unwrap());
-    assert!(tx.insert_api_key(&second, &second_mac, 2).await.unwrap());
-    assert!(!tx.insert_api_key(&third, &third_mac, 2).await.unwrap());
+    assert_eq!(insert(&mut tx, &first, &first_mac, 2).await, KeyStored::New);
+    assert_eq!(
+        insert(&mut tx, &second, &second_mac, 2).await,
+        KeyStored::New
+    );
+    assert_eq!(
+        insert(&mut tx, &third, &third_mac, 2).await,
+        KeyStored::Full
+    );
     assert_eq!(tx.find_api_key(&third_mac).await.unwrap(), None);
     tx.revoke_api_key(owner, first.id, at(1)).await.unwrap();
-    assert!(tx.insert_api_key(&third, &third_mac, 2).await.unwrap());
+    assert_eq!(insert(&mut tx, &third, &third_mac, 2).await, KeyStored::New);
     tx.commit().await.unwrap();
 }
 
@@ -90,10 +145,13 @@ pub(super) async fn an_expired_key_is_not_live(store: Arc<dyn Store>) {
     first.expires_at = Some(at(5));
     let ((second, second_mac), (third, third_mac)) = (api_key(owner, at(4)), api_key(owner, at(5)));
     let mut tx = begin_write(&store).await;
-    assert!(tx.insert_api_key(&first, &first_mac, 1).await.unwrap());
+    assert_eq!(insert(&mut tx, &first, &first_mac, 1).await, KeyStored::New);
     // A new key is made now.
-    assert!(!tx.insert_api_key(&second, &second_mac, 1).await.unwrap());
-    assert!(tx.insert_api_key(&third, &third_mac, 1).await.unwrap());
+    assert_eq!(
+        insert(&mut tx, &second, &second_mac, 1).await,
+        KeyStored::Full
+    );
+    assert_eq!(insert(&mut tx, &third, &third_mac, 1).await, KeyStored::New);
     tx.commit().await.unwrap();
 }
 
@@ -102,8 +160,8 @@ pub(super) async fn a_key_is_charged_up_to_its_budget(store: Arc<dyn Store>) {
     let ((mut limited, mac), (free, free_mac)) = (api_key(owner, at(0)), api_key(owner, at(0)));
     limited.budget = Some(usd(10));
     let mut tx = begin_write(&store).await;
-    tx.insert_api_key(&limited, &mac, 5).await.unwrap();
-    tx.insert_api_key(&free, &free_mac, 5).await.unwrap();
+    insert(&mut tx, &limited, &mac, 5).await;
+    insert(&mut tx, &free, &free_mac, 5).await;
     assert!(tx.charge_api_key(limited.id, usd(7)).await.unwrap());
     assert!(!tx.charge_api_key(limited.id, usd(4)).await.unwrap());
     assert!(tx.charge_api_key(limited.id, usd(3)).await.unwrap());
@@ -139,7 +197,7 @@ pub(super) async fn racing_charges_stay_within_the_budget(store: Arc<dyn Store>)
     let (mut limited, mac) = api_key(owner, at(0));
     limited.budget = Some(usd(100));
     let mut tx = begin_write(&store).await;
-    tx.insert_api_key(&limited, &mac, 5).await.unwrap();
+    insert(&mut tx, &limited, &mac, 5).await;
     tx.commit().await.unwrap();
     let charged = race(RACERS, |_| {
         let store = Arc::clone(&store);
@@ -163,13 +221,13 @@ pub(super) async fn racing_requests_stay_within_the_limit(store: Arc<dyn Store>)
         async move {
             let (api_key, mac) = api_key(owner, at(0));
             let mut tx = begin_write(&store).await;
-            let inserted = tx.insert_api_key(&api_key, &mac, 3).await.unwrap();
+            let inserted = insert(&mut tx, &api_key, &mac, 3).await;
             tx.commit().await.unwrap();
             inserted
         }
     })
     .await;
-    assert_eq!(count(&inserted, &true), 3);
+    assert_eq!(count(&inserted, &KeyStored::New), 3);
     assert_eq!(
         begin_read(&store)
             .await
@@ -189,7 +247,7 @@ pub(super) async fn a_revocation_keeps_its_first_moment(store: Arc<dyn Store>) {
         ..api_key.clone()
     };
     let mut tx = begin_write(&store).await;
-    tx.insert_api_key(&api_key, &mac, 5).await.unwrap();
+    insert(&mut tx, &api_key, &mac, 5).await;
     let first = tx.revoke_api_key(owner, api_key.id, at(5)).await.unwrap();
     assert_eq!(first.as_ref(), Some(&revoked));
     let second = tx.revoke_api_key(owner, api_key.id, at(9)).await.unwrap();
@@ -202,7 +260,7 @@ pub(super) async fn a_key_is_revoked_by_its_owner_only(store: Arc<dyn Store>) {
     let (owner, other) = (add_owner(&store).await, add_owner(&store).await);
     let (api_key, mac) = api_key(owner, at(0));
     let mut tx = begin_write(&store).await;
-    tx.insert_api_key(&api_key, &mac, 5).await.unwrap();
+    insert(&mut tx, &api_key, &mac, 5).await;
     assert_eq!(
         tx.revoke_api_key(other, api_key.id, at(5)).await.unwrap(),
         None

@@ -49,22 +49,26 @@ impl Workers {
         });
         self.start_catalog();
         if self.drives {
-            self.start_driver();
-            self.start_sweeper();
+            self.start_duties();
         }
     }
 
     /// Before anything ends by itself, the machines at the providers are compared with the database: one
-    /// that was restored from a backup shows itself by machines whose operations it does not know.
-    fn start_sweeper(&self) {
+    /// that was restored from a backup shows itself by machines whose operations it does not know. The
+    /// driver goes on after one attempt, because payments must not wait for a provider.
+    fn start_duties(&self) {
         let workers = self.clone();
         self.supervisor.spawn(async move {
-            while !workers.have_compared().await {
+            let mut have_compared = workers.have_compared().await;
+            workers.start_driver();
+            workers.start_book_keeping();
+            while !have_compared {
                 if !workers.sleep(workers.every.clock).await {
                     return;
                 }
+                have_compared = workers.have_compared().await;
             }
-            workers.start_guarded_loops();
+            workers.start_endings();
         });
     }
 
@@ -75,20 +79,19 @@ impl Workers {
         let have_compared = Arc::new(AtomicBool::new(false));
         let (engine, done) = (Arc::clone(&self.engine), Arc::clone(&have_compared));
         let round = async move {
-            let swept = engine.sweep_orphans().await;
-            done.store(swept.is_ok(), Ordering::Relaxed);
+            let compared = engine.compare_machines().await;
+            done.store(matches!(compared, Ok(true)), Ordering::Relaxed);
             report(
-                swept,
+                compared,
                 "the providers' machines could not be compared with the database",
             );
         };
-        self.supervisor.run("sweeper", round).await;
+        self.supervisor.run("comparison", round).await;
         have_compared.load(Ordering::Relaxed)
     }
 
-    /// The duties that decide by the time. By a wrong one, machines would be destroyed too early, and
-    /// nonces forgotten while their signatures still count.
-    fn start_guarded_loops(&self) {
+    /// What destroys machines without their owners' asking. By a wrong time, it would be too early.
+    fn start_endings(&self) {
         self.start_guarded("expirer", self.every.expire, |engine| async move {
             report(
                 engine.expire_due().await,
@@ -107,6 +110,10 @@ impl Workers {
                 "machines that no instance explains could not be looked for",
             );
         });
+    }
+
+    /// By a wrong time, nonces would be forgotten while their signatures still count.
+    fn start_book_keeping(&self) {
         // The engine logs what it finds.
         self.start_guarded("auditor", self.every.audit, |engine| async move {
             report(

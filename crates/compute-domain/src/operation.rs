@@ -204,6 +204,9 @@ pub struct OperationData {
     pub seen_address: Option<IpAddr>,
     /// Since when the provider answers that the machine is gone.
     pub gone_since: Option<Timestamp>,
+    /// Whether a quarantine held it up: its machine may have been made, delivered and used without
+    /// this database's knowing. Provision only.
+    pub was_held: bool,
 }
 
 /// The version of [`OperationData`] that this build writes and understands.

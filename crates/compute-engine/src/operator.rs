@@ -43,13 +43,18 @@ impl Engine {
         Ok(view)
     }
 
-    /// Machines that no live instance explains.
+    /// Machines that no live instance explains, and whether the sweeper will have each deleted: it
+    /// does so when the database knows their operations.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn suspects(&self) -> Result<Vec<Suspect>, Error> {
+    pub async fn suspects(&self) -> Result<Vec<(Suspect, bool)>, Error> {
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let suspects = tx.list_suspects().await?;
+        let mut suspects = Vec::new();
+        for suspect in tx.list_suspects().await? {
+            let is_condemned = tx.find_operation(suspect.operation).await?.is_some();
+            suspects.push((suspect, is_condemned));
+        }
         tx.rollback().await?;
         Ok(suspects)
     }
@@ -97,7 +102,8 @@ impl Engine {
         Ok(ended)
     }
 
-    /// Live instances whose machine its provider does not know, though they have not been given up.
+    /// Live instances whose machine its provider does not know, though they have not been given up; the
+    /// longest missing first, 200 at most.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -110,12 +116,12 @@ impl Engine {
     }
 
     /// Ends an instance whose machine is missing, as of the moment it was first missed: an operator
-    /// has seen that it is gone. Says what its owner was credited.
+    /// has seen that it is gone. Says what its owner was credited. The reason stays in the history.
     ///
     /// # Errors
     /// `NotFound` for an unknown id, `WrongState` unless its machine is missing,
     /// `OperationInProgress` while something else is done with it.
-    pub async fn give_up(&self, id: InstanceId) -> Result<Usd, Error> {
+    pub async fn give_up(&self, id: InstanceId, reason: &str) -> Result<Usd, Error> {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let instance = tx.lock_instance(id).await?.ok_or(Error::NotFound)?;
         let state = instance.state.name();
@@ -137,7 +143,8 @@ impl Engine {
         };
         let operation = submitted.operation();
         if let Some(lease) = &submitted.lease {
-            tx.append_event(operation, self.now(), &lease.holder, "operator.give_up", "")
+            let now = self.now();
+            tx.append_event(operation, now, &lease.holder, "operator.give_up", reason)
                 .await?;
             tx.release_lease(lease).await?;
         }

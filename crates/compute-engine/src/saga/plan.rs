@@ -47,6 +47,8 @@ pub(super) fn plan(operation: &Operation, now: Timestamp) -> Next {
     match (progress.step, progress.begun_at) {
         (Step::Settle, None) => Next::Begin(Effect::Settle),
         (Step::Settle, Some(_)) => Next::Perform(Effect::LookUpPayment),
+        // The database may have forgotten that the machine was made.
+        (Step::Create, None) if operation.data.was_held => Next::Begin(Effect::FindMachines),
         (Step::Create, None) => Next::Begin(Effect::CreateMachine),
         (Step::Create, Some(_)) => Next::Perform(Effect::FindMachines),
         (Step::AwaitReady, _) => Next::Perform(Effect::Observe),

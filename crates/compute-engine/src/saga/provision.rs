@@ -131,6 +131,7 @@ pub(super) fn found(
         ));
     }
     work.operation.data.machine_attempt += 1;
+    work.operation.data.was_held = false;
     Ok(Decision::of(
         advance(work, Step::Create, context),
         "create.never_happened",
@@ -138,7 +139,8 @@ pub(super) fn found(
 }
 
 /// Takes a machine whose creation answer was lost. Its root password was in that answer, so a
-/// machine that needs one is replaced; the buyer never saw it (decisions.md 16).
+/// machine that needs one is replaced; the buyer never saw it (decisions.md 16). After a quarantine
+/// the buyer may have had it for hours: then it stays, and there is no password to hand out.
 fn adopt(
     mut work: Work,
     machine: Observed,
@@ -152,6 +154,7 @@ fn adopt(
     })?;
     work.operation.data.seen_alive = true;
     let step = match access {
+        _ if work.operation.data.was_held => Step::AwaitReady,
         Access::SshKey => Step::AwaitReady,
         Access::Password => {
             work.operation.data.undo = Some(Undo::Recreate);
@@ -183,6 +186,12 @@ pub(super) fn observed(
         }
     };
     match (seen.state, seen.address) {
+        // Its customer may have had it for hours, and switched it off.
+        (MachineState::Stopped | MachineState::Busy, Some(address))
+            if work.operation.data.was_held =>
+        {
+            return delivered(work, address, context);
+        }
         (MachineState::Ready, Some(address)) => {
             if work.operation.data.seen_address == Some(address) {
                 return delivered(work, address, context);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use compute_domain::id::{InstanceId, OperationId, TransferId};
 use compute_domain::instance::{Instance, Placement};
 use compute_domain::ledger::{Transfer, TransferReason};
-use compute_domain::operation::{Operation, OperationKind, OperationState};
+use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::payment::Payment;
 use compute_domain::prepaid::Prepaid;
 use compute_domain::time::{Span, Timestamp};
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::password::seal_context;
 use crate::ports::{
     ClaimedPayment, CreateSpec, Lease, MachineState, MachineTag, Posted, Provider, ProviderError,
-    Rail, RailUnavailable, Settlement, StoreError, Tx, TxMode,
+    Quarantine, Rail, RailUnavailable, Settlement, StoreError, Tx, TxMode,
 };
 use crate::proof::StoredProof;
 use crate::purchase::Submitted;
@@ -71,7 +71,10 @@ impl Engine {
         if self.is_stopping() {
             return self.give_back(lease).await;
         }
-        let work = self.load(lease.operation).await?;
+        let (work, quarantine) = self.load(lease.operation).await?;
+        if quarantine.is_some_and(|quarantine| must_wait(&work.operation, &quarantine)) {
+            return self.hold(work.operation, lease).await;
+        }
         let effect = match plan(&work.operation, self.now()) {
             Next::Rest => return Ok(Turn::Done),
             Next::Wait(until) => return self.pause(lease, until).await,
@@ -122,7 +125,7 @@ impl Engine {
         Ok(Turn::Again)
     }
 
-    async fn load(&self, id: OperationId) -> Result<Work, Error> {
+    async fn load(&self, id: OperationId) -> Result<(Work, Option<Quarantine>), Error> {
         let mut tx = self.store.begin(TxMode::Read).await?;
         let operation = tx
             .find_operation(id)
@@ -143,13 +146,34 @@ impl Engine {
             _ => Prepaid::default(),
         };
         let payment = tx.payment_of(id).await?;
+        let quarantine = tx.find_quarantine().await?;
         tx.rollback().await?;
-        Ok(Work {
+        let work = Work {
             operation,
             instance,
             payment,
             prepaid,
-        })
+        };
+        Ok((work, quarantine))
+    }
+
+    /// Leaves an operation alone for as long as there is a quarantine.
+    async fn hold(&self, operation: Operation, lease: &Lease) -> Result<Turn, Error> {
+        let now = self.now();
+        let is_news = !operation.data.was_held;
+        let mut held = operation.look_again(now.plus(self.timing().retry_max));
+        held.data.was_held = true;
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        tx.save_operation(&held, lease, now.plus(self.timing().lease))
+            .await?;
+        if is_news {
+            tx.append_event(held.id, now, &lease.holder, "held", "quarantine")
+                .await?;
+        }
+        tx.release_lease(lease).await?;
+        tx.commit().await?;
+        tracing::warn!(operation.id = %held.id, "a purchase waits for the end of the quarantine");
+        Ok(Turn::Done)
     }
 
     /// Sleeps through a short wait; gives the operation back for a long one.
@@ -458,6 +482,15 @@ fn placement_of(work: &Work) -> Result<&Placement, ProviderError> {
 
 fn lost(what: &'static str) -> Error {
     Error::Internal(format!("the operation's {what} is missing").into())
+}
+
+/// Whether the world may know more of this purchase than the database: it was being delivered when the
+/// quarantine began. Another machine must not be made for it, nor its own be taken back.
+fn must_wait(operation: &Operation, quarantine: &Quarantine) -> bool {
+    let step = operation.progress().map(|progress| progress.step);
+    operation.kind == OperationKind::Provision
+        && matches!(step, Some(Step::Create | Step::AwaitReady))
+        && operation.created_at < quarantine.since
 }
 
 fn is_lease_lost(error: &(dyn std::error::Error + 'static)) -> bool {

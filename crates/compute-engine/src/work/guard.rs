@@ -22,9 +22,8 @@ impl Engine {
         subject: &(impl Display + Sync),
     ) -> Result<bool, Error> {
         if let Some(quarantine) = tx.find_quarantine().await? {
-            tracing::error!(
+            tracing::warn!(
                 cause, subject = %subject, quarantine.since = %quarantine.since.rfc3339(),
-                quarantine.cause = quarantine.cause,
                 "nothing is destroyed unasked in quarantine; waiting"
             );
             return Ok(false);

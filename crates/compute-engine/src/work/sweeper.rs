@@ -52,6 +52,7 @@ impl Engine {
         if !is_ours {
             return Ok(0);
         }
+        self.tell_of_quarantine().await?;
         let mut deleted = 0;
         for provider in self.providers.values() {
             match provider.list().await {
@@ -70,6 +71,77 @@ impl Engine {
         Ok(deleted)
     }
 
+    /// Compares what the providers have with the database, before anything ends by itself: machines
+    /// whose operations the database does not know begin a quarantine. True when every provider
+    /// answered.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn compare_machines(&self) -> Result<bool, Error> {
+        let mut is_complete = true;
+        for provider in self.providers.values() {
+            match provider.list().await {
+                Ok(listed) => self.note_strangers(provider.as_ref(), &listed).await?,
+                Err(error) => {
+                    is_complete = false;
+                    tracing::error!(
+                        provider.name = %provider.id(), error = %error,
+                        "nothing ends by itself before a provider's machines were compared with the database"
+                    );
+                }
+            }
+        }
+        self.tell_of_quarantine().await?;
+        Ok(is_complete)
+    }
+
+    async fn note_strangers(
+        &self,
+        provider: &dyn Provider,
+        listed: &[Observed],
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let unexplained = self.unexplained(listed, now).await?;
+        let mut tx = self.store.begin(TxMode::Write).await?;
+        for (machine, tag, explanation) in unexplained {
+            if explanation == Explanation::Stranger {
+                self.note(tx.as_mut(), provider, machine, tag, explanation)
+                    .await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Counts one more round in which nothing explains a machine. The first sight of one whose
+    /// operation the database does not know begins a quarantine.
+    async fn note(
+        &self,
+        tx: &mut dyn Tx,
+        provider: &dyn Provider,
+        machine: &Observed,
+        tag: &MachineTag,
+        explanation: Explanation,
+    ) -> Result<Suspect, Error> {
+        let (id, machine) = (provider.id(), &machine.machine);
+        let suspect = tx.suspect(id, machine, tag.operation, self.now()).await?;
+        if explanation == Explanation::Stranger && suspect.rounds == 1 {
+            self.begin_quarantine_for(tx, &suspect).await?;
+        }
+        Ok(suspect)
+    }
+
+    /// An operator who misses the beginning hears of it again.
+    async fn tell_of_quarantine(&self) -> Result<(), Error> {
+        if let Some(quarantine) = self.quarantine().await? {
+            tracing::error!(
+                quarantine.since = %quarantine.since.rfc3339(), quarantine.cause = quarantine.cause,
+                "there is a quarantine: nothing is destroyed without its owner's asking until it ends"
+            );
+        }
+        Ok(())
+    }
+
     async fn sweep(&self, provider: &dyn Provider, listed: Vec<Observed>) -> Result<usize, Error> {
         let now = self.now();
         let unexplained = self.unexplained(&listed, now).await?;
@@ -77,18 +149,18 @@ impl Engine {
         let mut still = Vec::new();
         let mut condemned = Vec::new();
         for (machine, tag, explanation) in unexplained {
-            let suspect = tx
-                .suspect(provider.id(), &machine.machine, tag.operation, now)
+            let suspect = self
+                .note(tx.as_mut(), provider, machine, tag, explanation)
                 .await?;
             still.push(machine.machine.clone());
-            if explanation == Explanation::Stranger && suspect.rounds == 1 {
-                self.begin_quarantine_for(tx.as_mut(), &suspect).await?;
-            }
             if self.is_condemned(&suspect, explanation, now) {
                 condemned.push(suspect);
             }
         }
-        tx.acquit_others(provider.id(), &still).await?;
+        // A list without anything may be a mistake, and who is forgotten begins anew.
+        if !listed.is_empty() {
+            tx.acquit_others(provider.id(), &still).await?;
+        }
         tx.commit().await?;
         let mut deleted = 0;
         for suspect in condemned {
@@ -101,7 +173,7 @@ impl Engine {
     }
 
     /// Those of the machines with our mark that nothing explains. Only reads, so that a long list keeps
-    /// no purchase waiting; a suspect has the quarantine to be explained in.
+    /// no purchase waiting; a suspect has all its rounds to be explained in.
     async fn unexplained<'a>(
         &self,
         listed: &'a [Observed],
@@ -127,15 +199,19 @@ impl Engine {
         tag: &MachineTag,
         now: Timestamp,
     ) -> Result<Explanation, Error> {
-        let is_young = machine
-            .created_at
-            .is_some_and(|at| now.since(at) < self.timing().orphan_age);
-        if is_young || machine.state == MachineState::Gone {
+        if machine.state == MachineState::Gone {
             return Ok(Explanation::Ours);
         }
+        // At any age: an operation is written before its machine is asked for.
         let Some(operation) = tx.find_operation(tag.operation).await? else {
             return Ok(Explanation::Stranger);
         };
+        let is_young = machine
+            .created_at
+            .is_some_and(|at| now.since(at) < self.timing().orphan_age);
+        if is_young {
+            return Ok(Explanation::Ours);
+        }
         let instance = match operation.instance {
             Some(id) => tx.find_instance(id).await?,
             None => None,

@@ -1,7 +1,7 @@
 //! The reconciler: looks at every running machine now and then. One that its provider has lost for
 //! good ends, and what its owner had prepaid becomes credit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use compute_domain::catalog::{ProviderId, ProviderInstanceId};
@@ -11,7 +11,7 @@ use futures::future::join_all;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::{Lease, MachineState, Observed, ProviderError, Sighting, Tx, TxMode, Watched};
+use crate::ports::{Lease, MachineState, ProviderError, Sighting, Tx, TxMode, Watched};
 
 /// How many machines are looked at at once.
 const BATCH: u32 = 50;
@@ -19,12 +19,22 @@ const BATCH: u32 = 50;
 /// How many batches one round takes: enough for thousands of machines, and an end.
 const BATCHES: usize = 20;
 
-/// A list in which more than this share of a provider's machines is missing proves nothing: one in
+/// A list in which more than this share of a provider's machines is missing proves little: one in
 /// five, but one machine in any case.
 const MISSING_MAX_PERCENT: usize = 20;
 
+/// What a look shows of a machine that is there.
+enum Seen {
+    /// It may be used; with its address, when it has one.
+    Running(Option<IpAddr>),
+    /// The provider has stopped it on its own account.
+    Suspended,
+    /// It is there, and that is all.
+    There,
+}
+
 /// What the provider's list says of a machine that its provider does not know.
-enum Listed {
+enum Verdict {
     /// It is there after all.
     There,
     /// It is gone.
@@ -33,11 +43,16 @@ enum Listed {
     Doubtful,
 }
 
+/// A provider's own list against what we have there.
+struct Lists {
+    /// The machines of our active instances.
+    ours: BTreeSet<ProviderInstanceId>,
+    /// What the provider shows, and since when it has existed.
+    theirs: BTreeMap<ProviderInstanceId, Option<Timestamp>>,
+}
+
 /// The instance, while it still runs on that machine.
-pub(crate) async fn lock_placed(
-    tx: &mut dyn Tx,
-    watched: &Watched,
-) -> Result<Option<Instance>, Error> {
+async fn lock_placed(tx: &mut dyn Tx, watched: &Watched) -> Result<Option<Instance>, Error> {
     let locked = tx.lock_instance(watched.instance).await?;
     Ok(locked.filter(|instance| {
         matches!(&instance.state, InstanceState::Active(at) if at.machine == watched.machine)
@@ -68,22 +83,27 @@ impl Engine {
         let due = tx.claim_watched(now, next, BATCH).await?;
         tx.commit().await?;
         let looks = join_all(due.iter().map(|watched| self.watch(watched))).await;
+        let mut missing: BTreeMap<ProviderId, Vec<Watched>> = BTreeMap::new();
         for (watched, look) in due.iter().zip(looks) {
-            if let Err(error) = look {
-                tracing::warn!(
-                    instance.id = %watched.instance, error = %error, "a machine was not looked at"
-                );
+            match look {
+                Ok(None) => {}
+                Ok(Some(lost)) => missing.entry(lost.provider).or_default().push(lost),
+                Err(error) => not_looked_at(watched, &error),
             }
+        }
+        for (provider, missing) in missing {
+            self.judge(provider, &missing).await?;
         }
         Ok(due.len())
     }
 
-    async fn watch(&self, watched: &Watched) -> Result<(), Error> {
+    /// Gives back the machine when it has been missing for so long that it may be lost.
+    async fn watch(&self, watched: &Watched) -> Result<Option<Watched>, Error> {
         let Some(provider) = self.providers.get(&watched.provider) else {
-            return Ok(());
+            return Ok(None);
         };
-        match provider.observe(&watched.machine).await {
-            Ok(seen) => self.note(watched, &seen).await,
+        let seen = match provider.observe(&watched.machine).await {
+            Ok(seen) => seen,
             // No answer says nothing about the machine.
             Err(error) => {
                 if error == ProviderError::Unauthorized {
@@ -91,44 +111,42 @@ impl Engine {
                         provider.name = %watched.provider, "the provider refuses our credentials"
                     );
                 }
-                Ok(())
+                return Ok(None);
             }
-        }
-    }
-
-    async fn note(&self, watched: &Watched, seen: &Observed) -> Result<(), Error> {
-        let now = self.now();
-        match seen.state {
-            // A state that this build does not know: nothing is concluded from it.
-            MachineState::Unclear => Ok(()),
-            MachineState::Gone => self.missed(watched, now).await,
-            MachineState::Suspended => self.sighted(watched, Some(now), None).await,
-            _ => self.sighted(watched, None, seen.address).await,
-        }
+        };
+        let seen = match seen.state {
+            MachineState::Gone => return self.missed(watched).await,
+            // A state that this build does not know: it is there, and nothing more is concluded.
+            MachineState::Unclear => Seen::There,
+            MachineState::Suspended => Seen::Suspended,
+            _ => Seen::Running(seen.address),
+        };
+        self.sighted(watched, seen).await?;
+        Ok(None)
     }
 
     /// It is there.
-    async fn sighted(
-        &self,
-        watched: &Watched,
-        suspended: Option<Timestamp>,
-        address: Option<IpAddr>,
-    ) -> Result<(), Error> {
+    async fn sighted(&self, watched: &Watched, seen: Seen) -> Result<(), Error> {
+        let now = self.now();
         let mut tx = self.store.begin(TxMode::Write).await?;
         let Some(instance) = tx.lock_instance(watched.instance).await? else {
-            return Ok(());
+            return Ok(tx.rollback().await?);
         };
-        let began = suspended.map(|now| instance.suspended_since.unwrap_or(now));
-        let is_news = began.is_some() && instance.suspended_since.is_none();
+        let before = instance.suspended_since;
+        let (suspended_since, address) = match seen {
+            Seen::Running(address) => (None, address),
+            Seen::Suspended => (Some(before.unwrap_or(now)), None),
+            Seen::There => (before, None),
+        };
         let sighting = Sighting {
             misses: 0,
             missing_since: None,
-            suspended_since: began,
+            suspended_since,
             address: address.filter(|address| instance.ip != Some(*address)),
         };
         tx.save_sighting(watched.instance, &sighting).await?;
         tx.commit().await?;
-        if is_news {
+        if suspended_since.is_some() && before.is_none() {
             tracing::error!(
                 instance.id = %watched.instance, "the provider has stopped a machine"
             );
@@ -137,22 +155,14 @@ impl Engine {
     }
 
     /// Its provider does not know it.
-    async fn missed(&self, watched: &Watched, now: Timestamp) -> Result<(), Error> {
-        let timing = self.timing();
+    async fn missed(&self, watched: &Watched) -> Result<Option<Watched>, Error> {
+        let (now, timing) = (self.now(), self.timing());
         let since = watched.missing_since.unwrap_or(now);
         let misses = watched.misses.saturating_add(1);
-        let is_lost = misses >= timing.lost_looks && now.since(since) >= timing.lost_window;
-        if is_lost {
-            match self.consult_list(watched, since).await? {
-                // Two witnesses disagree: it counts as there until it is missed anew.
-                Listed::There => return self.sighted(watched, None, None).await,
-                Listed::Gone if self.open_loss(watched, since).await? => return Ok(()),
-                Listed::Gone | Listed::Doubtful => {}
-            }
-        }
         let mut tx = self.store.begin(TxMode::Write).await?;
-        let Some(instance) = tx.lock_instance(watched.instance).await? else {
-            return Ok(());
+        let Some(instance) = lock_placed(tx.as_mut(), watched).await? else {
+            tx.rollback().await?;
+            return Ok(None);
         };
         let sighting = Sighting {
             misses,
@@ -162,82 +172,87 @@ impl Engine {
         };
         tx.save_sighting(watched.instance, &sighting).await?;
         tx.commit().await?;
+        let may_be_lost = misses >= timing.lost_looks && now.since(since) >= timing.lost_window;
+        Ok(may_be_lost.then(|| Watched {
+            misses,
+            missing_since: Some(since),
+            ..watched.clone()
+        }))
+    }
+
+    /// Asks a second witness about machines that are missing: the provider's list, once for all.
+    async fn judge(&self, provider: ProviderId, missing: &[Watched]) -> Result<(), Error> {
+        let Some(lists) = self.lists_of(provider).await? else {
+            return Ok(());
+        };
+        for watched in missing {
+            let judged = match lists.verdict(watched, self) {
+                // Two witnesses disagree: it counts as there until it is missed anew.
+                Verdict::There => self.sighted(watched, Seen::There).await,
+                Verdict::Gone => self.open_loss(watched).await,
+                Verdict::Doubtful => Ok(()),
+            };
+            if let Err(error) = judged {
+                not_looked_at(watched, &error);
+            }
+        }
         Ok(())
     }
 
-    /// A second witness: the provider's list. It may be the list that is wrong when it misses many of our machines,
-    /// so then it must do so for long, and show others of them: a list that shows none may be another account's.
-    async fn consult_list(&self, watched: &Watched, since: Timestamp) -> Result<Listed, Error> {
-        let ours = self.active_machines(watched.provider).await?;
-        let Some(provider) = self.providers.get(&watched.provider) else {
-            return Ok(Listed::Doubtful);
+    async fn lists_of(&self, id: ProviderId) -> Result<Option<Lists>, Error> {
+        let Some(provider) = self.providers.get(&id) else {
+            return Ok(None);
         };
-        let Ok(listed) = provider.list().await else {
-            return Ok(Listed::Doubtful);
+        // Read first: what was made in between is then at worst too much in the other list.
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let ours = tx.list_active_machines(id).await?;
+        tx.rollback().await?;
+        let listed = match provider.list().await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(
+                    provider.name = %id, error = %error,
+                    "machines are missing, and the provider did not list what it has"
+                );
+                return Ok(None);
+            }
         };
-        let listed: BTreeSet<ProviderInstanceId> = listed
+        let alive = listed
             .into_iter()
             .filter(|machine| machine.state != MachineState::Gone)
-            .map(|machine| machine.machine)
-            .collect();
-        if listed.contains(&watched.machine) {
-            return Ok(Listed::There);
-        }
-        let missing = ours
-            .iter()
-            .filter(|machine| !listed.contains(*machine))
-            .count();
-        let tolerated = ours.len().saturating_mul(MISSING_MAX_PERCENT) / 100;
-        if missing <= tolerated.max(1) {
-            return Ok(Listed::Gone);
-        }
-        let is_long = self.now().since(since) >= self.timing().lost_fleet_window;
-        if is_long && missing < ours.len() {
-            return Ok(Listed::Gone);
-        }
-        tracing::error!(
-            provider.name = %watched.provider, missing, live = ours.len(),
-            "the provider knows too few of our machines; nothing is concluded"
-        );
-        Ok(Listed::Doubtful)
+            .map(|machine| (machine.machine, machine.created_at));
+        Ok(Some(Lists {
+            ours: ours.into_iter().collect(),
+            theirs: alive.collect(),
+        }))
     }
 
-    async fn active_machines(
-        &self,
-        provider: ProviderId,
-    ) -> Result<Vec<ProviderInstanceId>, Error> {
-        let mut tx = self.store.begin(TxMode::Read).await?;
-        let machines = tx.list_active_machines(provider).await?;
-        tx.rollback().await?;
-        Ok(machines)
-    }
-
-    /// Ends an instance whose machine is lost, as of the moment it was first missed. False when it has
-    /// to wait.
-    async fn open_loss(&self, watched: &Watched, since: Timestamp) -> Result<bool, Error> {
+    /// Ends an instance whose machine is lost, as of the moment it was first missed; not yet when too
+    /// many are ended at present.
+    async fn open_loss(&self, watched: &Watched) -> Result<(), Error> {
+        let since = watched.missing_since.unwrap_or_else(|| self.now());
         let mut tx = self.store.begin(TxMode::Write).await?;
         let Some(instance) = lock_placed(tx.as_mut(), watched).await? else {
-            return Ok(false);
+            return Ok(tx.rollback().await?);
         };
         if !self
             .may_destroy_unasked(tx.as_mut(), "lost", &watched.instance)
             .await?
         {
-            return Ok(false);
+            return Ok(tx.rollback().await?);
         }
         let opened = self
             .open_destroy(tx.as_mut(), instance, EndReason::Lost, since)
             .await?;
         let Some(lease) = opened.and_then(|submitted| submitted.lease) else {
-            return Ok(false);
+            return Ok(tx.rollback().await?);
         };
         tx.commit().await?;
         tracing::error!(
             instance.id = %watched.instance,
             "the provider has lost a machine; what was prepaid is its owner's credit"
         );
-        self.let_go(&lease).await?;
-        Ok(true)
+        self.let_go(&lease).await
     }
 
     /// Leaves an operation to the driver.
@@ -247,4 +262,39 @@ impl Engine {
         tx.commit().await?;
         Ok(())
     }
+}
+
+impl Lists {
+    /// It may be the list that is wrong when it misses many of our machines. Then it is believed only
+    /// after long, and only while it shows one of ours that is older than the loss: one that shows
+    /// none may be another account's, in which newer machines were bought.
+    fn verdict(&self, watched: &Watched, engine: &Engine) -> Verdict {
+        if self.theirs.contains_key(&watched.machine) {
+            return Verdict::There;
+        }
+        let is_missing = |machine: &&ProviderInstanceId| !self.theirs.contains_key(*machine);
+        let missing = self.ours.iter().filter(is_missing).count();
+        let tolerated = self.ours.len().saturating_mul(MISSING_MAX_PERCENT) / 100;
+        if missing <= tolerated.max(1) {
+            return Verdict::Gone;
+        }
+        let since = watched.missing_since.unwrap_or_else(|| engine.now());
+        let is_long = engine.now().since(since) >= engine.timing().lost_fleet_window;
+        let shows_an_older_one = self.ours.iter().any(|machine| {
+            let created_at = self.theirs.get(machine).copied().flatten();
+            created_at.is_some_and(|at| at < since)
+        });
+        if is_long && shows_an_older_one {
+            return Verdict::Gone;
+        }
+        tracing::error!(
+            provider.name = %watched.provider, missing, live = self.ours.len(),
+            "the provider knows too few of our machines; nothing is concluded"
+        );
+        Verdict::Doubtful
+    }
+}
+
+fn not_looked_at(watched: &Watched, error: &Error) {
+    tracing::warn!(instance.id = %watched.instance, error = %error, "a machine was not looked at");
 }

@@ -3,8 +3,9 @@
 
 use compute_domain::instance::{Instance, InstanceState};
 use compute_domain::time::Span;
+use compute_engine::{Caller, Error};
 use compute_testkit::faults_log::injected;
-use compute_testkit::market::Buyer;
+use compute_testkit::market::{Buyer, Market, paid_with};
 
 use crate::world::World;
 
@@ -35,13 +36,11 @@ async fn nothing_ends_by_itself_until_an_operator_has_looked() {
     let backup = world.backup().await;
     let paid_until = extend(&world, &buyer, &instance).await.expires_at();
     world.sold(&other).await;
-    // A machine this young may still be on its way into the database.
-    world.market.clock.advance(Span::from_secs(3_600));
     world.restore(backup).await;
     injected("F145");
 
     // The server compares before its workers begin.
-    world.market.engine.sweep_orphans().await.unwrap();
+    assert!(world.market.engine.compare_machines().await.unwrap());
     let quarantine = world.market.engine.quarantine().await.unwrap().unwrap();
     assert!(quarantine.cause.contains("does not know"), "{quarantine:?}");
     work_for(&world, 30).await;
@@ -87,6 +86,49 @@ async fn a_payment_that_the_database_forgot_is_found_again_and_counts_once() {
     assert_eq!(after.expires_at(), paid_until);
     assert!(matches!(after.state, InstanceState::Active(_)));
     assert_eq!(world.market.rail.settled().len(), 2);
+    world.audit().await;
+}
+
+/// The backup holds a purchase in the middle, and the world has finished it since.
+#[tokio::test]
+async fn a_purchase_that_was_under_way_keeps_its_machine() {
+    let mut world = World::open().await;
+    let buyer = Buyer::new(1);
+    let payment = world.payment(&buyer).await;
+    let request = Market::request();
+    let submitted = world
+        .market
+        .engine
+        .provision(&Caller::Anonymous, &request, paid_with(&payment))
+        .await
+        .unwrap();
+    let backup = world.backup().await;
+    let operation = submitted.operation();
+    world.market.engine.work(submitted).await;
+    world.market.quiesce().await;
+    let machine = world.market.provider.alive().remove(0).id;
+    let order = world.instance_of(operation).await.id;
+    world.restore(backup).await;
+    injected("F145");
+    let cause = "restored";
+    world.market.engine.begin_quarantine(cause).await.unwrap();
+    work_for(&world, 8).await;
+    assert!(
+        !matches!(world.instance(order).await.state, InstanceState::Active(_)),
+        "it waits"
+    );
+    assert_eq!(world.market.provider.alive().len(), 1);
+    assert!(world.market.engine.end_quarantine().await.unwrap());
+    world.market.quiesce().await;
+    let after = world.instance(order).await;
+    assert!(matches!(after.state, InstanceState::Active(_)), "{after:?}");
+    assert_eq!(after.placement().unwrap().machine, machine);
+    assert_eq!(world.market.provider.alive().len(), 1);
+    assert_eq!(world.market.rail.settled().len(), 1);
+    // It was handed out by the database that is lost.
+    let caller = world.caller(&buyer).await;
+    let password = world.market.engine.take_password(&caller, order).await;
+    assert!(matches!(password, Err(Error::NoPassword)), "{password:?}");
     world.audit().await;
 }
 

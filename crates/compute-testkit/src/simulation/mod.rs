@@ -323,7 +323,7 @@ impl World {
         };
         for watched in engine.missing().await.unwrap_or_default() {
             lock(&self.reactor.tally).repairs += 1;
-            match engine.give_up(watched.instance).await {
+            match engine.give_up(watched.instance, "simulated").await {
                 Ok(_) => self.told("an operator gave a machine up"),
                 Err(error) => self.refused("give up", &error),
             }

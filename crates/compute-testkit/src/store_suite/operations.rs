@@ -52,6 +52,7 @@ fn full_data() -> OperationData {
         seen_alive: true,
         seen_address: Some("192.0.2.7".parse().unwrap()),
         gone_since: Some(at(3)),
+        was_held: true,
     }
 }
 

@@ -59,6 +59,9 @@ pub(crate) enum OpsCommand {
     GiveUp {
         /// The id of the order (instance).
         id: InstanceId,
+        /// Why; kept in the order's history.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
     },
 }
 

@@ -38,16 +38,17 @@ pub(super) fn audit(findings: &[Finding]) -> Value {
 }
 
 /// `ops suspects`.
-pub(super) fn suspects(suspects: &[Suspect]) -> Value {
+pub(super) fn suspects(suspects: &[(Suspect, bool)]) -> Value {
     let suspects: Vec<Value> = suspects
         .iter()
-        .map(|suspect| {
+        .map(|(suspect, is_condemned)| {
             json!({
                 "provider": suspect.provider.as_str(),
                 "machine": suspect.machine.as_str(),
                 "operation": suspect.operation.to_string(),
                 "first_seen_at": time(suspect.first_seen_at),
                 "rounds": suspect.rounds,
+                "will_be_deleted": is_condemned,
             })
         })
         .collect();

@@ -136,8 +136,8 @@ async fn answer(
             let missing = engine.missing().await?;
             Answer::new(text::missing(&missing), json::missing(&missing))
         }
-        OpsCommand::GiveUp { id } => {
-            let outcome = engine.give_up(*id).await;
+        OpsCommand::GiveUp { id, reason } => {
+            let outcome = engine.give_up(*id, reason).await;
             let credited = outcome.map_err(|error| keeping(error, *id))?;
             Answer::new(text::given_up(*id, credited), json::given_up(*id, credited))
         }

@@ -272,8 +272,11 @@ fn findings_and_suspects_are_tables() {
         first_seen_at: NOW,
         rounds: 2,
     };
-    assert!(text::suspects(std::slice::from_ref(&suspect)).contains("machine-2"));
-    assert_eq!(json::suspects(&[suspect])["suspects"][0]["rounds"], 2);
+    let text = text::suspects(&[(suspect.clone(), false)]);
+    assert!(text.contains("machine-2") && text.contains("left alone"));
+    let document = json::suspects(&[(suspect, true)]);
+    assert_eq!(document["suspects"][0]["rounds"], 2);
+    assert_eq!(document["suspects"][0]["will_be_deleted"], true);
 }
 
 #[test]

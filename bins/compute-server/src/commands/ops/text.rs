@@ -77,7 +77,7 @@ pub(super) fn audit(findings: &[Finding]) -> String {
 }
 
 /// `ops suspects`.
-pub(super) fn suspects(suspects: &[Suspect]) -> String {
+pub(super) fn suspects(suspects: &[(Suspect, bool)]) -> String {
     if suspects.is_empty() {
         return "Every machine at the providers is explained by a live instance.\n".to_owned();
     }
@@ -87,19 +87,26 @@ pub(super) fn suspects(suspects: &[Suspect]) -> String {
         "marked by operation",
         "first seen",
         "rounds",
+        "what becomes of it",
     ];
     let mut table = Table::new(&head);
-    for suspect in suspects {
+    for (suspect, is_condemned) in suspects {
         table.row([
             suspect.provider.to_string(),
             suspect.machine.to_string(),
             suspect.operation.to_string(),
             suspect.first_seen_at.rfc3339(),
             suspect.rounds.to_string(),
+            if *is_condemned {
+                "a server deletes it"
+            } else {
+                "left alone: the database does not know its operation"
+            }
+            .to_owned(),
         ]);
     }
     format!(
-        "{}\nA server deletes them after the quarantine, except those of operations that the database does not know.\n",
+        "{}\nA server deletes a machine when nothing has explained it for timing.orphan_quarantine, and never while there is a quarantine.\n",
         table.text(0)
     )
 }
@@ -135,7 +142,7 @@ pub(super) fn missing(missing: &[Watched]) -> String {
         ]);
     }
     format!(
-        "{}\nNothing was concluded yet. Look at the provider: when a machine is gone, compute-server ops give-up <order>\n",
+        "{}\nNothing was concluded yet. Look at the provider: when a machine is gone, compute-server ops give-up <order> --reason \"…\"\n",
         table.text(0)
     )
 }

@@ -3,10 +3,17 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use compute_domain::time::Span;
+use futures::FutureExt as _;
+
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::{Rail, RailHealth, StoreError};
 use crate::saga::chain;
+
+/// How long the database may take to commit something. With the wait between two rounds (3 s) it must
+/// stay below 5 s, after which no price may be named; a connection that went silent has no limit of its own.
+const STORE_PATIENCE: Span = Span::from_millis(1_500);
 
 /// Whether the service can take orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +29,20 @@ pub struct Readiness {
 #[error("the database could not be written a moment ago")]
 struct NotStored;
 
+/// Instead of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} ms", STORE_PATIENCE.millis())]
+struct Silent;
+
 impl Engine {
     /// Asks the database to commit something. While it does not, no price is named: whoever paid it
-    /// could not be served.
+    /// could not be served. Silence counts as a no.
     pub async fn check_store(&self) -> bool {
-        let outcome = self.store.check_writable().await;
+        let until = self.now().plus(STORE_PATIENCE);
+        let outcome = futures::select_biased! {
+            outcome = self.store.check_writable().fuse() => outcome,
+            () = self.timer.patience(until).fuse() => Err(StoreError::Unavailable(Box::new(Silent))),
+        };
         let did = self.stores.swap(outcome.is_ok(), Ordering::Relaxed);
         match outcome {
             Ok(()) if !did => tracing::info!("the database can be written again"),

@@ -11,8 +11,9 @@ use compute_engine::{Engine, Readiness};
 /// How long a verdict is everybody's.
 const FRESH: Span = Span::from_secs(2);
 
-/// How long it may still be given out while a new one is being found; then everybody waits.
-const STALE: Span = Span::from_secs(10);
+/// How long it may still be given out while a new one is being found; then everybody waits. A database
+/// that does not commit must be known within 5 s, and finding a verdict may take 1.5 s.
+const STALE: Span = Span::from_secs(3);
 
 /// Why whoever received a request doubts that this process should take orders, whatever the engine
 /// says; the listener puts it into the extensions of a request to `/readyz`.
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(verdicts.younger_than(FRESH, at(101)), Some(verdict.clone()));
         assert_eq!(verdicts.younger_than(FRESH, at(102)), None);
         assert_eq!(verdicts.younger_than(STALE, at(102)), Some(verdict));
-        assert_eq!(verdicts.younger_than(STALE, at(110)), None);
+        assert_eq!(verdicts.younger_than(STALE, at(103)), None);
         assert_eq!(verdicts.younger_than(STALE, at(99)), None);
     }
 }

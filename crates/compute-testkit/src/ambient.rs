@@ -1,45 +1,65 @@
 //! Time and randomness that tests control.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use compute_domain::time::{Clock, Entropy, Span, Timestamp};
 use compute_engine::ports::Timer;
 
 /// A clock that moves only when told, and a timer that tells it: sleeping moves time.
+///
+/// Real databases take none of it, so whoever waits for one is patient until told otherwise.
 #[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock {
+    millis: Arc<AtomicI64>,
+    is_impatient: Arc<AtomicBool>,
+}
 
 impl ManualClock {
     /// A clock that shows `at`.
     pub fn at(at: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(at.millis())))
+        Self {
+            millis: Arc::new(AtomicI64::new(at.millis())),
+            is_impatient: Arc::default(),
+        }
+    }
+
+    /// From now on, waiting for something outside moves time as sleeping does.
+    pub fn lose_patience(&self) {
+        self.is_impatient.store(true, Ordering::SeqCst);
     }
 
     /// Moves time forward to this moment; a moment in the past changes nothing.
     pub fn set(&self, at: Timestamp) {
-        self.0.fetch_max(at.millis(), Ordering::SeqCst);
+        self.millis.fetch_max(at.millis(), Ordering::SeqCst);
     }
 
     /// Moves time forward.
     pub fn advance(&self, by: Span) {
-        self.0.fetch_add(by.millis(), Ordering::SeqCst);
+        self.millis.fetch_add(by.millis(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
     }
 }
 
 #[async_trait]
 impl Timer for ManualClock {
     async fn sleep_until(&self, at: Timestamp) {
-        self.0.fetch_max(at.millis(), Ordering::SeqCst);
+        self.set(at);
         // Others get their turn, as they would during a real sleep.
         tokio::task::yield_now().await;
+    }
+
+    async fn patience(&self, at: Timestamp) {
+        if !self.is_impatient.load(Ordering::SeqCst) {
+            core::future::pending::<()>().await;
+        }
+        self.sleep_until(at).await;
     }
 }
 

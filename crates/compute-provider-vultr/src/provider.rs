@@ -23,6 +23,14 @@ use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 /// one second for each.
 const PARALLEL_REGIONS: usize = 8;
 
+/// An SSH key at the vendor.
+#[derive(Debug)]
+struct Key {
+    id: String,
+    /// Whether this attempt registered it.
+    is_new: bool,
+}
+
 /// One account at Vultr.
 #[derive(Clone, Debug)]
 pub struct Vultr {
@@ -128,18 +136,19 @@ impl Vultr {
         Ok(machines.into_values().collect())
     }
 
-    // A key of its own for each order, so that it can be removed with the machine. An earlier attempt
-    // that ended before its machine was asked for left its key, which serves as well.
+    // A key per order and its attempts, so that it can be removed with the machine. An earlier attempt
+    // that ended before its machine was asked for, or unclear, left its key, which serves as well.
     async fn provide_key(
         &self,
         tag: &MachineTag,
         key: &SshPublicKey,
-    ) -> Result<String, ProviderError> {
+    ) -> Result<Key, ProviderError> {
         let work = async {
-            match self.find_key(tag, key).await? {
-                Some(id) => Ok(id),
-                None => self.client.add_key(&tag::name(tag), key.as_str()).await,
+            if let Some(id) = self.find_key(tag, key).await? {
+                return Ok(Key { id, is_new: false });
             }
+            let id = self.client.add_key(&tag::name(tag), key.as_str()).await?;
+            Ok(Key { id, is_new: true })
         };
         work.await.map_err(|failure: Failure| match failure.into() {
             // Whatever became of the key, no machine was asked for yet.
@@ -178,6 +187,15 @@ impl Vultr {
         }
     }
 
+    // An earlier attempt may have made a machine that lets its customer in by the key.
+    async fn drop_own_key(&self, key: &Key) {
+        if key.is_new {
+            self.drop_key(&key.id).await;
+        } else {
+            tracing::warn!(provider.name = "vultr", key.id = %key.id, "an SSH key of an earlier attempt may be left over");
+        }
+    }
+
     async fn order(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
         let rejected = |reason: &str| ProviderError::Rejected {
             reason: reason.to_owned(),
@@ -193,13 +211,14 @@ impl Vultr {
             Some(key) => Some(self.provide_key(&spec.tag, key).await?),
             None => None,
         };
-        let tags = tag::all(&spec.tag, key.as_deref());
+        let key_id = key.as_ref().map(|key| key.id.as_str());
+        let tags = tag::all(&spec.tag, key_id);
         let spare_hostname = tag::hostname(&spec.tag);
         let hostname = machine
             .hostname
             .as_ref()
             .map_or(spare_hostname.as_str(), |h| h.as_str());
-        let keys: Vec<&str> = key.as_deref().into_iter().collect();
+        let keys: Vec<&str> = key_id.into_iter().collect();
         let body = CreateBody {
             region: machine.region.as_str(),
             plan: machine.plan.as_str(),
@@ -231,7 +250,7 @@ impl Vultr {
                 let error = ProviderError::from(failure);
                 // After an unclear create the key belongs to the machine that may exist.
                 if let (Some(key), false) = (&key, matches!(error, ProviderError::Ambiguous(_))) {
-                    self.drop_key(key).await;
+                    self.drop_own_key(key).await;
                 }
                 Err(error)
             }

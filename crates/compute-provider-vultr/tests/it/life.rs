@@ -147,6 +147,36 @@ async fn a_refused_machine_leaves_no_key() {
     ));
 }
 
+/// The first attempt's machine shows up late, when the second attempt was refused.
+#[tokio::test]
+async fn a_refused_attempt_leaves_the_key_of_the_one_before_it() {
+    let (double, vultr) = start().await;
+    double.inject(Fault::HideCreated { looks: 1 });
+    double.inject(Fault::CreateThenDrop);
+    vultr.create(&order_with_key(1)).await.unwrap_err();
+    let operation = tag(1, 1).operation;
+    assert_eq!(vultr.find(operation).await.unwrap(), []);
+
+    double.inject(Fault::RefuseCreate {
+        status: 400,
+        error: "Plan is not available in this location".to_owned(),
+    });
+    let second = CreateSpec {
+        tag: tag(1, 2),
+        ..order_with_key(1)
+    };
+    vultr.create(&second).await.unwrap_err();
+    let journal = double.journal();
+    assert_eq!(keys(&journal).len(), 1, "the second attempt found the key");
+    let is_removed = |event: &Event| matches!(event, Event::KeyRemoved { .. });
+    assert!(!journal.iter().any(is_removed), "{journal:?}");
+
+    // It goes with the machine it belongs to.
+    let found = vultr.find(operation).await.unwrap();
+    vultr.destroy(&found[0].machine).await.unwrap();
+    assert!(double.journal().last().is_some_and(is_removed));
+}
+
 #[tokio::test]
 async fn all_machines_of_an_operation_are_found_oldest_first() {
     let (_double, vultr) = start().await;

@@ -12,7 +12,9 @@ pub const POSITIONS: &[&str] = &[
     "result.after",
 ];
 
-/// What a hook unwinds with to end the process there and then. Nothing may catch it and go on.
+/// What the simulation's hook unwinds with to end its process, a group of tasks, there and then. What it
+/// runs may not catch it and go on: the driver hands it on. The HTTP API, which catches whatever the work
+/// on one operation ends with, is not part of it; and the process killer's hook does not unwind.
 #[derive(Debug, Clone)]
 pub struct Ended(pub String);
 

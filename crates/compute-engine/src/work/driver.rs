@@ -39,6 +39,7 @@ impl Engine {
     /// Works on one operation; what it panicked with, if it did. What it was at is in the database, and
     /// its lease ends.
     async fn try_run(&self, lease: Lease) -> Option<Box<dyn Any + Send>> {
+        let operation = lease.operation;
         let panic = AssertUnwindSafe(self.run(lease))
             .catch_unwind()
             .await
@@ -46,6 +47,10 @@ impl Engine {
         if panic.is::<Ended>() {
             resume_unwind(panic);
         }
+        tracing::error!(
+            operation.id = %operation,
+            "the work on an operation broke off; it continues when its lease ends"
+        );
         Some(panic)
     }
 }

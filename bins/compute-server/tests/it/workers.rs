@@ -1,6 +1,7 @@
 //! What a server does without being asked: it looks after machines, and after the books.
 
 use compute_domain::money::Usd;
+use compute_testkit::faults_log::injected;
 use compute_testkit::{facilitator, vultr};
 use serde_json::{Value, json};
 
@@ -133,6 +134,24 @@ async fn an_orphan_is_deleted_and_nothing_else(backend: Backend) {
     let orphan = machine("x402compute-prod", &operation);
     let foreign = machine("x402compute-other", &operation);
     let unknown = machine("x402compute-prod", "01a220b9-7420-7676-9902-71be6dcfb899");
+    // The last one may mean that the database was restored from a backup: a human must look first.
+    until("the quarantine begins", || {
+        shop.server.log().contains("quarantine begins")
+    })
+    .await;
+    injected("F145");
+    until("the orphan waits", || {
+        shop.server
+            .log()
+            .contains("nothing is destroyed unasked in quarantine")
+    })
+    .await;
+    assert!(shop.cloud.machines().contains(&orphan));
+    let now = document(&shop.home, &["quarantine"], 0);
+    let cause = now["quarantine"]["cause"].as_str().unwrap();
+    assert!(cause.contains(&unknown), "{cause}");
+    let now = document(&shop.home, &["quarantine", "end"], 0);
+    assert!(now["quarantine"].is_null(), "{now}");
     until("the orphan is gone", || {
         !shop.cloud.machines().contains(&orphan)
     })

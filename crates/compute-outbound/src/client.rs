@@ -71,6 +71,17 @@ impl OutboundClient {
         origin(&self.base)
     }
 
+    /// Host and full path as they will be sent, without scheme and query, such as
+    /// `api.example/v2/verify`: what a token for one request is bound to. The port stands behind the
+    /// host where it is not the usual one.
+    #[must_use]
+    pub fn host_and_path(&self, request: &OutboundRequest) -> String {
+        let url = request.url(&self.base);
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}"));
+        format!("{host}{}{}", port.unwrap_or_default(), url.path())
+    }
+
     /// Sends one request and reads the whole answer. Any complete answer is `Ok`, also a redirect
     /// or an error status.
     ///
@@ -83,6 +94,13 @@ impl OutboundClient {
             .request(request.method.clone(), request.url(&self.base));
         if let Some(body) = request.json {
             builder = builder.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        if let Some(bearer) = &request.bearer {
+            let value = bearer.header().map_err(OutboundError::unencodable)?;
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
         }
         if let Some(timeout) = request.total_timeout {
             builder = builder.timeout(timeout);
@@ -122,5 +140,36 @@ impl fmt::Debug for OutboundClient {
         f.debug_struct("OutboundClient")
             .field("origin", &self.origin())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(base: &str, request: &OutboundRequest, expected: &str) {
+        let client = OutboundClient::new(&OutboundConfig::new(base)).unwrap();
+        assert_eq!(client.host_and_path(request), expected);
+    }
+
+    #[test]
+    fn what_a_token_is_bound_to_has_the_whole_path_and_no_query() {
+        let verify = || OutboundRequest::post(&["verify"]);
+        check(
+            "https://api.example/platform/v2/x402",
+            &verify(),
+            "api.example/platform/v2/x402/verify",
+        );
+        check("https://api.example:443/", &verify(), "api.example/verify");
+        check(
+            "http://127.0.0.1:4021/?key=1",
+            &verify().query("page", "2"),
+            "127.0.0.1:4021/verify",
+        );
+        check(
+            "https://[2001:db8::1]:8443/x%20y",
+            &OutboundRequest::get(&["a/b"]),
+            "[2001:db8::1]:8443/x%20y/a%2Fb",
+        );
     }
 }

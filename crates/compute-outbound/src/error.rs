@@ -33,7 +33,8 @@ impl OutboundError {
         matches!(self, Self::NotSent { .. })
     }
 
-    pub(crate) fn unencodable(source: impl StdError + Send + Sync + 'static) -> Self {
+    /// A request that could not be put together.
+    pub fn unencodable(source: impl StdError + Send + Sync + 'static) -> Self {
         Self::NotSent {
             reason: NotSentReason::Unencodable,
             source: Some(Box::new(source)),

@@ -19,5 +19,5 @@ pub use client::OutboundClient;
 pub use config::{BearerToken, ConfigError, OutboundConfig};
 pub use error::{NotSentReason, OutboundError, UnknownReason};
 pub use request::OutboundRequest;
-// The method and status types that appear in this crate's signatures.
-pub use http::{Method, StatusCode};
+// The types of HTTP that appear in this crate's signatures.
+pub use http::{HeaderName, HeaderValue, Method, StatusCode};

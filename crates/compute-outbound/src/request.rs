@@ -2,10 +2,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use reqwest::Url;
 use serde::Serialize;
 
+use crate::config::BearerToken;
 use crate::error::OutboundError;
 
 /// A request to the client's own origin: method, path below the base URL, query, body.
@@ -15,6 +16,8 @@ pub struct OutboundRequest {
     query: Vec<(&'static str, String)>,
     pub(crate) json: Option<Bytes>,
     pub(crate) total_timeout: Option<Duration>,
+    pub(crate) bearer: Option<BearerToken>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl OutboundRequest {
@@ -31,6 +34,8 @@ impl OutboundRequest {
             query: Vec::new(),
             json: None,
             total_timeout: None,
+            bearer: None,
+            headers: Vec::new(),
         }
     }
 
@@ -74,6 +79,26 @@ impl OutboundRequest {
     pub const fn total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = Some(timeout);
         self
+    }
+
+    /// Sends this token instead of the client's own: for peers that want a fresh one each time.
+    #[must_use]
+    pub fn bearer(mut self, token: BearerToken) -> Self {
+        self.bearer = Some(token);
+        self
+    }
+
+    /// Adds a header that holds no secret.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Its method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
     }
 
     pub(crate) fn url(&self, base: &Url) -> Url {

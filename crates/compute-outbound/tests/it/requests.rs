@@ -1,4 +1,4 @@
-use compute_outbound::{BearerToken, OutboundClient, OutboundRequest};
+use compute_outbound::{BearerToken, HeaderName, HeaderValue, OutboundClient, OutboundRequest};
 use http::StatusCode;
 
 use crate::peer::{Peer, config, say};
@@ -38,6 +38,32 @@ async fn method_path_query_token_and_body_arrive() {
         "{seen}"
     );
     assert!(!format!("{client:?}").contains("v2"));
+}
+
+#[tokio::test]
+async fn a_token_for_one_request_replaces_the_usual_one() {
+    let peer = Peer::start(|stream| say(stream, EMPTY));
+    let mut config = config(&peer.url());
+    config.bearer = Some(BearerToken::parse("usual-key".into()).unwrap());
+    let client = OutboundClient::new(&config).unwrap();
+    let request = OutboundRequest::get(&["supported"])
+        .bearer(BearerToken::parse("fresh-token".into()).unwrap())
+        .header(
+            HeaderName::from_static("correlation-context"),
+            HeaderValue::from_static("source=x402"),
+        );
+    assert!(!format!("{request:?}").contains("fresh"));
+    client.send(request).await.unwrap();
+    let seen = peer.requests.recv().unwrap().to_lowercase();
+    let credentials: Vec<&str> = seen
+        .lines()
+        .filter(|line| line.starts_with("authorization"))
+        .collect();
+    assert_eq!(credentials, ["authorization: bearer fresh-token"]);
+    assert!(
+        seen.contains("\ncorrelation-context: source=x402\r\n"),
+        "{seen}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! error of ours cannot confirm itself. Its ledger plays the token contract: balances, one-time
 //! nonces, transactions. `POST /rpc/{network}` answers as a node of that chain would.
 
+mod cdp;
 mod control;
 mod exact;
 mod ledger;
@@ -16,12 +17,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use cdp::CdpAccount;
 pub use control::Fault;
 pub use ledger::Event;
 pub use network::Network;
 
 use crate::listen::{Listening, listen};
 use ledger::World;
+
+/// Where a second copy of the facilitator's paths is.
+const DEEP_PATH: &str = "/platform/v2/x402";
 
 /// How a stand-in is set up.
 #[derive(Clone, Debug)]
@@ -34,6 +39,8 @@ pub struct Options {
     pub networks: Vec<Network>,
     /// What every account holds at first, in atomic units of the token.
     pub opening_balance: u128,
+    /// The account whose tokens it demands on every request; `None` serves everybody.
+    pub account: Option<CdpAccount>,
 }
 
 impl Default for Options {
@@ -43,6 +50,7 @@ impl Default for Options {
             journal: None,
             networks: Network::ALL.to_vec(),
             opening_balance: 1_000_000_000_000,
+            account: None,
         }
     }
 }
@@ -76,6 +84,12 @@ impl Handle {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.listening.address)
+    }
+
+    /// The same facilitator below a path, as a hosted one has it.
+    #[must_use]
+    pub fn deep_url(&self) -> String {
+        format!("{}{DEEP_PATH}", self.url())
     }
 
     /// The URL of the chain node of a network.
@@ -158,6 +172,17 @@ impl Handle {
             .iter()
             .filter(|called| *called == path)
             .count()
+    }
+
+    /// Why it refused credentials so far, oldest first.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<&'static str> {
+        lock(&self.shared).refusals.clone()
+    }
+
+    /// From now on it demands the tokens of another account.
+    pub fn demand(&self, account: CdpAccount) {
+        lock(&self.shared).account = Some(account);
     }
 
     /// Waits for as long as it runs.

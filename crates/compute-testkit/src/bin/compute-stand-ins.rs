@@ -97,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
                 journal,
                 networks,
                 opening_balance,
+                account: None,
             };
             let facilitator = facilitator::spawn(options)
                 .await

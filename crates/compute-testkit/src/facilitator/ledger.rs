@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::exact::{self, Reason, Transfer};
 use super::network::Network;
 use super::wire::Request;
-use super::{Fault, Options};
+use super::{CdpAccount, Fault, Options};
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::listen::wall_clock;
@@ -80,6 +80,11 @@ pub(super) struct World {
     pub(super) faults: Faults<Fault>,
     pub(super) journal: Journal<Event>,
     pub(super) calls: Vec<String>,
+    pub(super) account: Option<CdpAccount>,
+    /// The nonces of the tokens that were accepted.
+    pub(super) nonces: BTreeSet<String>,
+    /// Why tokens were refused.
+    pub(super) refusals: Vec<&'static str>,
     opening_balance: U256,
     balances: HashMap<(String, String), U256>,
     skew_seconds: u64,
@@ -101,6 +106,9 @@ impl World {
             faults: Faults::default(),
             journal: Journal::open(None)?,
             calls: Vec::new(),
+            account: options.account.clone(),
+            nonces: BTreeSet::new(),
+            refusals: Vec::new(),
             opening_balance: U256::from(options.opening_balance),
             balances: HashMap::new(),
             skew_seconds: 0,

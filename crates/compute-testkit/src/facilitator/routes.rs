@@ -13,7 +13,7 @@ use super::exact::{self, Transfer};
 use super::ledger::{Event, World, hash, text, transaction_of};
 use super::network::Network;
 use super::wire::{Request, SettleAnswer, VerifyAnswer};
-use super::{Fault, Shared, control, lock, rpc};
+use super::{Fault, Shared, cdp, control, lock, rpc};
 use crate::listen::{bad_gateway, hang_up, status};
 
 pub(super) fn router(shared: Shared) -> Router {
@@ -21,6 +21,7 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/supported", get(supported))
         .route("/verify", post(verify))
         .route("/settle", post(settle))
+        .layer(from_fn_with_state(shared.clone(), cdp::demand))
         .layer(from_fn_with_state(shared.clone(), disturb));
     let control = Router::new()
         .route(
@@ -35,7 +36,12 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/control/clock", post(control::advance))
         .route("/control/land", post(control::land))
         .route("/rpc/{network}", post(rpc::call));
-    public.merge(control).with_state(shared)
+    // A hosted facilitator has its paths below others.
+    Router::new()
+        .nest(super::DEEP_PATH, public.clone())
+        .merge(public)
+        .merge(control)
+        .with_state(shared)
 }
 
 async fn disturb(State(shared): State<Shared>, request: HttpRequest, next: Next) -> Response {

@@ -1,25 +1,20 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use compute_domain::payment::Evidence;
-use compute_domain::time::Clock;
+use compute_domain::time::{Clock, Entropy};
 use compute_engine::StoredProof;
 use compute_engine::ports::{
     Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
 };
-use compute_outbound::{Answer, OutboundClient, OutboundError, OutboundRequest};
 use compute_wallet::WalletAddress;
-use compute_x402::facilitator::{
-    SettleClass, Supported, UnknownReason, VerifyClass, classify_settle, classify_verify,
-    request_body,
-};
-use compute_x402::{ErrorCode, Version};
+use compute_x402::ErrorCode;
+use compute_x402::facilitator::{VerifyClass, classify_verify};
 
-use crate::chain::{Chain, Fate, Mined};
+use crate::chain::{Chain, Fate};
 use crate::config::{FacilitatorConfig, FacilitatorConfigError, Timeouts};
 use crate::node::Node;
+use crate::panel::Panel;
+use crate::remote::Remote;
 use crate::transfer::AuthorizedTransfer;
 
 /// Without a chain node an expired authorization is given this long to be confirmed by the
@@ -27,30 +22,25 @@ use crate::transfer::AuthorizedTransfer;
 const EXPIRY_GRACE_S: u64 = 60;
 
 /// The longest an authorization may live, in seconds; its use cannot be older.
-const MAX_LIFE_S: u64 = 86_400;
+pub(crate) const MAX_LIFE_S: u64 = 86_400;
 
 /// How recently somebody else may have submitted a buyer's authorization, in seconds, for it to
 /// count as this purchase's payment. Longer would let old transfers to the same account be shown.
 const OBSERVED_S: u64 = 120;
 
-/// The bits of `versions`.
-const SPEAKS_V1: u8 = 1;
-const SPEAKS_V2: u8 = 2;
-
-/// A payment rail over one remote facilitator, for one token.
+/// A payment rail over one or more remote facilitators, for one token.
 #[derive(Debug)]
 pub struct FacilitatorRail {
-    spec: RailSpec,
-    facilitator: OutboundClient,
-    chain: Option<Chain>,
-    timeouts: Timeouts,
-    clock: Arc<dyn Clock>,
-    /// What the last look at `/supported` found; 0 before the first.
-    versions: AtomicU8,
+    pub(crate) spec: RailSpec,
+    pub(crate) panel: Panel,
+    pub(crate) chain: Option<Chain>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl FacilitatorRail {
-    /// A rail for the token and recipient of `spec`; sends nothing.
+    /// A rail for the token and recipient of `spec`; sends nothing. The entropy makes the tokens of
+    /// facilitators that want a fresh one for each request.
     ///
     /// # Errors
     /// [`FacilitatorConfigError`] names the setting that cannot be used.
@@ -58,72 +48,16 @@ impl FacilitatorRail {
         spec: RailSpec,
         config: &FacilitatorConfig,
         clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
     ) -> Result<Self, FacilitatorConfigError> {
         let node = config.connect_node()?;
         Ok(Self {
             spec,
-            facilitator: config.connect()?,
+            panel: config.connect(&clock, &entropy)?,
             chain: node.map(|http| Chain::new(Node::new(http), config.confirmations)),
             timeouts: config.timeouts,
             clock,
-            versions: AtomicU8::new(0),
         })
-    }
-
-    // The facilitator need not speak the version of the payment: the signed part is the same.
-    fn version_for(&self, proof: &StoredProof) -> Version {
-        match self.versions.load(Ordering::Relaxed) {
-            SPEAKS_V1 => Version::V1,
-            SPEAKS_V2 => Version::V2,
-            _ => proof.payload.version(),
-        }
-    }
-
-    async fn post(
-        &self,
-        path: &str,
-        proof: &StoredProof,
-        timeout: Duration,
-    ) -> Result<Answer, OutboundError> {
-        let version = self.version_for(proof);
-        let resource = proof.resource.as_resource();
-        let body = request_body(version, &proof.payload, &proof.offer, resource);
-        let request = OutboundRequest::post(&[path])
-            .json(&body)?
-            .total_timeout(timeout);
-        self.facilitator.send(request).await
-    }
-
-    async fn look_at_supported(&self) -> Result<(), String> {
-        let answer = self
-            .facilitator
-            .send(OutboundRequest::get(&["supported"]))
-            .await;
-        let answer = answer.map_err(|error| error.to_string())?;
-        if answer.status.is_redirection() {
-            return Err("the facilitator has moved: configure its final address".to_owned());
-        }
-        if !answer.status.is_success() {
-            return Err(format!("/supported: status {}", answer.status.as_u16()));
-        }
-        let supported = Supported::parse(&answer.body).map_err(|error| error.to_string())?;
-        let network = self.spec.token.network();
-        let bit = |version, bit| {
-            if supported.supports(version, network) {
-                bit
-            } else {
-                0
-            }
-        };
-        let versions = bit(Version::V1, SPEAKS_V1) | bit(Version::V2, SPEAKS_V2);
-        if versions == 0 {
-            return Err(format!(
-                "the facilitator does not settle on {}",
-                network.caip2()
-            ));
-        }
-        self.versions.store(versions, Ordering::Relaxed);
-        Ok(())
     }
 
     async fn look_at_chain(&self) -> Result<(), String> {
@@ -141,84 +75,27 @@ impl FacilitatorRail {
         }
     }
 
-    // A facilitator's yes. It must name our payer, and with a node the chain must agree: there
-    // were facilitators that reported reverted transactions as success.
-    async fn confirm(
-        &self,
-        proof: &StoredProof,
-        transaction: String,
-        payer: Option<WalletAddress>,
-    ) -> Settlement {
-        let Some(transfer) = AuthorizedTransfer::of(proof) else {
-            return unknown("the stored proof is no payment in this token");
-        };
-        if payer.is_some_and(|payer| payer != WalletAddress::Evm(transfer.from)) {
-            return self.contradiction("the facilitator names another payer");
-        }
-        let Some(chain) = &self.chain else {
-            let reference = transaction.to_ascii_lowercase();
-            return Settlement::Settled(Evidence {
-                reference,
-                log_index: None,
-            });
-        };
-        match chain.mined(&transfer, &transaction).await {
-            Ok(Mined::Paid(evidence)) => Settlement::Settled(evidence),
-            Ok(Mined::Without) => {
-                self.contradiction("the transaction does not hold the payment's transfer")
-            }
-            Ok(Mined::Missing) => unknown("our node does not have the transaction yet"),
-            Err(error) => Settlement::Unknown {
-                reason: error.to_string(),
-            },
-        }
-    }
-
-    fn contradiction(&self, reason: &str) -> Settlement {
-        tracing::error!(
-            payment.rail = %self.spec.label,
-            facilitator = %self.facilitator.origin(),
-            reason,
-            "the facilitator contradicts itself or the chain"
-        );
-        unknown(reason)
-    }
-
-    async fn try_settle(&self, proof: &StoredProof) -> Settlement {
-        let answer = match self.post("settle", proof, self.timeouts.settle).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_not_sent() => {
-                return Settlement::NotSent {
-                    reason: error.to_string(),
-                };
-            }
-            Err(error) => {
-                return Settlement::Unknown {
-                    reason: error.to_string(),
-                };
-            }
-        };
-        let status = answer.status.as_u16();
-        match classify_settle(status, &answer.body, proof.offer.network()) {
-            SettleClass::Settled { transaction, payer } => {
-                self.confirm(proof, transaction, payer).await
-            }
-            SettleClass::Declined { code } => self.believe(proof, code).await,
-            SettleClass::Refused { status } => {
-                let reason = format!("the facilitator refused our request with status {status}");
-                tracing::error!(payment.rail = %self.spec.label, reason, "settling is impossible");
-                Settlement::NotSent { reason }
-            }
-            SettleClass::Unknown {
-                reason: UnknownReason::Contradiction,
-                ..
-            } => self.contradiction("success without a usable transaction on this network"),
-            SettleClass::Unknown { reason, .. } => unknown(describe(reason)),
-        }
-    }
-
+    // Checking moves nothing, so whoever gives a verdict may be asked.
     async fn try_check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
-        let answer = self.post("verify", proof, self.timeouts.verify).await;
+        let mut last = unavailable("no facilitator is configured".to_owned());
+        for (_, remote) in self.panel.order() {
+            match self.check_at(remote, proof).await {
+                Ok(check) => return Ok(check),
+                Err(error) => {
+                    remote.leave_out(&error.reason);
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn check_at(
+        &self,
+        remote: &Remote,
+        proof: &StoredProof,
+    ) -> Result<Check, RailUnavailable> {
+        let answer = remote.post("verify", proof, self.timeouts.verify).await;
         let answer = answer.map_err(|error| unavailable(error.to_string()))?;
         let status = answer.status.as_u16();
         match classify_verify(status, &answer.body, proof.offer.network()) {
@@ -232,9 +109,11 @@ impl FacilitatorRail {
                 Ok(Check::Fine)
             }
             VerifyClass::Invalid { code } => Ok(self.reconsider(proof, code).await),
-            VerifyClass::Refused { status } => Err(unavailable(format!(
-                "/verify refused our request with status {status}"
-            ))),
+            VerifyClass::Refused { status } => {
+                let usual = || format!("/verify refused our request with status {status}");
+                let reason = remote.find_refusal(&answer).unwrap_or_else(usual);
+                Err(unavailable(reason))
+            }
             VerifyClass::Unavailable => Err(unavailable(format!(
                 "/verify gave no verdict, status {status}"
             ))),
@@ -261,53 +140,29 @@ impl FacilitatorRail {
         }
     }
 
-    // The facilitator refuses, but the money may have moved all the same: somebody else submitted
-    // the authorization, and what is refused is the second use of it. The chain knows; without a
-    // node, only a reason that a used authorization cannot cause is believed (reliability.md 2.3).
-    async fn believe(&self, proof: &StoredProof, code: ErrorCode) -> Settlement {
-        let declined = Settlement::Declined {
-            code: code.as_str().to_owned(),
-        };
-        let (Some(chain), Some(transfer)) = (&self.chain, AuthorizedTransfer::of(proof)) else {
-            return if follows_a_used_nonce(&code) {
-                unknown("refused for a reason that a payment by somebody else may have caused")
-            } else {
-                declined
-            };
-        };
-        let since_s = self.clock.now().secs().saturating_sub(MAX_LIFE_S);
-        match chain.fate(&transfer, since_s).await {
-            Ok(Fate::Paid(evidence)) => Settlement::Settled(evidence),
-            Ok(Fate::Open | Fate::Void(_)) => declined,
-            Ok(Fate::Unclear(reason)) => unknown(reason),
-            Err(error) => Settlement::Unknown {
-                reason: error.to_string(),
-            },
+    async fn try_lookup(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable> {
+        if self.chain.is_none() {
+            return self.guess(&transfer_of(payment.proof())?);
         }
+        let found = match self.fate_of(payment).await? {
+            Fate::Paid(evidence) => Lookup::Settled(evidence),
+            Fate::Open => return Ok(Lookup::NotYet),
+            Fate::Void(code) => Lookup::Never {
+                code: code.as_str().to_owned(),
+            },
+            Fate::Unclear(reason) => return Err(unavailable(reason.to_owned())),
+        };
+        self.panel.set_holder(&payment.payment().proof_key, None);
+        Ok(found)
     }
 
-    async fn try_lookup(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable> {
-        let transfer = AuthorizedTransfer::of(payment.proof());
-        let transfer = transfer.ok_or_else(|| {
-            unavailable("the stored proof is no payment in this token".to_owned())
-        })?;
-        let Some(chain) = &self.chain else {
-            return self.guess(&transfer);
-        };
-        let since_s = payment
-            .payment()
-            .claimed_at
-            .secs()
-            .saturating_sub(MAX_LIFE_S);
-        match chain.fate(&transfer, since_s).await {
-            Ok(Fate::Paid(evidence)) => Ok(Lookup::Settled(evidence)),
-            Ok(Fate::Open) => Ok(Lookup::NotYet),
-            Ok(Fate::Void(code)) => Ok(Lookup::Never {
-                code: code.as_str().to_owned(),
-            }),
-            Ok(Fate::Unclear(reason)) => Err(unavailable(reason.to_owned())),
-            Err(error) => Err(unavailable(error.to_string())),
-        }
+    pub(crate) async fn fate_of(&self, payment: &ClaimedPayment) -> Result<Fate, RailUnavailable> {
+        let transfer = transfer_of(payment.proof())?;
+        let chain = self.chain.as_ref();
+        let chain = chain.ok_or_else(|| unavailable("no chain node is set".to_owned()))?;
+        let claimed_s = payment.payment().claimed_at.secs();
+        let fate = chain.fate(&transfer, claimed_s.saturating_sub(MAX_LIFE_S));
+        fate.await.map_err(|error| unavailable(error.to_string()))
     }
 
     // Without a node the only source is the facilitator, and the only question to it is to settle
@@ -323,30 +178,18 @@ impl FacilitatorRail {
     }
 }
 
-/// Whether a facilitator may give this reason because the authorization was used a moment before.
-fn follows_a_used_nonce(code: &ErrorCode) -> bool {
-    matches!(code, ErrorCode::InvalidTransactionState)
-        || code.as_str().ends_with("_transaction_failed")
-        || code.as_str().ends_with("simulation_failed")
+fn transfer_of(proof: &StoredProof) -> Result<AuthorizedTransfer, RailUnavailable> {
+    let transfer = AuthorizedTransfer::of(proof);
+    transfer.ok_or_else(|| unavailable("the stored proof is no payment in this token".to_owned()))
 }
 
-fn unknown(reason: &str) -> Settlement {
+pub(crate) fn unknown(reason: &str) -> Settlement {
     Settlement::Unknown {
         reason: reason.to_owned(),
     }
 }
 
-const fn describe(reason: UnknownReason) -> &'static str {
-    match reason {
-        UnknownReason::Pending => "the facilitator waits for the chain",
-        UnknownReason::AlreadyUsed => "the authorization was used before, perhaps by us",
-        UnknownReason::Contradiction => "success without a usable transaction",
-        UnknownReason::UnclearFailure => "the facilitator failed without a clear reason",
-        UnknownReason::NoAnswer => "the facilitator gave no verdict",
-    }
-}
-
-const fn unavailable(reason: String) -> RailUnavailable {
+pub(crate) const fn unavailable(reason: String) -> RailUnavailable {
     RailUnavailable { reason }
 }
 
@@ -358,7 +201,7 @@ impl Rail for FacilitatorRail {
 
     async fn health(&self) -> RailHealth {
         let look = async {
-            self.look_at_supported().await?;
+            self.panel.look(self.spec.token.network()).await?;
             self.look_at_chain().await
         };
         match tokio::time::timeout(self.timeouts.call, look).await {
@@ -379,7 +222,7 @@ impl Rail for FacilitatorRail {
     }
 
     async fn settle(&self, payment: &ClaimedPayment) -> Settlement {
-        let settle = self.try_settle(payment.proof());
+        let settle = self.try_settle(payment);
         tokio::time::timeout(self.timeouts.call, settle)
             .await
             .unwrap_or_else(|_| unknown("time ran out"))

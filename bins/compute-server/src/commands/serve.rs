@@ -6,18 +6,20 @@ use anyhow::Context as _;
 use compute_engine::ports::{Provider, Rail, RailSpec};
 use compute_http::Mode;
 use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
-use compute_rail_facilitator::{FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts};
+use compute_rail_facilitator::{
+    Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
+};
 use compute_store::Database;
 
 use super::ServeArguments;
-use crate::ambient::{ServerClock, system_time};
+use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop};
-use crate::settings::Config;
 use crate::settings::database::DatabaseMode;
 use crate::settings::limits::duration;
 use crate::settings::providers::VultrSettings;
 use crate::settings::rails::RailConfig;
 use crate::settings::timing::TimingConfig;
+use crate::settings::{Config, PrivateUrl};
 use crate::wiring::Ingredients;
 use crate::{settings, telemetry, wiring};
 
@@ -119,17 +121,24 @@ fn connect_rail(
         token: Arc::new(rail.terms),
         pay_to: rail.pay_to,
         max_timeout_seconds: MAX_TIMEOUT_SECONDS,
-        settlement: rail.facilitator_url.masked(),
+        settlement: masked(&rail.facilitators),
     };
     let config = FacilitatorConfig {
-        bearer: rail.facilitator_token.map(|token| token.expose().into()),
+        facilitators: rail.facilitators,
         rpc_url: rail.rpc_url.map(|url| url.expose().into()),
         timeouts,
-        ..FacilitatorConfig::new(rail.facilitator_url.expose())
+        ..FacilitatorConfig::default()
     };
-    let rail = FacilitatorRail::new(spec, &config, clock.clone())
+    let rail = FacilitatorRail::new(spec, &config, clock.clone(), Arc::new(OsEntropy))
         .with_context(|| format!("rails.{label}"))?;
     Ok(Arc::new(rail))
+}
+
+/// The facilitators as they may be printed.
+fn masked(facilitators: &[Facilitator]) -> String {
+    let urls = facilitators.iter();
+    let urls: Vec<String> = urls.map(|it| PrivateUrl::new(&it.url).masked()).collect();
+    urls.join(", ")
 }
 
 fn connect_vultr(

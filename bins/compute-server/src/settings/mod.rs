@@ -12,6 +12,7 @@ mod value;
 pub(crate) mod auth;
 pub(crate) mod credits;
 pub(crate) mod database;
+mod facilitators;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod manual;

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use compute_domain::payment::RailLabel;
+use compute_rail_facilitator::Facilitator;
 use compute_wallet::EvmAddress;
 use compute_x402::networks::KnownToken;
 use compute_x402::{Network, Recipient, TokenTerms};
 
 use super::check::Check;
+use super::facilitators::{FacilitatorEntry, check_url};
 use super::section::section;
 use super::value::{PrivateUrl, Secret, words};
 
@@ -55,7 +57,7 @@ section! {
         pay_to: Option<String> = None,
         /// `facilitator`. Simulated settlement belongs to the command `dev`.
         settlement: SettlementBy = SettlementBy::Facilitator,
-        /// The facilitator that verifies and settles payments. Needed.
+        /// The facilitator that verifies and settles payments. This or `facilitators` is needed.
         facilitator_url: Option<PrivateUrl> = None,
         /// A file that holds the URL of the facilitator.
         facilitator_url_file: Option<PathBuf> = None,
@@ -63,7 +65,17 @@ section! {
         facilitator_token: Option<Secret> = None,
         /// A file that holds the token.
         facilitator_token_file: Option<PathBuf> = None,
-        /// A chain node. With one, the facilitator's word is checked against the chain, and payments it lost are found.
+        /// The id of a key of the Coinbase Developer Platform, for its facilitator `https://api.cdp.coinbase.com/platform/v2/x402`: every request gets a token of its own, signed with the key.
+        facilitator_cdp_key_id: Option<String> = None,
+        /// The secret of that key as it was issued: an EC key (P-256) in PEM form, or the base64 text of an Ed25519 key. Line breaks may be written as `\n`.
+        facilitator_cdp_key_secret: Option<Secret> = None,
+        /// A file that holds the secret of the key.
+        facilitator_cdp_key_secret_file: Option<PathBuf> = None,
+        /// The audience that the tokens name; none when empty.
+        facilitator_cdp_audience: Vec<String> = Vec::new(),
+        /// Several facilitators instead, the preferred one first; the next serves while those before it cannot be reached. Members are those above without `facilitator_`, also with `_file`. More than one need `rpc_url`.
+        facilitators: Vec<FacilitatorEntry> = Vec::new(),
+        /// A chain node; needed with several facilitators. With one, the facilitator's word is checked against the chain, and payments it lost are found.
         rpc_url: Option<PrivateUrl> = None,
         /// A file that holds the URL of the chain node.
         rpc_url_file: Option<PathBuf> = None,
@@ -77,8 +89,7 @@ pub(crate) struct RailConfig {
     pub(crate) terms: TokenTerms,
     pub(crate) decimals: u8,
     pub(crate) pay_to: Recipient,
-    pub(crate) facilitator_url: PrivateUrl,
-    pub(crate) facilitator_token: Option<Secret>,
+    pub(crate) facilitators: Vec<Facilitator>,
     pub(crate) rpc_url: Option<PrivateUrl>,
 }
 
@@ -97,21 +108,7 @@ impl RailSettings {
         }
         let token = self.check_token(check, &key);
         let pay_to = self.check_pay_to(check, &key("pay_to"));
-        let facilitator_url = check_url(
-            check,
-            &key("facilitator_url"),
-            self.facilitator_url.as_ref(),
-            self.facilitator_url_file.as_ref(),
-        );
-        if self.facilitator_url.is_none() && self.facilitator_url_file.is_none() {
-            check.problem(&key("facilitator_url"), "is needed");
-        }
-        let facilitator_token = check.secret(
-            &key("facilitator_token"),
-            self.facilitator_token.as_ref(),
-            self.facilitator_token_file.as_ref(),
-        );
-        check.bearer(&key("facilitator_token"), facilitator_token.as_ref());
+        let facilitators = self.check_facilitators(check, &key);
         let rpc_url = check_url(
             check,
             &key("rpc_url"),
@@ -124,10 +121,45 @@ impl RailSettings {
             terms,
             decimals,
             pay_to: pay_to?,
-            facilitator_url: facilitator_url?,
-            facilitator_token,
+            facilitators: facilitators?,
             rpc_url,
         })
+    }
+
+    fn check_facilitators(
+        &self,
+        check: &mut Check<'_>,
+        key: &impl Fn(&str) -> String,
+    ) -> Option<Vec<Facilitator>> {
+        let single = FacilitatorEntry {
+            url: self.facilitator_url.clone(),
+            url_file: self.facilitator_url_file.clone(),
+            token: self.facilitator_token.clone(),
+            token_file: self.facilitator_token_file.clone(),
+            cdp_key_id: self.facilitator_cdp_key_id.clone(),
+            cdp_key_secret: self.facilitator_cdp_key_secret.clone(),
+            cdp_key_secret_file: self.facilitator_cdp_key_secret_file.clone(),
+            cdp_audience: self.facilitator_cdp_audience.clone(),
+        };
+        if self.facilitators.is_empty() {
+            let member = |name: &str| key(&format!("facilitator_{name}"));
+            return Some(vec![single.check(check, &member)?]);
+        }
+        if single.is_given() {
+            let what = "is given besides a single facilitator: put that one into the list";
+            check.problem(&key("facilitators"), what);
+        }
+        if self.facilitators.len() > 1 && self.rpc_url.is_none() && self.rpc_url_file.is_none() {
+            let what = "is needed with several facilitators: only the chain can tell that one of \
+                them did not settle what the next one is asked to settle";
+            check.problem(&key("rpc_url"), what);
+        }
+        let mut checked = Vec::new();
+        for (index, entry) in self.facilitators.iter().enumerate() {
+            let member = |name: &str| key(&format!("facilitators[{index}].{name}"));
+            checked.push(entry.check(check, &member));
+        }
+        checked.into_iter().collect()
     }
 
     fn check_token(
@@ -239,17 +271,4 @@ impl RailSettings {
             }
         }
     }
-}
-
-/// A URL that is given either as a text or as a file.
-fn check_url(
-    check: &mut Check<'_>,
-    key: &str,
-    text: Option<&PrivateUrl>,
-    file: Option<&PathBuf>,
-) -> Option<PrivateUrl> {
-    let text = text.map(|url| Secret::new(url.expose().to_owned()));
-    let url = check.secret(key, text.as_ref(), file)?;
-    check.outside_url(key, url.expose());
-    Some(PrivateUrl::new(url.expose()))
 }

@@ -122,6 +122,8 @@ impl Reader {
 
     /// Where the value of a key comes from, in words for the operator.
     pub(crate) fn source(&self, key: &str) -> String {
+        // What stands in a list comes from where the list comes from.
+        let key = key.split('[').next().unwrap_or(key);
         let Some(value) = self.root.find_ref(key) else {
             return "default".to_owned();
         };

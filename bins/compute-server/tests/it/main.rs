@@ -15,6 +15,7 @@ mod buyer;
 mod configuration;
 mod credits;
 mod example;
+mod facilitators;
 mod files;
 mod first_sale;
 mod http2;

@@ -53,7 +53,8 @@ pub(crate) fn serve(home: &Home, cloud_url: &str, network: &facilitator::Handle)
     serve_with(home, cloud_url, network, &[])
 }
 
-/// The same with some variables that are added, or replace the usual ones.
+/// The same with some variables that are added, or replace the usual ones; a list of facilitators
+/// replaces the single one.
 pub(crate) fn serve_with(
     home: &Home,
     cloud_url: &str,
@@ -63,7 +64,7 @@ pub(crate) fn serve_with(
     let database = home.database_url();
     let (facilitator_url, rpc_url) = (network.url(), network.rpc_url(facilitator::Network::Base));
     let sealing_keys = format!("[{{id=1,key=\"{KEY}\"}}]");
-    let usual = [
+    let mut usual = vec![
         ("COMPUTE_SERVER_SERVER__LISTEN", "127.0.0.1:0"),
         ("COMPUTE_SERVER_SERVER__PUBLIC_URL", "http://127.0.0.1:4020"),
         ("COMPUTE_SERVER_DATABASE__URL", &database),
@@ -84,5 +85,9 @@ pub(crate) fn serve_with(
         ),
         ("COMPUTE_SERVER_RAILS__BASE__RPC_URL", &rpc_url),
     ];
-    Server::start(home, &["serve"], &[&usual, variables].concat())
+    let list = "COMPUTE_SERVER_RAILS__BASE__FACILITATORS";
+    if variables.iter().any(|(name, _)| *name == list) {
+        usual.retain(|(name, _)| *name != "COMPUTE_SERVER_RAILS__BASE__FACILITATOR_URL");
+    }
+    Server::start(home, &["serve"], &[usual.as_slice(), variables].concat())
 }

@@ -7,9 +7,9 @@ use compute_testkit::faults_log::injected;
 use compute_x402::TokenTerms;
 use compute_x402::networks::BASE_SEPOLIA_USDC;
 
-use crate::{Market, Sight, spec};
+use crate::{Market, Sight, rail_of, spec};
 
-async fn reason(rail: &FacilitatorRail) -> String {
+pub(crate) async fn reason(rail: &FacilitatorRail) -> String {
     match rail.health().await {
         RailHealth::Withdrawn { reason } => reason,
         RailHealth::Ready => "ready".to_owned(),
@@ -46,7 +46,7 @@ async fn a_facilitator_that_cannot_settle_here_withdraws_the_rail() {
 fn rail_with(market: &Market, spec: RailSpec, rpc_url: String) -> FacilitatorRail {
     let mut config = FacilitatorConfig::new(market.facilitator.url());
     config.rpc_url = Some(rpc_url.into());
-    FacilitatorRail::new(spec, &config, Arc::new(market.clock.clone())).unwrap()
+    rail_of(spec, &config, &market.clock)
 }
 
 #[tokio::test]

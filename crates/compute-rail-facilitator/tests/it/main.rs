@@ -6,8 +6,10 @@
     reason = "a helper that cannot do its part fails the test"
 )]
 
+mod cdp;
 mod check;
 mod conformance;
+mod failover;
 mod health;
 mod hostile;
 mod lookup;
@@ -23,7 +25,7 @@ use compute_domain::time::Timestamp;
 use compute_engine::ports::{ClaimedPayment, RailSpec};
 use compute_engine::{ResourceInfo, StoredProof};
 use compute_rail_facilitator::{FacilitatorConfig, FacilitatorRail, Timeouts};
-use compute_testkit::ambient::ManualClock;
+use compute_testkit::ambient::{ManualClock, SeededEntropy};
 use compute_testkit::facilitator::{Event, Handle, Network, Options, spawn};
 use compute_wallet::{EvmAddress, EvmKey, Uint256};
 use compute_x402::client::{payload_for, sign};
@@ -56,18 +58,23 @@ enum Sight {
 impl Market {
     async fn open(sight: Sight) -> Self {
         let facilitator = spawn(Options::default()).await.unwrap();
-        let now_s = facilitator.now_s();
-        let clock = ManualClock::at(Timestamp::from_secs(now_s));
         let mut config = FacilitatorConfig::new(facilitator.url());
         if sight == Sight::Node {
             config.rpc_url = Some(facilitator.rpc_url(NETWORK).into());
         }
+        Self::with(facilitator, config)
+    }
+
+    /// A rail as it is configured, beside a facilitator whose clock and chain count.
+    fn with(facilitator: Handle, mut config: FacilitatorConfig) -> Self {
+        let now_s = facilitator.now_s();
+        let clock = ManualClock::at(Timestamp::from_secs(now_s));
         config.timeouts = Timeouts {
             settle: Duration::from_secs(1),
             verify: Duration::from_secs(1),
             ..Timeouts::default()
         };
-        let rail = FacilitatorRail::new(spec(), &config, Arc::new(clock.clone())).unwrap();
+        let rail = rail(&config, &clock);
         Self {
             facilitator,
             clock,
@@ -174,6 +181,15 @@ impl Market {
         };
         self.facilitator.cancel(NETWORK, from, nonce).unwrap();
     }
+}
+
+fn rail(config: &FacilitatorConfig, clock: &ManualClock) -> FacilitatorRail {
+    rail_of(spec(), config, clock)
+}
+
+fn rail_of(spec: RailSpec, config: &FacilitatorConfig, clock: &ManualClock) -> FacilitatorRail {
+    let entropy = Arc::new(SeededEntropy::new(1));
+    FacilitatorRail::new(spec, config, Arc::new(clock.clone()), entropy).unwrap()
 }
 
 fn spec() -> RailSpec {

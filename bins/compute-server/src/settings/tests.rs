@@ -266,6 +266,7 @@ fn a_live_database_keeps_its_time() {
         "find_looks = 3",
         "find_window = \"1m\"",
         "hold_grace = \"59s\"",
+        "store_every = \"4s\"",
         "request_key_life = \"71h\"",
         "lost_window = \"9m\"",
         "lost_fleet_window = \"5h\"",

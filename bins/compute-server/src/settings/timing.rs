@@ -99,7 +99,7 @@ section! {
         /// How often the health of payment networks is checked.
         health_every: Span = Span::from_secs(30),
         /// How often the database is asked to commit something; while it does not, nothing is sold. Not divided.
-        store_every: Span = Span::from_secs(3),
+        store_every: Span = MOST_STORE_EVERY,
         /// How often what has had its time is deleted.
         clean_up_every: Span = Span::from_hours(1),
         /// How often the clock is compared with the database's.
@@ -136,6 +136,10 @@ pub(crate) struct TimingConfig {
 
 /// What a live database needs at least: a settlement may be seen this much later than it was made.
 const LEAST_HOLD_GRACE: Span = Span::from_secs(60);
+
+/// With the check's own limit of 1.5 s, nothing is sold for longer than 5 s on a database that does not
+/// commit (reliability.md, L3).
+const MOST_STORE_EVERY: Span = Span::from_secs(3);
 
 /// Calls to partners are not cut shorter than this by scaling: a busy machine needs that long.
 const SHORTEST_CALL: Duration = Duration::from_secs(2);
@@ -209,6 +213,12 @@ impl Timing {
         }
         if self.lost_looks < EngineTiming::default().lost_looks {
             check.problem("timing.lost_looks", "must be at least 3 on a live database");
+        }
+        if self.store_every > MOST_STORE_EVERY {
+            check.problem(
+                "timing.store_every",
+                "must be at most 3s on a live database",
+            );
         }
         if self.hold_grace < LEAST_HOLD_GRACE {
             check.problem(

@@ -114,7 +114,9 @@ impl Chain {
     ) -> Result<Fate, NodeError> {
         let head = self.node.block(None).await?;
         if self.is_used(transfer, None).await? {
-            return self.used(transfer, head, since_s).await;
+            // It is used: a search that fails must not make it look as if nothing had happened.
+            let unclear = Fate::Unclear("used, but the node does not say by what");
+            return Ok(self.used(transfer, head, since_s).await.unwrap_or(unclear));
         }
         if head.time < transfer.valid_before {
             return Ok(Fate::Open);

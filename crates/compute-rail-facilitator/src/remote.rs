@@ -82,7 +82,10 @@ impl Remote {
     /// Leaves it out until the next look at its health.
     pub(crate) fn leave_out(&self, reason: &str) {
         let mut standing = self.standing();
-        standing.fault.get_or_insert_with(|| reason.to_owned());
+        if standing.fault.is_none() {
+            tracing::warn!(facilitator = %self.origin(), reason, "facilitator is left out");
+            standing.fault = Some(reason.to_owned());
+        }
     }
 
     /// Posts a payment to one of its paths.
@@ -123,12 +126,15 @@ impl Remote {
         found
     }
 
-    /// Takes note of an answer that refuses our credentials; what is wrong, for the operator.
+    /// Takes note of an answer to a payment that refuses our credentials; what is wrong, for the
+    /// operator. A 403 is no such answer: what a buyer put into its payment may have caused it, and
+    /// nobody may withdraw a rail from others. `/supported` carries nothing of a buyer's.
     pub(crate) fn find_refusal(&self, answer: &Answer) -> Option<String> {
-        if !matches!(answer.status.as_u16(), 401 | 403) {
+        if answer.status.as_u16() != 401 {
             return None;
         }
         let reason = self.describe_refusal(answer);
+        self.leave_out(&reason);
         let mut standing = self.standing();
         let until = self.clock.now().plus(REFUSED_FOR);
         standing.refusal = Some((until, reason.clone()));

@@ -60,7 +60,7 @@ impl FacilitatorRail {
         if !self.panel.has_choice() {
             return Ok(order);
         }
-        let reason = match self.fate_of(payment).await {
+        let untold = match self.fate_of(payment).await {
             Ok(Fate::Paid(evidence)) => {
                 self.panel.set_holder(&payment.payment().proof_key, None);
                 return Err(Settlement::Settled(evidence));
@@ -71,13 +71,16 @@ impl FacilitatorRail {
                 });
             }
             Ok(Fate::Open) => return Ok(order),
-            Ok(Fate::Unclear(reason)) => reason.to_owned(),
-            Err(error) => error.reason,
+            // It may have moved, whoever submitted it.
+            Ok(Fate::Unclear(reason)) => unknown(reason),
+            Err(error) => Settlement::NotSent {
+                reason: error.reason,
+            },
         };
         let is_holder = |(index, _): &(usize, &Remote)| Some(*index) == holder;
         match order.into_iter().find(is_holder) {
             Some(asked_before) => Ok(vec![asked_before]),
-            None => Err(Settlement::NotSent { reason }),
+            None => Err(untold),
         }
     }
 
@@ -103,6 +106,7 @@ impl FacilitatorRail {
             SettleClass::Refused { status } => {
                 let usual = || format!("the facilitator refused our request with status {status}");
                 let reason = remote.find_refusal(&answer).unwrap_or_else(usual);
+                remote.leave_out(&reason);
                 tracing::error!(payment.rail = %self.spec.label, reason, "settling is impossible");
                 Settlement::NotSent { reason }
             }
@@ -113,7 +117,13 @@ impl FacilitatorRail {
                 remote,
                 "success without a usable transaction on this network",
             ),
-            SettleClass::Unknown { reason, .. } => unknown(describe(reason)),
+            SettleClass::Unknown { reason, .. } => {
+                // New payments go elsewhere; this one may be in its hands.
+                if matches!(reason, UnknownReason::NoAnswer) {
+                    remote.leave_out(describe(reason));
+                }
+                unknown(describe(reason))
+            }
         };
         (Reach::Sent, outcome)
     }

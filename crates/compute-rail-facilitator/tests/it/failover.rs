@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use compute_engine::ports::{Check, ClaimedPayment, Lookup, Rail, Settlement};
+use compute_engine::ports::{Check, ClaimedPayment, Lookup, Rail, RailHealth, Settlement};
 use compute_rail_facilitator::{
     Access, Facilitator, FacilitatorConfig, FacilitatorConfigError, FacilitatorRail,
 };
@@ -236,16 +236,63 @@ async fn the_second_settles_when_the_first_is_gone_and_the_chain_has_nothing() {
 
 #[tokio::test]
 async fn a_refusal_of_our_request_goes_to_the_second_in_the_next_attempt_only() {
+    for status in [401, 402, 403, 404] {
+        let (first, market) = pair_on_second().await;
+        let payment = market.pay(1);
+        first.inject(Fault::Say {
+            status,
+            body: String::new(),
+        });
+        assert!(is_not_sent(&market.rail.settle(&payment).await));
+        assert_eq!(market.facilitator.calls("/settle"), 0);
+        assert!(is_settled(&market.rail.settle(&payment).await), "{status}");
+        assert_eq!(first.calls("/settle"), 1, "{status}");
+    }
+}
+
+/// The money is here, and the node does not find by which transaction: that is no "nothing was sent".
+#[tokio::test]
+async fn a_used_authorization_that_cannot_be_traced_is_unknown() {
+    let (market, second) = pair().await;
+    let payment = market.pay(1);
+    market.front_run(&payment);
+    market.facilitator.inject(Fault::NodeWithoutLogs);
+    assert!(is_unknown(&market.rail.settle(&payment).await));
+    assert_eq!(market.facilitator.calls("/settle"), 0);
+    assert_eq!(second.calls("/settle"), 0);
+    assert!(is_settled(&market.rail.settle(&payment).await));
+    assert_eq!(market.times_moved(&payment), 1);
+}
+
+#[tokio::test]
+async fn who_fails_to_settle_one_payment_is_left_out_for_the_next() {
+    let (first, market) = pair_on_second().await;
+    let (payment, next) = (market.pay(1), market.pay(2));
+    first.inject(Fault::Say {
+        status: 503,
+        body: "<html>".to_owned(),
+    });
+    assert!(is_unknown(&market.rail.settle(&payment).await));
+    assert!(is_settled(&market.rail.settle(&next).await));
+    assert_eq!(
+        (first.calls("/settle"), market.facilitator.calls("/settle")),
+        (1, 1)
+    );
+}
+
+/// A buyer decides what stands in a payment, and a firewall may answer to that.
+#[tokio::test]
+async fn an_answer_403_to_a_payment_withdraws_no_rail() {
     let (first, market) = pair_on_second().await;
     let payment = market.pay(1);
-    first.inject(Fault::Say {
-        status: 401,
-        body: String::new(),
-    });
-    assert!(is_not_sent(&market.rail.settle(&payment).await));
-    assert_eq!(market.facilitator.calls("/settle"), 0);
-    assert!(is_settled(&market.rail.settle(&payment).await));
-    assert_eq!(first.calls("/settle"), 1);
+    for stand_in in [&first, &market.facilitator] {
+        stand_in.inject(Fault::Say {
+            status: 403,
+            body: "<html>".to_owned(),
+        });
+    }
+    assert!(market.rail.check(payment.proof()).await.is_err());
+    assert_eq!(market.rail.health().await, RailHealth::Ready);
 }
 
 #[tokio::test]

@@ -85,6 +85,8 @@ pub enum Fault {
     },
     /// The next call of the chain node fails.
     NodeDown,
+    /// The chain node does not answer the next search of its logs, as those do that limit it.
+    NodeWithoutLogs,
 }
 
 const fn ok() -> u16 {

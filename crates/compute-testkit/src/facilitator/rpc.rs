@@ -50,6 +50,15 @@ pub(super) async fn call(
         .get("method")
         .and_then(Value::as_str)
         .unwrap_or_default();
+    let is_search = method == "eth_getLogs";
+    if is_search
+        && world
+            .faults
+            .take(|fault| *fault == Fault::NodeWithoutLogs)
+            .is_some()
+    {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     let params = request
         .get("params")
         .and_then(Value::as_array)

@@ -251,6 +251,8 @@ mod tests {
         let amount = Usd::try_from(7_441).unwrap();
         assert_eq!((amount.micros(), i64::from(amount)), (7_441, 7_441));
         assert!(Usd::try_from(-1).is_err());
+        assert!(Usd::from_micros(USD_MICROS_MAX).is_ok());
+        assert!(Usd::from_micros(USD_MICROS_MAX + 1).is_err());
         let rate = HourlyRate::try_from(amount).unwrap();
         assert_eq!(Usd::from(rate), amount);
     }

@@ -225,6 +225,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_claimed_may_be_declined() {
+        let declined = payment(PaymentState::Claimed).decline("late".into());
+        let code = "late".to_owned();
+        assert_eq!(declined.unwrap().state, PaymentState::Declined { code });
+    }
+
+    #[test]
     fn rail_labels_are_short_words() {
         for good in ["b", "base-sepolia", "x402-2", &"a".repeat(32)] {
             let label = RailLabel::parse(good).unwrap();

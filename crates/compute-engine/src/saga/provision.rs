@@ -186,10 +186,14 @@ pub(super) fn observed(
         }
     };
     match (seen.state, seen.address) {
-        // Its customer may have had it for hours, and switched it off.
-        (MachineState::Stopped | MachineState::Busy, Some(address))
-            if work.operation.data.was_held =>
-        {
+        // Its customer may have had it for hours: whatever became of it, it is not taken back.
+        (
+            MachineState::Stopped
+            | MachineState::Busy
+            | MachineState::Suspended
+            | MachineState::Unclear,
+            Some(address),
+        ) if work.operation.data.was_held => {
             return delivered(work, address, context);
         }
         (MachineState::Ready, Some(address)) => {

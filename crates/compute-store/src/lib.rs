@@ -23,6 +23,7 @@ mod leases;
 mod ledger;
 mod lots;
 mod operations;
+mod outbox;
 mod payments;
 mod places;
 mod request_keys;

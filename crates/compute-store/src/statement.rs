@@ -96,6 +96,12 @@ pub(crate) enum Refusal {
     LotChanged,
     #[error("the password of this instance was taken; another one cannot follow")]
     PasswordTaken,
+    #[error("the next nonce of a lane that this transaction has not locked would change")]
+    LaneNotLocked,
+    #[error("a transaction that is still open is not concluded")]
+    NoConclusion,
+    #[error("the number is larger than any that can be stored")]
+    NumberTooLarge,
     #[error("another transaction was faster every time")]
     Contended,
 }

@@ -1,10 +1,11 @@
 //! Transactions: begin, commit, roll back.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Store, StoreError, Tx, TxMode};
+use compute_engine::ports::{Lane, Store, StoreError, Tx, TxMode};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::connect::{Database, Pools};
@@ -18,6 +19,8 @@ pub(crate) struct StoreTx {
     /// PostgreSQL answers the `COMMIT` of a failed transaction with success and a rollback; SQLite
     /// would commit what had worked. So we remember.
     failed: bool,
+    /// The lanes whose next nonce this transaction may write.
+    pub(crate) locked_lanes: BTreeSet<Lane>,
 }
 
 pub(crate) enum Connection {
@@ -67,6 +70,7 @@ impl Database {
             connection,
             mode,
             failed: false,
+            locked_lanes: BTreeSet::new(),
         })
     }
 }

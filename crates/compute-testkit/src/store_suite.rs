@@ -24,9 +24,11 @@ mod leases;
 mod ledger;
 mod lots;
 mod operations;
+mod outbox;
 mod payments;
 mod places;
 mod request_keys;
+mod sent;
 mod steps;
 mod transactions;
 mod vault;
@@ -115,6 +117,25 @@ macro_rules! for_each_store_case {
             payments::one_arrival_of_money_serves_one_payment,
             payments::a_refund_needs_its_ledger_row,
             payments::an_unknown_payment_cannot_be_saved,
+            outbox::a_new_lane_begins_at_nonce_zero,
+            outbox::a_nonce_is_written_under_the_lock_only,
+            outbox::racing_replicas_never_share_a_nonce,
+            outbox::every_chain_transaction_reads_back,
+            outbox::a_chain_transaction_is_written_once,
+            outbox::something_else_under_a_hash_is_refused,
+            outbox::a_chain_transaction_keeps_the_rules_of_its_table,
+            outbox::numbers_that_cannot_be_stored_are_refused,
+            outbox::the_transactions_of_a_payment_are_listed_oldest_first,
+            outbox::open_transactions_are_listed_by_nonce,
+            sent::a_group_is_held_until_it_is_released,
+            sent::the_first_to_take_a_group_holds_it,
+            sent::a_conclusion_is_final,
+            sent::of_one_nonce_one_transaction_is_included,
+            sent::racing_replicas_conclude_once,
+            sent::a_lane_costs_what_its_nonces_can_cost,
+            sent::only_what_can_have_been_spent_since_counts,
+            sent::a_lane_cannot_cost_more_than_there_is,
+            sent::concluded_transactions_are_forgotten,
             ledger::a_transfer_is_posted_once_per_reason,
             ledger::racing_posts_write_one_transfer,
             ledger::racing_copies_spend_once,

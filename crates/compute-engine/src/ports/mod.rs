@@ -1,12 +1,14 @@
 //! What the engine needs from the world, as traits. Adapters implement them and do not know each
 //! other; `compute-testkit` has a conformance suite for each.
 
+mod outbox;
 mod provider;
 mod rail;
 mod store;
 mod timer;
 mod watch;
 
+pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
     Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
 };

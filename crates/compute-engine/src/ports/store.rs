@@ -14,6 +14,7 @@ use compute_domain::prepaid::Prepaid;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 
+use super::outbox::Outbox;
 use super::watch::Watch;
 
 /// Why the database did not do what was asked. Nothing was committed.
@@ -69,6 +70,7 @@ pub trait Tx:
     + Operations
     + RequestKeys
     + Payments
+    + Outbox
     + Ledger
     + Vault
     + Catalogs

@@ -11,12 +11,12 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::raw::{execute_all, number};
 
-/// The migration that is disturbed: the last one. It makes two tables, and then an index.
-const LAST: i64 = 12;
+/// The migration that is disturbed: the last one. It makes two tables, and then their indexes.
+const LAST: i64 = 13;
 
 /// So that it fails at its last statement.
 const OBSTACLE: &str = "CREATE TABLE obstacle (at BIGINT);
-    CREATE INDEX unasked_destructions_by_at ON obstacle (at)";
+    CREATE INDEX chain_transactions_forgettable ON obstacle (at)";
 
 fn folder(test: &TestDatabase) -> PathBuf {
     let kind = if test.database().is_sqlite() {
@@ -59,9 +59,9 @@ async fn apply(test: &TestDatabase, count: usize) {
 /// How many of the last migration's tables there are.
 async fn tables_of_last(test: &TestDatabase) -> i64 {
     let sqlite = "SELECT COUNT(*) FROM sqlite_master
-        WHERE type = 'table' AND name IN ('suspects', 'unasked_destructions')";
+        WHERE type = 'table' AND name IN ('sending_lanes', 'chain_transactions')";
     let postgres = "SELECT COUNT(*) FROM pg_catalog.pg_class
-        WHERE oid IN (to_regclass('suspects'), to_regclass('unasked_destructions'))";
+        WHERE oid IN (to_regclass('sending_lanes'), to_regclass('chain_transactions'))";
     number(
         test,
         if test.database().is_sqlite() {
@@ -103,7 +103,7 @@ async fn a_start_completes_what_an_older_build_began(fresh: Fresh) {
 
 async fn a_migration_that_fails_leaves_nothing_of_itself(fresh: Fresh) {
     let test = fresh.make().await;
-    apply(&test, 11).await;
+    apply(&test, 12).await;
     execute_all(&test, OBSTACLE.to_owned()).await;
     // However often it is tried.
     for _ in 0..2 {
@@ -124,7 +124,7 @@ async fn a_migration_that_fails_leaves_nothing_of_itself(fresh: Fresh) {
 /// the transaction was never committed.
 async fn a_migration_that_is_cut_off_is_done_by_the_next_start(fresh: Fresh) {
     let test = fresh.make().await;
-    apply(&test, 11).await;
+    apply(&test, 12).await;
     let last = migrations(&test).await.pop().unwrap();
     let begun = format!("BEGIN; {}", last.sql.as_str());
     if test.database().is_sqlite() {

@@ -20,6 +20,7 @@ mod ledger;
 mod lots;
 mod moves;
 mod operations;
+mod outbox;
 mod payments;
 mod places;
 mod request_keys;

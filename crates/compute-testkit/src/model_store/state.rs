@@ -14,7 +14,9 @@ use compute_domain::prepaid::Lot;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
-use compute_engine::ports::{BoundKey, CatalogRevision, Event, Quarantine, Suspect};
+use compute_engine::ports::{
+    BoundKey, CatalogRevision, ChainTransaction, Event, Lane, Quarantine, Suspect,
+};
 
 use super::dirty::Dirty;
 use super::table::{At, Journaled, Table};
@@ -215,6 +217,17 @@ tables! {
     payments_by_proof: (String, PaymentId) => (),
     /// Index.
     payments_by_arrival: Arrival => PaymentId,
+    /// The next nonce of each lane.
+    lanes: Lane => u64,
+    chain_transactions: String => ChainTransaction,
+    /// Index of those of payments.
+    chain_by_proof: (String, Timestamp, Option<u64>, String) => (),
+    /// Index of the open ones.
+    chain_open: (Lane, Option<u64>, Timestamp, String) => (),
+    /// Index of the others.
+    chain_concluded: (Timestamp, String) => (),
+    /// Index of those with a nonce that a block includes.
+    chain_included: (Lane, u64) => String,
     transfers: u64 => TransferRow,
     /// Index.
     transfers_by_id: TransferId => u64,

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::id::{OperationId, TransferId};
-use compute_engine::ports::{StoreError, Tx, TxMode};
+use compute_engine::ports::{Lane, StoreError, Tx, TxMode};
 use tokio::sync::OwnedMutexGuard;
 
 use super::Shared;
@@ -67,6 +67,8 @@ pub(super) struct ModelTx {
     turn: Option<OwnedMutexGuard<()>>,
     /// References that may be written before what they refer to.
     pub(super) deferred: Deferred,
+    /// The lanes whose next nonce this transaction may write.
+    pub(super) locked_lanes: BTreeSet<Lane>,
 }
 
 /// What must be there when a transaction commits.
@@ -143,6 +145,7 @@ impl ModelTx {
             seen,
             turn,
             deferred: Deferred::default(),
+            locked_lanes: BTreeSet::new(),
         })
     }
 

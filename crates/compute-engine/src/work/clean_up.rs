@@ -1,6 +1,6 @@
 //! The janitor: forgets what has served its time.
 
-use compute_domain::time::Timestamp;
+use compute_domain::time::{Span, Timestamp};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -9,9 +9,13 @@ use crate::ports::TxMode;
 /// How many rows of a kind one transaction deletes: nobody waits long for it.
 const BATCH: u32 = 2_000;
 
+/// How long it stays known what became of a transaction of ours on a chain: longer than a buyer, a
+/// payment network or an accountant takes to ask.
+const SENT_LIFE: Span = Span::from_hours(90 * 24);
+
 impl Engine {
-    /// One round: forgets old nonces, old names of purchases and old destructions, and erases
-    /// passwords that nobody read in time.
+    /// One round: forgets old nonces, old names of purchases, what was sent to a chain and concluded
+    /// long ago, and old destructions, and erases passwords that nobody read in time.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -34,18 +38,22 @@ impl Engine {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let nonces = tx.forget_nonces(now, BATCH).await?;
         let names = tx.forget_request_keys(now, BATCH).await?;
+        let sent = tx
+            .forget_chain_transactions(now.minus(SENT_LIFE), BATCH)
+            .await?;
         let passwords = tx
             .expire_passwords(now.minus(timing.password_life), now)
             .await?;
         tx.commit().await?;
-        if nonces + names + passwords > 0 {
+        if nonces + names + sent + passwords > 0 {
             tracing::info!(
                 nonces,
                 names,
+                sent,
                 passwords,
-                "old nonces, names of purchases and unread passwords erased"
+                "old nonces, names of purchases, chain transactions and unread passwords erased"
             );
         }
-        Ok(nonces.max(names) >= u64::from(BATCH))
+        Ok(nonces.max(names).max(sent) >= u64::from(BATCH))
     }
 }

@@ -9,6 +9,7 @@ mod endings;
 mod evidence;
 mod extending;
 mod identity;
+mod janitor;
 mod names;
 mod one_thread;
 mod operator;

@@ -18,6 +18,7 @@ const NONCES: &str = "auth_nonces";
 const TABLES: &[&str] = &[
     NONCES,
     "api_keys",
+    "chain_transactions",
     "instances",
     "ledger_accounts",
     "ledger_transfers",
@@ -28,6 +29,7 @@ const TABLES: &[&str] = &[
     "prepaid_lots",
     "request_keys",
     "root_passwords",
+    "sending_lanes",
     "wallets",
 ];
 

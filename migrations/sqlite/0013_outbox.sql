@@ -46,6 +46,8 @@ CREATE TABLE chain_transactions (
 -- A nonce may be signed several times, with higher fees; the chain includes one of them.
 CREATE UNIQUE INDEX chain_transactions_one_included ON chain_transactions (lane, nonce)
 WHERE state IN ('mined', 'failed') AND nonce IS NOT NULL;
+CREATE INDEX chain_transactions_by_nonce ON chain_transactions (lane, nonce)
+WHERE nonce IS NOT NULL;
 CREATE INDEX chain_transactions_by_proof ON chain_transactions (proof_key, created_at)
 WHERE proof_key IS NOT NULL;
 -- -1 stands for none: the two databases do not agree where it comes in an order.

@@ -121,7 +121,7 @@ fn pay(offer: &PayableOffer, amount: u128, wallet: &EvmKey) -> Result<PaymentPay
         valid_before: now_s.saturating_add(VALIDITY_S),
         nonce: random()?,
     };
-    let signed = sign(offer.token(), authorization, wallet);
+    let signed = sign(offer.evm(), authorization, wallet);
     let envelope = json!({
         "x402Version": 1,
         "scheme": v2::EXACT,

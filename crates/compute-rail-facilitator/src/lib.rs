@@ -4,16 +4,12 @@
 //! needed: what is unclear is said to be unclear, and with a chain node of one's own its word is
 //! checked against the chain, which also tells what became of a payment it lost.
 
-mod abi;
 mod cdp;
-mod chain;
 mod config;
-mod node;
 mod panel;
 mod rail;
 mod remote;
 mod settle;
-mod transfer;
 
 pub use cdp::{CdpKey, CdpKeyError};
 pub use config::{Access, Facilitator, FacilitatorConfig, FacilitatorConfigError, Timeouts};

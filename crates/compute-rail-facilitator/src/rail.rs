@@ -6,23 +6,18 @@ use compute_engine::StoredProof;
 use compute_engine::ports::{
     Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
 };
+use compute_evm::{AuthorizedTransfer, Chain, Fate, MAX_LIFE_S, Node};
 use compute_wallet::WalletAddress;
 use compute_x402::ErrorCode;
 use compute_x402::facilitator::{VerifyClass, classify_verify};
 
-use crate::chain::{Chain, Fate};
 use crate::config::{FacilitatorConfig, FacilitatorConfigError, Timeouts};
-use crate::node::Node;
 use crate::panel::Panel;
 use crate::remote::Remote;
-use crate::transfer::AuthorizedTransfer;
 
 /// Without a chain node an expired authorization is given this long to be confirmed by the
 /// facilitator after all; then nobody is left to ask.
 const EXPIRY_GRACE_S: u64 = 60;
-
-/// The longest an authorization may live, in seconds; its use cannot be older.
-pub(crate) const MAX_LIFE_S: u64 = 86_400;
 
 /// How recently somebody else may have submitted a buyer's authorization, in seconds, for it to
 /// count as this purchase's payment. Longer would let old transfers to the same account be shown.
@@ -64,11 +59,11 @@ impl FacilitatorRail {
         let Some(chain) = &self.chain else {
             return Ok(());
         };
+        let Some(token) = self.spec.token.as_evm() else {
+            return Err("the token is not on an EVM chain".to_owned());
+        };
         let now_s = self.clock.now().secs();
-        match chain
-            .find_fault(&self.spec.token, self.spec.decimals, now_s)
-            .await
-        {
+        match chain.find_fault(token, self.spec.decimals, now_s).await {
             Ok(None) => Ok(()),
             Ok(Some(fault)) => Err(fault.to_owned()),
             Err(error) => Err(error.to_string()),
@@ -100,7 +95,8 @@ impl FacilitatorRail {
         let status = answer.status.as_u16();
         match classify_verify(status, &answer.body, proof.offer.network()) {
             VerifyClass::Valid { payer } => {
-                let own = AuthorizedTransfer::of(proof).map(|own| WalletAddress::Evm(own.from));
+                let own = AuthorizedTransfer::of(&proof.payload, &proof.offer)
+                    .map(|own| WalletAddress::Evm(own.from));
                 if payer.is_some() && payer != own {
                     return Err(unavailable(
                         "the facilitator names another payer".to_owned(),
@@ -130,7 +126,10 @@ impl FacilitatorRail {
         if code != ErrorCode::EvmNonceAlreadyUsed {
             return refused;
         }
-        let (Some(chain), Some(transfer)) = (&self.chain, AuthorizedTransfer::of(proof)) else {
+        let (Some(chain), Some(transfer)) = (
+            &self.chain,
+            AuthorizedTransfer::of(&proof.payload, &proof.offer),
+        ) else {
             return refused;
         };
         let since_s = self.clock.now().secs().saturating_sub(OBSERVED_S);
@@ -179,7 +178,7 @@ impl FacilitatorRail {
 }
 
 fn transfer_of(proof: &StoredProof) -> Result<AuthorizedTransfer, RailUnavailable> {
-    let transfer = AuthorizedTransfer::of(proof);
+    let transfer = AuthorizedTransfer::of(&proof.payload, &proof.offer);
     transfer.ok_or_else(|| unavailable("the stored proof is no payment in this token".to_owned()))
 }
 

@@ -3,14 +3,13 @@
 use compute_domain::payment::Evidence;
 use compute_engine::StoredProof;
 use compute_engine::ports::{ClaimedPayment, Settlement};
+use compute_evm::{AuthorizedTransfer, Fate, MAX_LIFE_S, Mined};
 use compute_wallet::WalletAddress;
 use compute_x402::ErrorCode;
 use compute_x402::facilitator::{SettleClass, UnknownReason, classify_settle};
 
-use crate::chain::{Fate, Mined};
-use crate::rail::{FacilitatorRail, MAX_LIFE_S, unknown};
+use crate::rail::{FacilitatorRail, unknown};
 use crate::remote::Remote;
-use crate::transfer::AuthorizedTransfer;
 
 /// Whether anything of a settlement may have arrived at a facilitator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +136,7 @@ impl FacilitatorRail {
         transaction: String,
         payer: Option<WalletAddress>,
     ) -> Settlement {
-        let Some(transfer) = AuthorizedTransfer::of(proof) else {
+        let Some(transfer) = AuthorizedTransfer::of(&proof.payload, &proof.offer) else {
             return unknown("the stored proof is no payment in this token");
         };
         if payer.is_some_and(|payer| payer != WalletAddress::Evm(transfer.from)) {
@@ -180,7 +179,10 @@ impl FacilitatorRail {
         let declined = Settlement::Declined {
             code: code.as_str().to_owned(),
         };
-        let (Some(chain), Some(transfer)) = (&self.chain, AuthorizedTransfer::of(proof)) else {
+        let (Some(chain), Some(transfer)) = (
+            &self.chain,
+            AuthorizedTransfer::of(&proof.payload, &proof.offer),
+        ) else {
             return if follows_a_used_nonce(&code) {
                 unknown("refused for a reason that a payment by somebody else may have caused")
             } else {

@@ -57,10 +57,8 @@ mod tests {
             base.token.asset_text(),
             "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
         );
-        assert_eq!(
-            (base.token.domain_name(), base.token.domain_version()),
-            ("USDC", "2")
-        );
+        let token = base.token.as_evm().unwrap();
+        assert_eq!((token.domain_name(), token.domain_version()), ("USDC", "2"));
         assert_eq!(base.settlement, "simulated");
     }
 }

@@ -55,6 +55,15 @@ WHERE proof_key = $1
 ORDER BY created_at, COALESCE(nonce, -1), hash"
 );
 
+const LIST_OF_NONCE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "
+FROM chain_transactions
+WHERE lane = $1 AND nonce = $2
+ORDER BY created_at, hash"
+);
+
 const LIST_OPEN: &str = concat!(
     "SELECT ",
     columns!(),
@@ -190,6 +199,23 @@ impl Outbox for StoreTx {
             "chain_transactions",
             LIST_OF_PAYMENT,
             proof_key
+        )?;
+        rows.into_iter().map(ChainTransactionRow::parse).collect()
+    }
+
+    async fn chain_transactions_at(
+        &mut self,
+        lane: &Lane,
+        nonce: u64,
+    ) -> Result<Vec<ChainTransaction>, StoreError> {
+        let nonce = cell(nonce).map_err(|error| self.fail(error))?;
+        let rows: Vec<ChainTransactionRow> = fetch!(
+            fetch_all,
+            self,
+            "chain_transactions",
+            LIST_OF_NONCE,
+            lane.as_str(),
+            nonce
         )?;
         rows.into_iter().map(ChainTransactionRow::parse).collect()
     }

@@ -432,7 +432,7 @@ impl Buyer {
         sheet: &OfferSheet,
         now: Timestamp,
     ) -> PaymentPayload {
-        let WalletAddress::Evm(to) = offer.pay_to() else {
+        let (WalletAddress::Evm(to), Some(token)) = (offer.pay_to(), offer.token().as_evm()) else {
             panic!("an EVM offer")
         };
         let authorization = Authorization {
@@ -443,7 +443,7 @@ impl Buyer {
             valid_before: now.secs() + u64::from(offer.max_timeout_seconds()),
             nonce,
         };
-        let signed = sign(offer.token(), authorization, &self.key);
+        let signed = sign(token, authorization, &self.key);
         payload_for(version, offer, sheet.resource.as_resource(), &signed)
     }
 

@@ -127,6 +127,7 @@ macro_rules! for_each_store_case {
             outbox::numbers_that_cannot_be_stored_are_refused,
             outbox::the_transactions_of_a_payment_are_listed_oldest_first,
             outbox::open_transactions_are_listed_by_nonce,
+            sent::the_transactions_of_a_nonce_are_listed_oldest_first,
             sent::a_group_is_held_until_it_is_released,
             sent::the_first_to_take_a_group_holds_it,
             sent::a_conclusion_is_final,

@@ -1,8 +1,12 @@
 //! The error codes of the protocol, as clients show them and logs search them.
 
+mod method;
+
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+
+pub use method::MethodCode;
 
 use crate::payload::DecodeError;
 use crate::verify::VerifyError;
@@ -62,6 +66,8 @@ pub enum ErrorCode {
     UnexpectedVerifyError,
     /// Settlement failed in an unknown way.
     UnexpectedSettleError,
+    /// A code that only one way of paying knows.
+    Method(MethodCode),
     /// A code of another implementation, cut to 128 printable characters.
     Foreign(ForeignCode),
 }
@@ -100,6 +106,7 @@ impl ErrorCode {
             Self::DuplicateSettlement => "duplicate_settlement",
             Self::UnexpectedVerifyError => "unexpected_verify_error",
             Self::UnexpectedSettleError => "unexpected_settle_error",
+            Self::Method(code) => code.as_str(),
             Self::Foreign(code) => &code.0,
         }
     }
@@ -168,7 +175,10 @@ impl ErrorCode {
             "duplicate_settlement" => Self::DuplicateSettlement,
             "unexpected_verify_error" => Self::UnexpectedVerifyError,
             "unexpected_settle_error" | "unexpected_error" => Self::UnexpectedSettleError,
-            _ => Self::Foreign(ForeignCode::sanitise(text)),
+            _ => match MethodCode::find(text) {
+                Some(code) => Self::Method(code),
+                None => Self::Foreign(ForeignCode::sanitise(text)),
+            },
         }
     }
 }
@@ -245,6 +255,10 @@ mod tests {
     fn every_own_code_reads_back_as_itself() {
         for code in OWN {
             assert_eq!(ErrorCode::from_wire(code.as_str()), code);
+        }
+        for code in MethodCode::ALL {
+            let read = ErrorCode::from_wire(code.as_str());
+            assert_eq!(read, ErrorCode::Method(code));
         }
     }
 

@@ -8,7 +8,8 @@ use compute_wallet::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::offer::TokenTerms;
+use crate::members::{read, read_address, read_nonce, read_signature, read_time, read_uint};
+use crate::token::EvmToken;
 
 /// Keccak-256 of `TransferWithAuthorization(address from,address to,uint256 value,uint256
 /// validAfter,uint256 validBefore,bytes32 nonce)` (EIP-3009).
@@ -19,6 +20,9 @@ const TYPE_HASH: Digest32 = [
 
 /// The last 32 bytes of a signature of a wallet that is not deployed yet (ERC-6492).
 const ERC6492_MAGIC: &str = "6492649264926492649264926492649264926492649264926492649264926492";
+
+/// The longest signature of a contract wallet, in bytes: several owners and a passkey fit.
+pub const MAX_CONTRACT_SIGNATURE: usize = 2_048;
 
 /// A transfer the payer permits anybody to carry out once. Times are Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub enum SignatureFault {
 impl Authorization {
     /// The digest the payer signs for this token.
     #[must_use]
-    pub fn digest(&self, token: &TokenTerms) -> Digest32 {
+    pub fn digest(&self, token: &EvmToken) -> Digest32 {
         let struct_hash = StructHasher::new(&TYPE_HASH)
             .address(&self.from)
             .address(&self.to)
@@ -110,13 +114,9 @@ impl SignedAuthorization {
     pub(crate) fn from_json(payload: &Map<String, Value>) -> Result<Self, &'static str> {
         let members = payload.get("authorization").and_then(Value::as_object);
         let authorization = Authorization::from_json(members.ok_or("authorization")?)?;
-        let signature = payload
-            .get("signature")
-            .and_then(Value::as_str)
-            .ok_or("signature")?;
         Ok(Self {
             authorization,
-            signature: signature.to_owned(),
+            signature: read_signature(payload)?,
         })
     }
 
@@ -137,7 +137,7 @@ impl SignedAuthorization {
     ///
     /// # Errors
     /// When the signature is a wrapper, not canonical, or somebody else's.
-    pub fn check_signature(&self, token: &TokenTerms) -> Result<(), SignatureFault> {
+    pub fn check_signature(&self, token: &EvmToken) -> Result<(), SignatureFault> {
         let signature = self.parse_signature()?;
         let signer = recover_digest(&self.authorization.digest(token), &signature)
             .map_err(SignatureFault::Refused)?;
@@ -145,6 +145,33 @@ impl SignedAuthorization {
             return Err(SignatureFault::Refused(SignatureError::NotSigner));
         }
         Ok(())
+    }
+
+    /// What a contract that is the payer may accept as its signature (ERC-1271): whatever is no
+    /// wrapper, no signature that only another account can have made in a form tokens refuse, and
+    /// not longer than [`MAX_CONTRACT_SIGNATURE`] bytes.
+    ///
+    /// Of 65 bytes in canonical form a contract may be the signer too, so those are included; other
+    /// 65 bytes, and the short form of 64 (EIP-2098), are an ordinary account's and wrong.
+    #[must_use]
+    pub fn contract_signature(&self) -> Option<Vec<u8>> {
+        if self.signature.ends_with(ERC6492_MAGIC) {
+            return None;
+        }
+        let digits = self.signature.strip_prefix("0x")?;
+        if digits.len() > 2 * MAX_CONTRACT_SIGNATURE {
+            return None;
+        }
+        let bytes = hex::decode(digits).ok()?;
+        match bytes.len() {
+            0 | 64 => None,
+            65 => self.parse_signature().ok().map(|_| bytes),
+            _ => Some(bytes),
+        }
+    }
+
+    pub(crate) fn signature_text(&self) -> &str {
+        &self.signature
     }
 
     /// The `payload` member of a payment, with `v` as tokens expect it where it can be read.
@@ -164,36 +191,6 @@ impl fmt::Debug for SignedAuthorization {
             .field("authorization", &self.authorization)
             .finish_non_exhaustive()
     }
-}
-
-fn read<T>(
-    members: &Map<String, Value>,
-    name: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, &'static str> {
-    members
-        .get(name)
-        .and_then(Value::as_str)
-        .and_then(parse)
-        .ok_or(name)
-}
-
-fn read_address(text: &str) -> Option<EvmAddress> {
-    EvmAddress::parse_any_case(text).ok()
-}
-
-fn read_uint(text: &str) -> Option<Uint256> {
-    Uint256::parse_decimal(text).ok()
-}
-
-fn read_time(text: &str) -> Option<u64> {
-    read_uint(text)?.to_u64()
-}
-
-fn read_nonce(text: &str) -> Option<Digest32> {
-    let mut nonce = [0_u8; 32];
-    hex::decode_to_slice(text.strip_prefix("0x")?, &mut nonce).ok()?;
-    Some(nonce)
 }
 
 #[cfg(test)]

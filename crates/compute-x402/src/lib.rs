@@ -4,8 +4,10 @@
 //! the payment that comes back, and hands it to a facilitator through whatever HTTP client it has.
 //! The crate has no I/O, no clock and no randomness: time and nonces are parameters.
 //!
-//! Built so far: scheme `exact` on EVM chains with EIP-3009 (`transferWithAuthorization`).
+//! Scheme `exact`: on EVM chains with EIP-3009 (`transferWithAuthorization`), or for tokens without
+//! it with ERC-2612 permits, directly or through Permit2.
 
+mod members;
 mod strict_json;
 
 pub mod amount;
@@ -18,18 +20,25 @@ pub mod header;
 pub mod networks;
 pub mod offer;
 pub mod payload;
+pub mod permit;
+pub mod permit2;
 pub mod result;
+pub mod token;
 pub mod verify;
 pub mod wire;
 
 pub use amount::Amount;
 pub use challenge::{Challenge, Resource};
-pub use error_code::ErrorCode;
+pub use error_code::{ErrorCode, MethodCode};
 pub use networks::Network;
-pub use offer::{Offer, OfferError, Recipient, TokenTerms};
-pub use payload::{DecodeError, PaymentPayload, Version, decode, decode_headers};
+pub use offer::{Offer, Recipient};
+pub use payload::{Body, DecodeError, PaymentPayload, Version, decode, decode_headers};
 pub use result::{SettlementHeaders, SettlementResponse};
-pub use verify::{Identified, ProofKey, ValidityWindow, Verified, VerifyError, identify, verify};
+pub use token::{EvmToken, Method, OfferError, PermitPaths, TokenTerms};
+pub use verify::{
+    Authority, Identified, Permit2Fault, ProofKey, ValidityWindow, Verified, VerifyError, identify,
+    verify,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use compute_wallet::{EvmAddress, Namespace};
 
-use crate::offer::{OfferError, TokenTerms};
+use crate::token::{OfferError, PermitPaths, TokenTerms};
 
 /// One network: its CAIP-2 id, used by version 2, and its word, used by version 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -148,6 +148,21 @@ impl KnownToken {
             address,
             self.domain_name,
             self.domain_version,
+        )
+    }
+
+    /// The terms under which this token is paid by permit.
+    ///
+    /// # Errors
+    /// When no way to pay is given.
+    pub fn permit_terms(&self, paths: PermitPaths) -> Result<TokenTerms, OfferError> {
+        let address = EvmAddress::parse(self.address).map_err(OfferError::Address)?;
+        TokenTerms::permit(
+            self.network.clone(),
+            address,
+            self.domain_name,
+            self.domain_version,
+            paths,
         )
     }
 

@@ -2,30 +2,17 @@
 
 use std::sync::Arc;
 
-use compute_wallet::{AddressError, Digest32, Eip712Domain, EvmAddress, WalletAddress};
+use compute_wallet::WalletAddress;
 
 use crate::amount::Amount;
 use crate::networks::Network;
-use crate::wire::{Extra, v1, v2};
-
-/// A token on one network and the domain its holders sign under.
-///
-/// Made once at start-up: it holds the domain separator and the texts that every offer repeats.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenTerms {
-    network: Network,
-    chain_id: u64,
-    asset: EvmAddress,
-    asset_text: Box<str>,
-    domain_name: Box<str>,
-    domain_version: Box<str>,
-    domain_separator: Digest32,
-}
+use crate::token::TokenTerms;
+use crate::wire::{v1, v2};
 
 /// The account that receives payments, with its written form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    address: EvmAddress,
+    address: WalletAddress,
     text: Arc<str>,
 }
 
@@ -38,105 +25,24 @@ pub struct Offer {
     max_timeout_seconds: u32,
 }
 
-/// Why a token cannot be offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OfferError {
-    /// EIP-3009 exists on EVM chains only.
-    #[error("the network is not an EVM chain")]
-    NotEvm,
-    /// The token has no `transferWithAuthorization`.
-    #[error("the token has no transferWithAuthorization")]
-    NoEip3009,
-    /// The contract is no address.
-    #[error("the token contract is not an address")]
-    Address(#[source] AddressError),
-}
-
-impl TokenTerms {
-    /// Describes a token with EIP-3009 and the name and version of its EIP-712 domain.
-    ///
-    /// # Errors
-    /// When the network is not an EVM chain.
-    pub fn eip3009(
-        network: Network,
-        asset: EvmAddress,
-        domain_name: &str,
-        domain_version: &str,
-    ) -> Result<Self, OfferError> {
-        let chain_id = network.chain_id().ok_or(OfferError::NotEvm)?;
-        let domain = Eip712Domain {
-            name: domain_name,
-            version: domain_version,
-            chain_id,
-            verifying_contract: asset,
-        };
-        Ok(Self {
-            network,
-            chain_id,
-            asset,
-            asset_text: asset.to_checksum().into(),
-            domain_separator: domain.separator(),
-            domain_name: domain_name.into(),
-            domain_version: domain_version.into(),
-        })
-    }
-
-    /// Where the token lives.
-    #[must_use]
-    pub const fn network(&self) -> &Network {
-        &self.network
-    }
-
-    /// The EVM chain id.
-    #[must_use]
-    pub const fn chain_id(&self) -> u64 {
-        self.chain_id
-    }
-
-    /// The token contract.
-    #[must_use]
-    pub const fn asset(&self) -> EvmAddress {
-        self.asset
-    }
-
-    /// The token contract as the wire shows it: EIP-55 letter case.
-    #[must_use]
-    pub fn asset_text(&self) -> &str {
-        &self.asset_text
-    }
-
-    /// The name in the EIP-712 domain.
-    #[must_use]
-    pub fn domain_name(&self) -> &str {
-        &self.domain_name
-    }
-
-    /// The version in the EIP-712 domain.
-    #[must_use]
-    pub fn domain_version(&self) -> &str {
-        &self.domain_version
-    }
-
-    /// The EIP-712 domain separator; must equal the contract's `DOMAIN_SEPARATOR()`.
-    #[must_use]
-    pub const fn domain_separator(&self) -> &Digest32 {
-        &self.domain_separator
-    }
-}
-
 impl Recipient {
-    /// Takes an account and writes it once in EIP-55 letter case.
+    /// Takes an account and writes it once: in EIP-55 letter case, or as base58.
     #[must_use]
-    pub fn new(address: EvmAddress) -> Self {
+    pub fn new(address: impl Into<WalletAddress>) -> Self {
+        let address = address.into();
+        let text = match &address {
+            WalletAddress::Evm(address) => address.to_checksum(),
+            WalletAddress::Solana(address) => address.to_string(),
+        };
         Self {
             address,
-            text: address.to_checksum().into(),
+            text: text.into(),
         }
     }
 
     /// The account.
     #[must_use]
-    pub const fn address(&self) -> EvmAddress {
+    pub const fn address(&self) -> WalletAddress {
         self.address
     }
 
@@ -182,13 +88,13 @@ impl Offer {
     /// The network.
     #[must_use]
     pub fn network(&self) -> &Network {
-        &self.token.network
+        self.token.network()
     }
 
     /// Who is to be paid.
     #[must_use]
     pub const fn pay_to(&self) -> WalletAddress {
-        WalletAddress::Evm(self.pay_to.address)
+        self.pay_to.address
     }
 
     /// Who is to be paid, as the wire shows it.
@@ -222,7 +128,7 @@ impl Offer {
             description: resource.description.clone(),
             mime_type: resource.mime_type.clone(),
             max_timeout_seconds: self.max_timeout_seconds,
-            extra: Some(self.extra()),
+            extra: Some(self.token.extra()),
         }
     }
 
@@ -236,14 +142,7 @@ impl Offer {
             asset: self.token.asset_text().into(),
             pay_to: self.pay_to_text().into(),
             max_timeout_seconds: self.max_timeout_seconds,
-            extra: Some(self.extra()),
-        }
-    }
-
-    fn extra(&self) -> Extra<'_> {
-        Extra {
-            name: Some(self.token.domain_name().into()),
-            version: Some(self.token.domain_version().into()),
+            extra: Some(self.token.extra()),
         }
     }
 }

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use crate::error_code::ErrorCode;
 use crate::exact_evm::SignedAuthorization;
 use crate::header::{self, HeaderError};
+use crate::permit::SignedPermit;
+use crate::permit2::SignedPermit2;
 use crate::wire::{v1, v2};
 
 /// The protocol version a payment was made with.
@@ -31,14 +33,21 @@ pub struct PaymentPayload {
     body: Body,
 }
 
-/// The scheme-specific part of a payment.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// A signed EIP-3009 authorization.
-    Eip3009(Box<SignedAuthorization>),
-    /// A shape of another method: Permit2, permit, a Solana transaction.
+/// The part of a payment that is signed, told apart by its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Body {
+    /// A signed EIP-3009 authorization; for a token without EIP-3009 a permit in its members.
+    Authorization(Box<SignedAuthorization>),
+    /// A signed ERC-2612 permit under its own names.
+    Permit(Box<SignedPermit>),
+    /// A signed Permit2 transfer.
+    Permit2(Box<SignedPermit2>),
+    /// The base64 text of a Solana transaction.
+    Transaction(String),
+    /// A shape of another method.
     Unsupported,
-    /// Meant to be an authorization, but this member is missing or malformed.
+    /// Meant to be one of these, but this member is missing or malformed.
     Malformed(&'static str),
 }
 
@@ -181,7 +190,9 @@ impl PaymentPayload {
         self.envelope.get("resource")?.get("url")?.as_str()
     }
 
-    pub(crate) const fn body(&self) -> &Body {
+    /// The signed part.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
         &self.body
     }
 
@@ -216,7 +227,8 @@ impl PaymentPayload {
         };
         let payload = envelope.get("payload").and_then(Value::as_object);
         let payload = payload.filter(|payload| !payload.is_empty());
-        let body = read_body(payload.ok_or(DecodeError::Member("payload"))?)?;
+        let payload = payload.ok_or(DecodeError::Member("payload"))?;
+        let body = read_body(payload, envelope.get("extensions"))?;
         check_optional_members(&envelope)?;
         Ok(Self {
             version,
@@ -239,11 +251,15 @@ fn read_terms(terms: &Map<String, Value>) -> Result<(String, String), DecodeErro
 }
 
 /// Tells the methods apart by the members they have; one payment carries exactly one method.
-fn read_body(payload: &Map<String, Value>) -> Result<Body, DecodeError> {
-    const OTHER_METHODS: [&str; 4] = [
-        "transaction",
-        "permit2Authorization",
+fn read_body(
+    payload: &Map<String, Value>,
+    extensions: Option<&Value>,
+) -> Result<Body, DecodeError> {
+    const METHODS: [&str; 5] = [
+        "authorization",
         "permit",
+        "permit2Authorization",
+        "transaction",
         "permitSignature",
     ];
     if payload
@@ -252,17 +268,28 @@ fn read_body(payload: &Map<String, Value>) -> Result<Body, DecodeError> {
     {
         return Err(DecodeError::Member("payload.transaction"));
     }
-    let has_other = OTHER_METHODS.iter().any(|name| payload.contains_key(*name));
-    Ok(match (payload.get("authorization"), has_other) {
-        (Some(_), true) => Body::Malformed("payload"),
-        (None, true) => Body::Unsupported,
-        (None, false) if payload.contains_key("signature") => Body::Malformed("authorization"),
-        (None, false) => Body::Unsupported,
-        (Some(_), false) => match SignedAuthorization::from_json(payload) {
-            Ok(signed) => Body::Eip3009(Box::new(signed)),
-            Err(member) => Body::Malformed(member),
-        },
-    })
+    let mut present = METHODS.iter().filter(|name| payload.contains_key(**name));
+    let (first, second) = (present.next(), present.next());
+    if second.is_some() {
+        return Ok(Body::Malformed("payload"));
+    }
+    let read = match first.copied() {
+        Some("authorization") => {
+            SignedAuthorization::from_json(payload).map(|it| Body::Authorization(Box::new(it)))
+        }
+        Some("permit") => SignedPermit::from_json(payload).map(|it| Body::Permit(Box::new(it))),
+        Some("permit2Authorization") => {
+            SignedPermit2::from_json(payload, extensions).map(|it| Body::Permit2(Box::new(it)))
+        }
+        Some("transaction") => {
+            let text = payload.get("transaction").and_then(Value::as_str);
+            text.map(|text| Body::Transaction(text.to_owned()))
+                .ok_or("transaction")
+        }
+        None if payload.contains_key("signature") => Err("authorization"),
+        _ => Ok(Body::Unsupported),
+    };
+    Ok(read.unwrap_or_else(Body::Malformed))
 }
 
 /// Members that may be missing or `null` but must not have another type.

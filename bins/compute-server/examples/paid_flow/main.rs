@@ -148,7 +148,7 @@ impl Agent {
         println!(
             "\nSigning: {} atomic units of {} on {network} to {}, valid once.",
             offer.amount(),
-            offer.token().domain_name(),
+            offer.evm().domain_name(),
             offer.pay_to().to_checksum(),
         );
         let payment = challenge.pay(offer, &self.key, random()?, now_ms()? / 1_000);

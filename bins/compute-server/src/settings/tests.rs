@@ -52,8 +52,8 @@ fn a_complete_configuration_is_accepted() {
     let rail = &config.rails[0];
     assert_eq!(
         (
-            rail.terms.domain_name(),
-            rail.terms.domain_version(),
+            rail.terms.as_evm().unwrap().domain_name(),
+            rail.terms.as_evm().unwrap().domain_version(),
             rail.decimals
         ),
         ("USD Coin", "2", 6)

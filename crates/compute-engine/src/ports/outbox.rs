@@ -200,6 +200,12 @@ pub trait Outbox: Send {
         &mut self,
         proof_key: &str,
     ) -> Result<Vec<ChainTransaction>, StoreError>;
+    /// All transactions that were signed for a nonce of a lane, oldest first.
+    async fn chain_transactions_at(
+        &mut self,
+        lane: &Lane,
+        nonce: u64,
+    ) -> Result<Vec<ChainTransaction>, StoreError>;
     /// Open transactions of a lane, by nonce, then oldest first.
     async fn open_chain_transactions(
         &mut self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use compute_domain::payment::{Evidence, Payment, RailLabel};
-use compute_x402::{Amount, Offer, Recipient, TokenTerms};
+use compute_x402::{Amount, Offer, PaymentPayload, Recipient, TokenTerms};
 
 use crate::proof::StoredProof;
 
@@ -149,8 +149,17 @@ pub trait Rail: Send + Sync + core::fmt::Debug {
     async fn health(&self) -> RailHealth;
     /// Balance, nonce, simulation: what only the network knows. Moves nothing.
     async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable>;
+    /// Whether the payer, a contract, says that it signed this payment (ERC-1271): what a payment
+    /// identified as [`Authority::Contract`](compute_x402::Authority) needs before it counts as the
+    /// payer's. No rail vouches for what it cannot ask.
+    async fn vouch(&self, _payload: &PaymentPayload) -> Result<bool, RailUnavailable> {
+        Ok(false)
+    }
     /// Makes the money move.
     async fn settle(&self, payment: &ClaimedPayment) -> Settlement;
     /// The probe after an unclear `settle`.
     async fn lookup(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable>;
+    /// One round over what this rail itself has under way on its network. Moves no money but the
+    /// shop's own; most rails have nothing to do.
+    async fn tend(&self) {}
 }

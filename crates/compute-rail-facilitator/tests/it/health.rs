@@ -60,7 +60,12 @@ async fn a_node_that_does_not_fit_withdraws_the_rail() {
 
     let known = BASE_SEPOLIA_USDC.eip3009_terms().unwrap();
     // The name of the main network's token, a common mistake.
-    let named = TokenTerms::eip3009(known.network().clone(), known.asset(), "USD Coin", "2");
+    let named = TokenTerms::eip3009(
+        known.network().clone(),
+        known.as_evm().unwrap().contract(),
+        "USD Coin",
+        "2",
+    );
     let wrong = RailSpec {
         token: Arc::new(named.unwrap()),
         ..spec()

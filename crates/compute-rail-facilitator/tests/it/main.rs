@@ -109,7 +109,7 @@ impl Market {
             valid_before: now_s + LIFE_S,
             nonce: [nonce; 32],
         };
-        let signed = sign(&token, authorization, &key);
+        let signed = sign(token.as_evm().unwrap(), authorization, &key);
         let offer = spec().offer(Amount::new(AMOUNT));
         let resource = ResourceInfo {
             url: "https://compute.example/compute/provision".to_owned(),

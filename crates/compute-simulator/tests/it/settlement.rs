@@ -66,7 +66,7 @@ fn claimed(
         nonce: [number; 32],
     };
     shape(&mut authorization);
-    let signed = sign(&spec.token, authorization, &key);
+    let signed = sign(spec.token.as_evm().unwrap(), authorization, &key);
     let resource = ResourceInfo {
         url: "http://127.0.0.1/compute/provision".into(),
         description: "a machine".into(),

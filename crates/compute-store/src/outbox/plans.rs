@@ -3,7 +3,9 @@
 use compute_testkit::database::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
-use super::{COST_SINCE, FIND_GROUP_HOLDER, FORGET, LIST_OF_PAYMENT, LIST_OPEN, RELEASE_GROUP};
+use super::{
+    COST_SINCE, FIND_GROUP_HOLDER, FORGET, LIST_OF_NONCE, LIST_OF_PAYMENT, LIST_OPEN, RELEASE_GROUP,
+};
 
 /// A value of a statement.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,11 @@ const QUESTIONS: &[Question] = &[
         LIST_OF_PAYMENT,
         &[Text("proof-7")],
         "chain_transactions_by_proof",
+    ),
+    Question(
+        LIST_OF_NONCE,
+        &[Text("lane-1"), Number(20)],
+        "chain_transactions_by_nonce",
     ),
     Question(
         LIST_OPEN,

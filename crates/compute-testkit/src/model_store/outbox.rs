@@ -189,6 +189,21 @@ impl Outbox for ModelTx {
         Ok(self.read(|state, at| state.chain_transactions_of(at, proof_key)))
     }
 
+    async fn chain_transactions_at(
+        &mut self,
+        lane: &Lane,
+        nonce: u64,
+    ) -> Result<Vec<ChainTransaction>, StoreError> {
+        require(nonce <= NUMBER_MAX, "a number can be stored")?;
+        Ok(self.read(|state, at| {
+            let all = state.chain_transactions.range(at, String::new()..);
+            let is_at = |it: &&ChainTransaction| it.lane == *lane && it.nonce == Some(nonce);
+            let mut found: Vec<_> = all.map(|(_, it)| it).filter(is_at).cloned().collect();
+            found.sort_by(|a, b| (a.created_at, &a.hash).cmp(&(b.created_at, &b.hash)));
+            found
+        }))
+    }
+
     async fn open_chain_transactions(
         &mut self,
         lane: &Lane,

@@ -87,6 +87,7 @@ impl Person {
         } else {
             dice.pick(&sheet.offers)?
         };
+        let token = offer.token().as_evm()?;
         let WalletAddress::Evm(to) = offer.pay_to() else {
             return None;
         };
@@ -106,7 +107,7 @@ impl Person {
             valid_before: now.secs() + life,
             nonce,
         };
-        let signed = sign(offer.token(), authorization, &self.key);
+        let signed = sign(token, authorization, &self.key);
         let version = if dice.chance(500) {
             Version::V1
         } else {

@@ -268,3 +268,25 @@ pub(super) async fn concluded_transactions_are_forgotten(store: Arc<dyn Store>) 
     tx.commit().await.unwrap();
     assert_eq!(find(&store, &oldest.hash).await, Some(oldest));
 }
+
+pub(super) async fn the_transactions_of_a_nonce_are_listed_oldest_first(store: Arc<dyn Store>) {
+    let signed = |hash: &str, nonce, moment| ChainTransaction {
+        hash: hash.to_owned(),
+        created_at: at(moment),
+        ..sent(nonce)
+    };
+    let rows = [signed("c", 7, 30), signed("a", 7, 10), signed("b", 8, 20)];
+    let own = rows[0].lane.clone();
+    add(&store, &rows).await;
+    let mut tx = begin_read(&store).await;
+    for (lane, nonce, expected) in [
+        (&own, 7, vec!["a", "c"]),
+        (&own, 8, vec!["b"]),
+        (&own, 9, vec![]),
+        (&lane("eip155:1"), 7, vec![]),
+    ] {
+        let listed = tx.chain_transactions_at(lane, nonce).await.unwrap();
+        let hashes: Vec<_> = listed.iter().map(|it| it.hash.as_str()).collect();
+        assert_eq!(hashes, expected, "{nonce}");
+    }
+}

@@ -19,9 +19,9 @@ pub fn request_body(
 ) -> Value {
     let resource = resource.to_wire();
     let signed = match payload.body() {
-        Body::Eip3009(signed) => signed.to_json(),
-        // Not verifiable by this crate, but a facilitator may know the method.
-        Body::Unsupported | Body::Malformed(_) => payload
+        Body::Authorization(signed) => signed.to_json(),
+        // As it came: the facilitator may know the method.
+        _ => payload
             .to_json()
             .get("payload")
             .cloned()

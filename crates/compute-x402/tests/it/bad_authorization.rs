@@ -289,7 +289,7 @@ fn paying_oneself_buys_nothing() {
         to: payer.address(),
         ..authorization()
     };
-    let signed = sign(own_offer.token(), authorization, &payer);
+    let signed = sign(own_offer.token().as_evm().unwrap(), authorization, &payer);
     let payload = payload_for(Version::V2, &own_offer, RESOURCE, &signed);
     let error = verify(&payload, &[own_offer], ValidityWindow::at(NOW_S)).unwrap_err();
     assert_eq!(
@@ -347,7 +347,11 @@ fn a_wrapper_for_an_undeployed_wallet_is_refused_by_name() {
 #[test]
 fn somebody_elses_signature_is_refused() {
     let stranger = EvmKey::from_bytes(&[2; 32]).unwrap();
-    let signed = sign(offer().token(), authorization(), &stranger);
+    let signed = sign(
+        offer().token().as_evm().unwrap(),
+        authorization(),
+        &stranger,
+    );
     let payload = payload_for(Version::V1, &offer(), RESOURCE, &signed);
     let answer = answer_to(&payload.to_json());
     assert_eq!(answer, refused(402, "invalid_exact_evm_payload_signature"));
@@ -359,9 +363,24 @@ fn a_signature_for_another_domain_is_refused() {
     let terms =
         |network, asset, name, version| TokenTerms::eip3009(network, asset, name, version).unwrap();
     for token in [
-        terms(Network::BASE_SEPOLIA, usdc.asset(), "USD Coin", "2"),
-        terms(Network::BASE, usdc.asset(), "USDC", "2"),
-        terms(Network::BASE, usdc.asset(), "USD Coin", "1"),
+        terms(
+            Network::BASE_SEPOLIA,
+            usdc.as_evm().unwrap().contract(),
+            "USD Coin",
+            "2",
+        ),
+        terms(
+            Network::BASE,
+            usdc.as_evm().unwrap().contract(),
+            "USDC",
+            "2",
+        ),
+        terms(
+            Network::BASE,
+            usdc.as_evm().unwrap().contract(),
+            "USD Coin",
+            "1",
+        ),
         terms(
             Network::BASE,
             address(BASE_SEPOLIA_USDC.address),
@@ -369,7 +388,7 @@ fn a_signature_for_another_domain_is_refused() {
             "2",
         ),
     ] {
-        let signed = sign(&token, authorization(), &buyer());
+        let signed = sign(token.as_evm().unwrap(), authorization(), &buyer());
         for version in BOTH {
             let json = payload_for(version, &offer(), RESOURCE, &signed).to_json();
             assert_eq!(

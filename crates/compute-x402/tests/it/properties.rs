@@ -67,7 +67,7 @@ proptest! {
             from: key.address(), value: amount.into(), nonce,
             valid_after: NOW_S - age, valid_before: NOW_S + rest, ..authorization()
         };
-        let signed = sign(offer.token(), authorization, &key);
+        let signed = sign(offer.token().as_evm().unwrap(), authorization, &key);
         let header = payload_for(version, &offer, RESOURCE, &signed).to_header();
         let payload = decode(Some(header.as_bytes()), None).unwrap().unwrap();
         let verified = verify(&payload, &[offer], ValidityWindow::at(NOW_S)).unwrap();

@@ -69,7 +69,7 @@ pub(crate) fn authorization() -> Authorization {
 
 /// A payment of the buyer with this authorization, as JSON that a test can damage.
 pub(crate) fn payment(version: Version, authorization: Authorization) -> Value {
-    let signed = sign(offer().token(), authorization, &buyer());
+    let signed = sign(offer().token().as_evm().unwrap(), authorization, &buyer());
     payload_for(version, &offer(), RESOURCE, &signed).to_json()
 }
 

@@ -42,7 +42,7 @@ impl Forger {
         let mut authorization = self.authorization;
         authorization.nonce = random();
         change(&mut authorization);
-        let signed = sign(&self.token, authorization, &self.buyer.key);
+        let signed = sign(self.token.as_evm().unwrap(), authorization, &self.buyer.key);
         json!({
             "x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": signed.to_json(),
         })

@@ -1,7 +1,7 @@
 //! What the chain itself says about a payment (x402 reference, "whose settlement was it").
 
 use compute_domain::payment::Evidence;
-use compute_x402::{ErrorCode, TokenTerms};
+use compute_x402::{ErrorCode, EvmToken};
 use serde_json::json;
 
 use crate::abi;
@@ -18,16 +18,19 @@ const MAX_WINDOWS: u32 = 8;
 /// A node whose newest block is older than this is not followed.
 const MAX_HEAD_AGE_S: u64 = 60;
 
+/// The longest an authorization may live, in seconds; its use cannot be older.
+pub const MAX_LIFE_S: u64 = 86_400;
+
 /// One chain, read through one node.
 #[derive(Clone, Debug)]
-pub(crate) struct Chain {
+pub struct Chain {
     node: Node,
     confirmations: u64,
 }
 
 /// What a transaction did for a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mined {
+pub enum Mined {
     /// The node does not have it (yet).
     Missing,
     /// It was mined and failed, or moved something else.
@@ -38,7 +41,7 @@ pub(crate) enum Mined {
 
 /// What became of an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It moved the money, whoever submitted it.
     Paid(Evidence),
     /// It is unused and can still be used.
@@ -50,17 +53,28 @@ pub(crate) enum Fate {
 }
 
 impl Chain {
-    pub(crate) const fn new(node: Node, confirmations: u64) -> Self {
+    /// A chain behind a node; what is this many blocks deep is not undone any more.
+    #[must_use]
+    pub const fn new(node: Node, confirmations: u64) -> Self {
         Self {
             node,
             confirmations,
         }
     }
 
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Why this node cannot be used for this token now, if there is a reason.
-    pub(crate) async fn find_fault(
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn find_fault(
         &self,
-        token: &TokenTerms,
+        token: &EvmToken,
         decimals: u8,
         now_s: u64,
     ) -> Result<Option<&'static str>, NodeError> {
@@ -73,12 +87,15 @@ impl Chain {
         }
         let separator = self
             .node
-            .call(token.asset(), abi::DOMAIN_SEPARATOR, None)
+            .call(token.contract(), abi::DOMAIN_SEPARATOR, None)
             .await?;
         if abi::read_word(&separator).as_ref() != Some(token.domain_separator()) {
             return Ok(Some("the token has another EIP-712 domain"));
         }
-        let stated = self.node.call(token.asset(), abi::DECIMALS, None).await?;
+        let stated = self
+            .node
+            .call(token.contract(), abi::DECIMALS, None)
+            .await?;
         if abi::read_uint(&stated) != Some(decimals.into()) {
             return Ok(Some("the token has other decimals"));
         }
@@ -86,7 +103,10 @@ impl Chain {
     }
 
     /// What a transaction did for a payment.
-    pub(crate) async fn mined(
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn mined(
         &self,
         transfer: &AuthorizedTransfer,
         transaction: &str,
@@ -107,7 +127,10 @@ impl Chain {
     }
 
     /// What became of an authorization that may have been used since `since_s` (Unix seconds).
-    pub(crate) async fn fate(
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn fate(
         &self,
         transfer: &AuthorizedTransfer,
         since_s: u64,
@@ -134,7 +157,10 @@ impl Chain {
 
     /// Whether an authorization moved the money at or after `since_s` (Unix seconds), whoever
     /// submitted it.
-    pub(crate) async fn was_paid_since(
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn was_paid_since(
         &self,
         transfer: &AuthorizedTransfer,
         since_s: u64,
@@ -153,7 +179,12 @@ impl Chain {
         Ok(matches!(mined, Mined::Paid(_)))
     }
 
-    async fn is_used(
+    /// Whether the token has taken an authorization, as it was at a block, the newest when none is
+    /// given: used or cancelled.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn is_used(
         &self,
         transfer: &AuthorizedTransfer,
         block: Option<u64>,
@@ -163,7 +194,7 @@ impl Chain {
         match abi::read_uint(&state) {
             Some(0) => Ok(false),
             Some(1) => Ok(true),
-            _ => Err(NodeError("the token has no authorizationState".to_owned())),
+            _ => Err(NodeError::unusable("the token has no authorizationState")),
         }
     }
 
@@ -239,9 +270,12 @@ fn is_use(log: &Log, transfer: &AuthorizedTransfer) -> bool {
         && (is(abi::AUTHORIZATION_USED) || is(abi::AUTHORIZATION_CANCELED))
 }
 
-// The token logs the use of the authorization and then its transfer. One transaction may carry
-// several payments of one payer, so the transfer must follow this very use.
-fn find_payment(logs: &[Log], transfer: &AuthorizedTransfer) -> Option<u32> {
+/// Which log entry of one transaction is the transfer of a payment.
+///
+/// The token logs the use of the authorization and then its transfer. One transaction may carry
+/// several payments of one payer, so the transfer must follow this very use.
+#[must_use]
+pub fn find_payment(logs: &[Log], transfer: &AuthorizedTransfer) -> Option<u32> {
     let (from, to) = (
         abi::address_topic(transfer.from),
         abi::address_topic(transfer.to),

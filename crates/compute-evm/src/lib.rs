@@ -1,0 +1,13 @@
+//! EVM chains as a payment service sees them: a node, and what became of a payment.
+//!
+//! Signs nothing and keeps nothing. What a node does not say clearly is an error or
+//! [`Fate::Unclear`], never an outcome.
+
+pub mod abi;
+mod chain;
+mod node;
+mod transfer;
+
+pub use chain::{Chain, Fate, MAX_LIFE_S, Mined, find_payment};
+pub use node::{Block, Call, Log, Node, NodeError, Receipt, Transaction};
+pub use transfer::AuthorizedTransfer;

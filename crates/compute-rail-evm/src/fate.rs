@@ -1,0 +1,293 @@
+//! What the chain says became of a payment, for each way of paying.
+
+use compute_domain::payment::Evidence;
+use compute_engine::ports::{ChainTransaction, Purpose, SentState};
+use compute_evm::{Block, Fate, Log, NodeError, abi};
+use compute_wallet::{EvmAddress, Uint256};
+use compute_x402::permit2::{EXACT_PROXY, PERMIT2};
+use compute_x402::{Amount, ErrorCode, MethodCode};
+use serde_json::json;
+
+use crate::paying::{Paying, Permit2Payment, PermitPayment};
+use crate::rail::EvmRail;
+
+/// Blocks in one search for log entries; public nodes allow 2 000 to 10 000.
+const WINDOW_BLOCKS: u64 = 2_000;
+
+/// A search ends after this many windows.
+const MAX_WINDOWS: u32 = 8;
+
+impl EvmRail {
+    /// What became of a payment whose transactions of ours are `sent`.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(crate) async fn fate(
+        &self,
+        paying: &Paying,
+        sent: &[ChainTransaction],
+        since_s: u64,
+    ) -> Result<Fate, NodeError> {
+        let fate = match paying {
+            Paying::Authorization { transfer, .. } => self.chain.fate(transfer, since_s).await?,
+            Paying::Permit(payment) => self.fate_of_permit(payment, sent).await?,
+            Paying::Permit2(payment) => self.fate_of_permit2(payment, sent, since_s).await?,
+        };
+        match fate {
+            Fate::Paid(evidence) if !self.is_deep(&evidence).await? => {
+                Ok(Fate::Unclear("paid, but not deep enough in the chain"))
+            }
+            fate => Ok(fate),
+        }
+    }
+
+    async fn is_deep(&self, evidence: &Evidence) -> Result<bool, NodeError> {
+        let confirmations = self.sender.limits.confirmations;
+        if confirmations <= 1 {
+            return Ok(true);
+        }
+        let node = self.chain.node();
+        let receipt = node.receipt(&evidence.reference).await?;
+        let block = receipt.and_then(|receipt| receipt.block());
+        let head = node.block(None).await?.number.saturating_add(1);
+        Ok(block.is_some_and(|block| head >= block.saturating_add(confirmations)))
+    }
+
+    // A permit moves nothing. What moves the money is our own second transaction, so the money has
+    // moved exactly when that one says so.
+    async fn fate_of_permit(
+        &self,
+        payment: &PermitPayment,
+        sent: &[ChainTransaction],
+    ) -> Result<Fate, NodeError> {
+        let to = self.sender.wallet.rules().treasury;
+        let pulls = || sent.iter().filter(|it| it.purpose == Purpose::Pull);
+        for pull in pulls() {
+            if let Some(evidence) = self
+                .moved_by(&pull.hash, payment.permit.owner, to, payment.amount)
+                .await?
+            {
+                return Ok(Fate::Paid(evidence));
+            }
+        }
+        if pulls().any(|pull| pull.state == SentState::Open) {
+            return Ok(Fate::Open);
+        }
+        let head = self.chain.node().block(None).await?;
+        let taken = self.permit_nonce(payment, None).await?;
+        if payment.permit.nonce < taken {
+            if self.allowance(payment, None).await? >= payment.amount {
+                return Ok(Fate::Open);
+            }
+            let firm = self.firm_block(head);
+            let is_certain = payment.permit.nonce < self.permit_nonce(payment, Some(firm)).await?
+                && self.allowance(payment, Some(firm)).await? < payment.amount;
+            return Ok(if is_certain {
+                Fate::Void(ErrorCode::Method(MethodCode::PERMIT_NONCE))
+            } else {
+                Fate::Unclear("the permit is used and the approval gone, but not yet beyond doubt")
+            });
+        }
+        if head.time <= payment.permit.deadline {
+            return Ok(Fate::Open);
+        }
+        let firm = self.firm_block(head);
+        let is_past = self.chain.node().block(Some(firm)).await?.time > payment.permit.deadline;
+        if is_past && payment.permit.nonce >= self.permit_nonce(payment, Some(firm)).await? {
+            return Ok(Fate::Void(ErrorCode::EvmValidBefore));
+        }
+        Ok(Fate::Unclear("expired, but not yet beyond doubt"))
+    }
+
+    async fn fate_of_permit2(
+        &self,
+        payment: &Permit2Payment,
+        sent: &[ChainTransaction],
+        since_s: u64,
+    ) -> Result<Fate, NodeError> {
+        let transfer = &payment.transfer;
+        for own in sent.iter().filter(|it| it.purpose == Purpose::Settle) {
+            let moved = self.moved_by(&own.hash, transfer.from, transfer.to, payment.amount);
+            if let Some(evidence) = moved.await? {
+                return Ok(Fate::Paid(evidence));
+            }
+        }
+        let head = self.chain.node().block(None).await?;
+        if self.is_permit2_used(payment, None).await? {
+            if let Some(evidence) = self.find_permit2(payment, head, since_s).await? {
+                return Ok(Fate::Paid(evidence));
+            }
+            let firm = self.firm_block(head);
+            return Ok(if self.is_permit2_used(payment, Some(firm)).await? {
+                Fate::Void(ErrorCode::Method(MethodCode::PERMIT2_NONCE))
+            } else {
+                Fate::Unclear("cancelled or used otherwise, but not yet beyond doubt")
+            });
+        }
+        if head.time <= transfer.deadline {
+            return Ok(Fate::Open);
+        }
+        let firm = self.firm_block(head);
+        let is_past = self.chain.node().block(Some(firm)).await?.time > transfer.deadline;
+        if is_past && !self.is_permit2_used(payment, Some(firm)).await? {
+            return Ok(Fate::Void(ErrorCode::Method(MethodCode::PERMIT2_DEADLINE)));
+        }
+        Ok(Fate::Unclear("expired, but not yet beyond doubt"))
+    }
+
+    pub(crate) const fn firm_block(&self, head: Block) -> u64 {
+        head.number
+            .saturating_sub(self.sender.limits.finality_blocks)
+    }
+
+    /// The number of the next permit that the token takes from this owner.
+    pub(crate) async fn permit_nonce(
+        &self,
+        payment: &PermitPayment,
+        block: Option<u64>,
+    ) -> Result<Uint256, NodeError> {
+        let data = abi::nonces(payment.permit.owner);
+        let answer = self.chain.node().call(payment.token, &data, block).await?;
+        let word = abi::read_word(&answer);
+        word.map(Uint256::from_be_bytes)
+            .ok_or_else(|| NodeError::unusable("the token has no nonces"))
+    }
+
+    /// What an owner has approved this wallet to move.
+    pub(crate) async fn allowance(
+        &self,
+        payment: &PermitPayment,
+        block: Option<u64>,
+    ) -> Result<Amount, NodeError> {
+        let data = abi::allowance(payment.permit.owner, self.sender.address());
+        self.read_amount(payment.token, &data, block).await
+    }
+
+    /// What an owner has approved Permit2 to move.
+    pub(crate) async fn permit2_allowance(
+        &self,
+        payment: &Permit2Payment,
+    ) -> Result<Amount, NodeError> {
+        let data = abi::allowance(payment.transfer.from, PERMIT2);
+        self.read_amount(payment.transfer.token, &data, None).await
+    }
+
+    /// What an account holds of a token.
+    pub(crate) async fn holds(
+        &self,
+        token: EvmAddress,
+        account: EvmAddress,
+    ) -> Result<Amount, NodeError> {
+        self.read_amount(token, &abi::balance_of(account), None)
+            .await
+    }
+
+    // More than 128 bits is more than enough for everything: approvals without limit are.
+    async fn read_amount(
+        &self,
+        token: EvmAddress,
+        data: &str,
+        block: Option<u64>,
+    ) -> Result<Amount, NodeError> {
+        let answer = self.chain.node().call(token, data, block).await?;
+        let word = abi::read_word(&answer).map(Uint256::from_be_bytes);
+        let word = word.ok_or_else(|| NodeError::unusable("the token does not say an amount"))?;
+        Ok(Amount::new(word.to_u128().unwrap_or(u128::MAX)))
+    }
+
+    pub(crate) async fn is_permit2_used(
+        &self,
+        payment: &Permit2Payment,
+        block: Option<u64>,
+    ) -> Result<bool, NodeError> {
+        let nonce = payment.transfer.nonce.to_be_bytes();
+        let (data, bit) = abi::nonce_bitmap(payment.transfer.from, &nonce);
+        let answer = self.chain.node().call(PERMIT2, &data, block).await?;
+        let word = abi::read_word(&answer);
+        word.map(|word| abi::has_bit(&word, bit))
+            .ok_or_else(|| NodeError::unusable("Permit2 does not answer"))
+    }
+
+    /// The transfer of a payment in one transaction, when that succeeded.
+    async fn moved_by(
+        &self,
+        hash: &str,
+        from: EvmAddress,
+        to: EvmAddress,
+        amount: Amount,
+    ) -> Result<Option<Evidence>, NodeError> {
+        let receipt = self.chain.node().receipt(hash).await?;
+        let receipt = receipt.filter(compute_evm::Receipt::is_success);
+        Ok(receipt.and_then(|receipt| self.find_transfer(&receipt.logs, hash, from, to, amount)))
+    }
+
+    /// The log entry of a transfer of our token.
+    pub(crate) fn find_transfer(
+        &self,
+        logs: &[Log],
+        hash: &str,
+        from: EvmAddress,
+        to: EvmAddress,
+        amount: Amount,
+    ) -> Option<Evidence> {
+        let (from, to) = (abi::address_topic(from), abi::address_topic(to));
+        let token = self.sender.wallet.rules().token;
+        let is_it = |log: &&Log| {
+            !log.removed
+                && log.is_from(token)
+                && log.has_topics(&[abi::TRANSFER, &from, &to])
+                && abi::read_uint(&log.data) == Some(amount.get())
+        };
+        let log = logs.iter().find(is_it)?;
+        Some(Evidence {
+            reference: hash.to_ascii_lowercase(),
+            log_index: Some(log.index()?),
+        })
+    }
+
+    /// A Permit2 payment that somebody else submitted. Permit2 logs no nonce, so the transfer is
+    /// told by the calldata of its transaction: it holds the payment's random number.
+    pub(crate) async fn find_permit2(
+        &self,
+        payment: &Permit2Payment,
+        head: Block,
+        since_s: u64,
+    ) -> Result<Option<Evidence>, NodeError> {
+        let transfer = &payment.transfer;
+        let node = self.chain.node();
+        let topics = json!([
+            abi::TRANSFER,
+            abi::address_topic(transfer.from),
+            abi::address_topic(transfer.to),
+        ]);
+        let nonce = hex::encode(transfer.nonce.to_be_bytes());
+        let mut last = head.number;
+        for _ in 0..MAX_WINDOWS {
+            let first = last.saturating_sub(WINDOW_BLOCKS - 1);
+            for log in node.logs(transfer.token, &topics, (first, last)).await? {
+                let hash = log.transaction_hash.clone();
+                let logs = [log];
+                let found =
+                    self.find_transfer(&logs, &hash, transfer.from, transfer.to, payment.amount);
+                let Some(evidence) = found else { continue };
+                let submitted = node.transaction(&hash).await?;
+                if submitted.is_some_and(|it| carries(&it, &nonce)) {
+                    return Ok(Some(evidence));
+                }
+            }
+            if first == 0 || node.block(Some(first)).await?.time < since_s {
+                return Ok(None);
+            }
+            last = first.saturating_sub(1);
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a transaction hands this number on to the proxy: itself, or through another contract.
+fn carries(transaction: &compute_evm::Transaction, nonce: &str) -> bool {
+    let input = transaction.input.to_ascii_lowercase();
+    let is_proxy = |to: &String| EvmAddress::parse_any_case(to).is_ok_and(|to| to == EXACT_PROXY);
+    let names_proxy = || input.contains(&hex::encode(EXACT_PROXY.as_bytes()));
+    input.contains(nonce) && (transaction.to.as_ref().is_some_and(is_proxy) || names_proxy())
+}

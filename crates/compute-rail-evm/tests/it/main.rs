@@ -1,0 +1,1 @@
+//! The rail against a chain.

@@ -7,6 +7,10 @@ use serde::{Serialize, Serializer};
 use crate::payload::DecodeError;
 use crate::verify::VerifyError;
 
+mod svm;
+
+pub use svm::SvmCode;
+
 /// Foreign codes are cut here, so that a facilitator cannot fill logs or headers.
 const MAX_FOREIGN_CHARS: usize = 128;
 
@@ -62,6 +66,8 @@ pub enum ErrorCode {
     UnexpectedVerifyError,
     /// Settlement failed in an unknown way.
     UnexpectedSettleError,
+    /// A refusal of a payment on Solana.
+    Svm(SvmCode),
     /// A code of another implementation, cut to 128 printable characters.
     Foreign(ForeignCode),
 }
@@ -100,6 +106,7 @@ impl ErrorCode {
             Self::DuplicateSettlement => "duplicate_settlement",
             Self::UnexpectedVerifyError => "unexpected_verify_error",
             Self::UnexpectedSettleError => "unexpected_settle_error",
+            Self::Svm(code) => code.as_str(),
             Self::Foreign(code) => &code.0,
         }
     }
@@ -114,11 +121,13 @@ impl ErrorCode {
             | "unsupported_payload_type"
             | "invalid_payment" => Self::InvalidPayload,
             "invalid_x402_version" => Self::InvalidX402Version,
-            "unsupported_scheme" | "invalid_scheme" | "invalid_exact_evm_scheme" => {
-                Self::UnsupportedScheme
-            }
+            "unsupported_scheme"
+            | "invalid_scheme"
+            | "invalid_exact_evm_scheme"
+            | "invalid_exact_svm_unsupported_scheme" => Self::UnsupportedScheme,
             "invalid_network"
             | "invalid_exact_evm_network_mismatch"
+            | "invalid_exact_svm_network_mismatch"
             | "unsupported_chain"
             | "chain_id_mismatch" => Self::InvalidNetwork,
             "invalid_payment_requirements"
@@ -160,15 +169,16 @@ impl ErrorCode {
             "invalid_exact_evm_transaction_simulation_failed" | "transaction_simulation" => {
                 Self::EvmSimulationFailed
             }
-            "invalid_transaction_state" | "invalid_exact_evm_transaction_failed" => {
-                Self::InvalidTransactionState
-            }
+            "invalid_transaction_state"
+            | "invalid_exact_evm_transaction_failed"
+            | "invalid_exact_svm_transaction_failed" => Self::InvalidTransactionState,
             "invalid_exact_evm_transfer_event_mismatch" => Self::EvmTransferEventMismatch,
             "settlement_pending" => Self::SettlementPending,
             "duplicate_settlement" => Self::DuplicateSettlement,
             "unexpected_verify_error" => Self::UnexpectedVerifyError,
             "unexpected_settle_error" | "unexpected_error" => Self::UnexpectedSettleError,
-            _ => Self::Foreign(ForeignCode::sanitise(text)),
+            _ => SvmCode::from_wire(text)
+                .map_or_else(|| Self::Foreign(ForeignCode::sanitise(text)), Self::Svm),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The error codes of the protocol, as clients show them and logs search them.
 
 mod method;
+mod svm;
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 pub use method::MethodCode;
+pub use svm::SvmCode;
 
 use crate::payload::DecodeError;
 use crate::verify::VerifyError;
@@ -68,6 +70,8 @@ pub enum ErrorCode {
     UnexpectedSettleError,
     /// A code that only one way of paying knows.
     Method(MethodCode),
+    /// A refusal of a payment on Solana.
+    Svm(SvmCode),
     /// A code of another implementation, cut to 128 printable characters.
     Foreign(ForeignCode),
 }
@@ -107,6 +111,7 @@ impl ErrorCode {
             Self::UnexpectedVerifyError => "unexpected_verify_error",
             Self::UnexpectedSettleError => "unexpected_settle_error",
             Self::Method(code) => code.as_str(),
+            Self::Svm(code) => code.as_str(),
             Self::Foreign(code) => &code.0,
         }
     }
@@ -121,11 +126,13 @@ impl ErrorCode {
             | "unsupported_payload_type"
             | "invalid_payment" => Self::InvalidPayload,
             "invalid_x402_version" => Self::InvalidX402Version,
-            "unsupported_scheme" | "invalid_scheme" | "invalid_exact_evm_scheme" => {
-                Self::UnsupportedScheme
-            }
+            "unsupported_scheme"
+            | "invalid_scheme"
+            | "invalid_exact_evm_scheme"
+            | "invalid_exact_svm_unsupported_scheme" => Self::UnsupportedScheme,
             "invalid_network"
             | "invalid_exact_evm_network_mismatch"
+            | "invalid_exact_svm_network_mismatch"
             | "unsupported_chain"
             | "chain_id_mismatch" => Self::InvalidNetwork,
             "invalid_payment_requirements"
@@ -167,17 +174,18 @@ impl ErrorCode {
             "invalid_exact_evm_transaction_simulation_failed" | "transaction_simulation" => {
                 Self::EvmSimulationFailed
             }
-            "invalid_transaction_state" | "invalid_exact_evm_transaction_failed" => {
-                Self::InvalidTransactionState
-            }
+            "invalid_transaction_state"
+            | "invalid_exact_evm_transaction_failed"
+            | "invalid_exact_svm_transaction_failed" => Self::InvalidTransactionState,
             "invalid_exact_evm_transfer_event_mismatch" => Self::EvmTransferEventMismatch,
             "settlement_pending" => Self::SettlementPending,
             "duplicate_settlement" => Self::DuplicateSettlement,
             "unexpected_verify_error" => Self::UnexpectedVerifyError,
             "unexpected_settle_error" | "unexpected_error" => Self::UnexpectedSettleError,
-            _ => match MethodCode::find(text) {
-                Some(code) => Self::Method(code),
-                None => Self::Foreign(ForeignCode::sanitise(text)),
+            _ => match (MethodCode::find(text), SvmCode::from_wire(text)) {
+                (Some(code), _) => Self::Method(code),
+                (None, Some(code)) => Self::Svm(code),
+                (None, None) => Self::Foreign(ForeignCode::sanitise(text)),
             },
         }
     }

@@ -15,6 +15,8 @@ pub mod challenge;
 pub mod client;
 pub mod error_code;
 pub mod exact_evm;
+#[cfg(feature = "svm")]
+pub mod exact_svm;
 pub mod facilitator;
 pub mod header;
 pub mod networks;

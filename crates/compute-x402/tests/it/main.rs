@@ -16,3 +16,6 @@ mod paying;
 mod properties;
 #[cfg(test)]
 mod shop;
+#[cfg(test)]
+#[cfg(feature = "svm")]
+mod svm;

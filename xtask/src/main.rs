@@ -13,10 +13,12 @@ mod layers;
 mod lint;
 mod machine;
 mod mutants;
+mod packages;
 mod postgres;
 mod race;
 mod sim;
 mod test;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;

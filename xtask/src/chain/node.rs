@@ -27,7 +27,9 @@ impl Node {
         let mut command = Command::new(program()?);
         command
             .args(["--host", "127.0.0.1", "--port", "0", "--chain-id"])
-            .arg(chain.to_string());
+            .arg(chain.to_string())
+            // A transaction makes a block at once, and blocks keep coming for those who wait for some on top of theirs.
+            .args(["--mixed-mining", "--block-time", "1"]);
         let name = format!("anvil-{chain}");
         Ok(Self(Service::start_guarded(&command, folder, &name, MARK)?))
     }

@@ -3,11 +3,14 @@ import { ExactEvmScheme } from "@x402/evm";
 import { decodePaymentResponseHeader, wrapFetchWithPaymentFromConfig } from "@x402/fetch";
 import { privateKeyToAccount } from "viem/accounts";
 
-const { INTEROP_URL, INTEROP_KEY, INTEROP_CHAIN, INTEROP_MAX_USD, INTEROP_BODY } = process.env;
+const { INTEROP_URL, INTEROP_KEY, INTEROP_CHAIN, INTEROP_RPC, INTEROP_MAX_USD, INTEROP_BODY } =
+  process.env;
 
 const account = privateKeyToAccount(INTEROP_KEY);
+// Only a permit makes it read the chain.
+const scheme = new ExactEvmScheme(account, INTEROP_RPC ? { rpcUrl: INTEROP_RPC } : undefined);
 const pay = wrapFetchWithPaymentFromConfig(fetch, {
-  schemes: [{ network: INTEROP_CHAIN, client: new ExactEvmScheme(account) }],
+  schemes: [{ network: INTEROP_CHAIN, client: scheme }],
   spendControls: { maxAmountPerPayment: `$${INTEROP_MAX_USD}` },
 });
 const response = await pay(`${INTEROP_URL}/compute/provision`, {

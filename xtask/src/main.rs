@@ -6,6 +6,7 @@
 
 mod bench;
 mod cargo;
+mod chain;
 mod crash;
 mod faults;
 mod interop;
@@ -13,10 +14,12 @@ mod layers;
 mod lint;
 mod machine;
 mod mutants;
+mod packages;
 mod postgres;
 mod race;
 mod sim;
 mod test;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,6 +33,7 @@ usage: cargo xtask <command>
   test [filter...]             build, start a private PostgreSQL, run every test
   with-postgres -- <command>   run a command with a private PostgreSQL in COMPUTE_TEST_POSTGRES
   interop                      install published clients, let them buy, check all records
+  chain-test [--help]          real token code on local nodes, published clients, and the balances afterwards
   crash [--help]               kill the server at every fail point, on both databases, and check all records
   sim [--help]                 run seeds of the deterministic simulation, or look for planted bugs
   race [--help]                let many clients race at two replicas on PostgreSQL, and check what they were told
@@ -60,6 +64,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "test" => test::run(rest),
         "with-postgres" => test::with_postgres(rest),
         "interop" => interop::run(rest),
+        "chain-test" => chain::run(rest),
         "crash" => crash::run(rest),
         "race" => race::run(rest),
         "bench" => bench::run(rest),

@@ -12,14 +12,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) status: u16,
     head: String,
     body: String,
 }
 
 /// Sends a request to `http://<address>`, without a body when it is empty.
-pub(super) fn send(
+pub(crate) fn send(
     url: &str,
     method: &str,
     path: &str,
@@ -114,7 +114,7 @@ impl Answer {
     }
 
     /// The body as JSON, if the status is the expected one.
-    pub(super) fn json(&self, status: u16) -> Result<Value> {
+    pub(crate) fn json(&self, status: u16) -> Result<Value> {
         ensure!(
             self.status == status,
             "expected status {status}, got {}: {}",

@@ -5,7 +5,7 @@
 
 mod buyer;
 mod case;
-mod http;
+pub(crate) mod http;
 mod kills;
 mod money;
 mod options;

@@ -1,6 +1,7 @@
 //! Processes: servers that run beside us, and programs that end by themselves.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -14,6 +15,17 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Wait between two looks at a process.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The start of the address in what our own servers print.
+const OWN_MARK: &str = "http://127.0.0.1:";
+
+/// The guardian leads a process group, in which it runs a program until its standard input closes. That happens however
+/// its owner ends. Signals to the group of the terminal do not reach it, and a program that ends takes it along.
+const GUARDIAN: &str = r#"
+("$@"; kill -9 -$$) &
+read -r _ || :
+kill -9 -$$
+"#;
+
 /// A process whose output goes to files. It is killed when this value is dropped.
 #[derive(Debug)]
 struct Process {
@@ -23,13 +35,13 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(command: &mut Command, folder: &Path, name: &str) -> Result<Self> {
+    fn spawn(command: &mut Command, input: Stdio, folder: &Path, name: &str) -> Result<Self> {
         let output = folder.join(format!("{name}.out"));
         let errors = folder.join(format!("{name}.err"));
         let create =
             |path: &Path| File::create(path).with_context(|| format!("create {}", path.display()));
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(create(&output)?)
             .stderr(create(&errors)?)
             .spawn()
@@ -50,8 +62,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
-        let _ = self.child.kill();
+        // Closing its input is the sign for a guardian. Others may have ended by themselves, which is as good.
+        if self.child.stdin.take().is_none() {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
@@ -66,10 +80,40 @@ pub(crate) struct Service {
 impl Service {
     /// Starts a program and waits until it prints the URL that it listens on.
     pub(crate) fn start(command: &mut Command, folder: &Path, name: &str) -> Result<Self> {
-        let mut process = Process::spawn(command, folder, name)?;
+        let process = Process::spawn(command, Stdio::null(), folder, name)?;
+        Self::wait_for_address(process, name, OWN_MARK)
+    }
+
+    /// Starts a program that ends when we do, however that happens, and waits until it prints its address behind a mark.
+    /// Of the command its words, its folder and the variables that it adds count.
+    pub(crate) fn start_guarded(
+        command: &Command,
+        folder: &Path,
+        name: &str,
+        mark: &str,
+    ) -> Result<Self> {
+        let mut guardian = Command::new("sh");
+        guardian
+            .args(["-c", GUARDIAN, "guardian"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .process_group(0);
+        for (key, value) in command.get_envs() {
+            if let Some(value) = value {
+                guardian.env(key, value);
+            }
+        }
+        if let Some(place) = command.get_current_dir() {
+            guardian.current_dir(place);
+        }
+        let process = Process::spawn(&mut guardian, Stdio::piped(), folder, name)?;
+        Self::wait_for_address(process, name, mark)
+    }
+
+    fn wait_for_address(mut process: Process, name: &str, mark: &str) -> Result<Self> {
         for _ in 0..START_LIMIT.as_millis().div_ceil(LOOK.as_millis()) {
             let said = fs::read_to_string(&process.output).unwrap_or_default();
-            if let Some(url) = find_url(&said) {
+            if let Some(url) = find_url(&said, mark) {
                 return Ok(Self { process, url });
             }
             if let Some(status) = process.child.try_wait().context("look at a process")? {
@@ -120,13 +164,13 @@ impl Service {
 
 /// Runs a program that must end well within a time, and returns its standard output.
 /// The error holds everything that it printed.
-pub(super) fn run(
+pub(crate) fn run(
     command: &mut Command,
     folder: &Path,
     name: &str,
     limit: Duration,
 ) -> Result<String> {
-    let mut process = Process::spawn(command, folder, name)?;
+    let mut process = Process::spawn(command, Stdio::null(), folder, name)?;
     for _ in 0..limit.as_millis().div_ceil(LOOK.as_millis()) {
         if let Some(status) = process.child.try_wait().context("look at a process")? {
             if !status.success() {
@@ -144,17 +188,16 @@ pub(super) fn run(
     )
 }
 
-/// A loopback URL with a port inside a complete line.
-fn find_url(text: &str) -> Option<String> {
-    const HEAD: &str = "http://127.0.0.1:";
+/// The URL of a loopback port, whose number follows a mark inside a complete line.
+fn find_url(text: &str, mark: &str) -> Option<String> {
     // A line that is not complete yet may lack digits.
     let complete = text.get(..text.rfind('\n')?)?;
-    let (_, rest) = complete.split_once(HEAD)?;
+    let (_, rest) = complete.split_once(mark)?;
     let digits = rest
         .find(|character: char| !character.is_ascii_digit())
         .unwrap_or(rest.len());
     let port: u16 = rest.get(..digits)?.parse().ok()?;
-    Some(format!("{HEAD}{port}"))
+    Some(format!("http://127.0.0.1:{port}"))
 }
 
 #[cfg(test)]
@@ -163,11 +206,44 @@ mod tests {
 
     #[test]
     fn the_url_is_found_in_a_complete_line() {
+        let find = |text| find_url(text, OWN_MARK);
         let url = Some("http://127.0.0.1:4020".to_owned());
-        assert_eq!(find_url("listening on http://127.0.0.1:4020\n"), url);
-        assert_eq!(find_url("{\"vultr\":\"http://127.0.0.1:4020\"}\nmore"), url);
-        assert_eq!(find_url("listening on http://127.0.0.1:40"), None);
-        assert_eq!(find_url("listening on nothing\n"), None);
+        assert_eq!(find("listening on http://127.0.0.1:4020\n"), url);
+        assert_eq!(find("{\"vultr\":\"http://127.0.0.1:4020\"}\nmore"), url);
+        assert_eq!(find("listening on http://127.0.0.1:40"), None);
+        assert_eq!(find("listening on nothing\n"), None);
+        assert_eq!(
+            find_url("Listening on 127.0.0.1:4020\n", " 127.0.0.1:"),
+            url
+        );
+    }
+
+    #[test]
+    fn what_is_guarded_ends_with_its_owner() {
+        let folder = std::env::temp_dir().join(format!("interop-guard-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let start = |text: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", text]);
+            Service::start_guarded(&command, &folder, "guarded", "port ")
+        };
+        let service = start("echo pid $$ port 7; exec sleep 600").unwrap();
+        assert_eq!(service.url(), "http://127.0.0.1:7");
+        let said = service.process.said();
+        let pid = said.split(' ').nth(1).unwrap();
+        let is_running = || Path::new("/proc").join(pid).join("exe").exists();
+        assert!(is_running());
+        drop(service);
+        // The guardian kills it before it is waited for; how soon it is gone is up to the system.
+        while is_running() {
+            thread::yield_now();
+        }
+        let error = start("echo nothing").unwrap_err().to_string();
+        assert!(
+            error.contains("ended") && error.contains("nothing"),
+            "{error}"
+        );
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

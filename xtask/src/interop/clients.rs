@@ -1,80 +1,86 @@
 //! The published clients, each pinned to one release.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::packages::{Bundle, Registry};
 
 /// A client that somebody else published.
 #[derive(Debug)]
-pub(super) struct Client {
-    /// Its name and release for people.
-    pub(super) name: &'static str,
-    /// Its folder below `target/interop`.
-    pub(super) folder: &'static str,
-    pub(super) registry: Registry,
-    /// What is installed, in the words of the registry's installer.
-    pub(super) packages: &'static [&'static str],
-    /// The program in `xtask/interop` that buys with it.
-    pub(super) script: &'static str,
-    pub(super) speaks: Version,
-    pub(super) output: Output,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Registry {
-    Npm,
-    Pypi,
+pub(crate) struct Client {
+    pub(crate) bundle: Bundle,
+    /// The program that buys with it.
+    pub(crate) script: &'static str,
+    pub(crate) speaks: Version,
+    pub(crate) output: Output,
 }
 
 /// The version of x402 in which a client pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     V1,
     V2,
 }
 
 /// How much of the server's answer a client lets its caller see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(crate) enum Output {
     /// Status, settlement header and body.
     Whole,
     /// The body alone. Such a client is a wallet too, and makes API keys.
     Body,
 }
 
+/// Where their programs are.
+const PROGRAMS: &str = "interop";
+
 /// Every client of a library. They buy with private keys that they are given.
-pub(super) const LIBRARIES: &[Client] = &[
+pub(crate) const LIBRARIES: &[Client] = &[
     Client {
-        name: "npm x402-fetch 1.2.0",
-        folder: "x402-fetch-v1",
-        registry: Registry::Npm,
-        packages: &["x402-fetch@1.2.0"],
+        bundle: Bundle {
+            name: "npm x402-fetch 1.2.0",
+            folder: "x402-fetch-v1",
+            registry: Registry::Npm,
+            packages: &["x402-fetch@1.2.0"],
+            programs: PROGRAMS,
+        },
         script: "x402-fetch-v1.mjs",
         speaks: Version::V1,
         output: Output::Whole,
     },
     Client {
-        name: "npm @x402/fetch 2.27.0",
-        folder: OBSERVER,
-        registry: Registry::Npm,
-        packages: &["@x402/fetch@2.27.0", "@x402/evm@2.27.0", "viem@2.57.20"],
+        bundle: Bundle {
+            name: "npm @x402/fetch 2.27.0",
+            folder: OBSERVER,
+            registry: Registry::Npm,
+            packages: &["@x402/fetch@2.27.0", "@x402/evm@2.27.0", "viem@2.57.20"],
+            programs: PROGRAMS,
+        },
         script: "x402-fetch-v2.mjs",
         speaks: Version::V2,
         output: Output::Whole,
     },
     Client {
-        name: "PyPI x402 1.0.0",
-        folder: "x402-pypi-v1",
-        registry: Registry::Pypi,
-        packages: &["x402==1.0.0"],
+        bundle: Bundle {
+            name: "PyPI x402 1.0.0",
+            folder: "x402-pypi-v1",
+            registry: Registry::Pypi,
+            packages: &["x402==1.0.0"],
+            programs: PROGRAMS,
+        },
         script: "x402-pypi-v1.py",
         speaks: Version::V1,
         output: Output::Whole,
     },
     Client {
-        name: "PyPI x402 2.25.0",
-        folder: "x402-pypi-v2",
-        registry: Registry::Pypi,
-        packages: &["x402[evm,httpx]==2.25.0"],
+        bundle: Bundle {
+            name: "PyPI x402 2.25.0",
+            folder: "x402-pypi-v2",
+            registry: Registry::Pypi,
+            packages: &["x402[evm,httpx]==2.25.0"],
+            programs: PROGRAMS,
+        },
         script: "x402-pypi-v2.py",
         speaks: Version::V2,
         output: Output::Whole,
@@ -83,10 +89,13 @@ pub(super) const LIBRARIES: &[Client] = &[
 
 /// The program of the Open Wallet Standard: it keeps its keys to itself and knows main networks only.
 pub(super) const WALLET: Client = Client {
-    name: "npm @open-wallet-standard/core 1.2.4",
-    folder: "ows",
-    registry: Registry::Npm,
-    packages: &["@open-wallet-standard/core@1.2.4"],
+    bundle: Bundle {
+        name: "npm @open-wallet-standard/core 1.2.4",
+        folder: "ows",
+        registry: Registry::Npm,
+        packages: &["@open-wallet-standard/core@1.2.4"],
+        programs: PROGRAMS,
+    },
     script: "ows.mjs",
     speaks: Version::V2,
     output: Output::Body,
@@ -102,29 +111,24 @@ pub(super) fn all() -> impl Iterator<Item = &'static Client> {
 
 impl Client {
     /// The command that runs its program, without its input.
-    pub(super) fn command(&self, workshop: &Path) -> Command {
-        let folder = workshop.join(self.folder);
-        let interpreter = match self.registry {
-            Registry::Npm => PathBuf::from("node"),
-            Registry::Pypi => folder.join("venv/bin/python"),
-        };
-        let mut command = Command::new(interpreter);
-        command.arg(self.script).current_dir(folder);
-        command
+    pub(crate) fn command(&self) -> Command {
+        self.bundle.command(self.script)
     }
 }
 
 /// The command that asks a server what the owner of a key has.
-pub(super) fn observer(workshop: &Path) -> Command {
-    let mut command = Command::new("node");
-    command
-        .arg("owner.mjs")
-        .current_dir(workshop.join(OBSERVER));
-    command
+pub(super) fn observer() -> Result<Command> {
+    let client = LIBRARIES
+        .iter()
+        .find(|client| client.bundle.folder == OBSERVER);
+    Ok(client
+        .context("no client has the libraries of owner.mjs")?
+        .bundle
+        .command("owner.mjs"))
 }
 
 impl Version {
-    pub(super) const fn number(self) -> u64 {
+    pub(crate) const fn number(self) -> u64 {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,

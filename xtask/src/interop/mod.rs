@@ -1,12 +1,10 @@
 //! `cargo xtask interop`: published clients, unmodified, buy machines and are checked by the records of all sides.
 
 pub(crate) mod child;
-mod clients;
-mod install;
-mod purchase;
-mod records;
-mod shop;
-mod tools;
+pub(crate) mod clients;
+pub(crate) mod purchase;
+pub(crate) mod records;
+pub(crate) mod shop;
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use self::clients::{Client, LIBRARIES, WALLET};
 use self::purchase::Purchase;
 use self::shop::{Programs, Shop};
-use crate::cargo;
+use crate::packages;
 
 const USAGE: &str = "\
 usage: cargo xtask interop
@@ -34,19 +32,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             _ => ExitCode::from(2),
         });
     }
-    tools::require()?;
-    let workshop = cargo::target_dir().join("interop");
-    install::install(&workshop)?;
-    let programs = Programs::build()?;
-    let folder = workshop.join("run");
+    packages::install(clients::all().map(|client| &client.bundle))?;
+    let programs = Programs::build(shop::AS_TESTS)?;
+    let folder = packages::workshop().join("run");
     empty(&folder)?;
 
     println!("\n{:<37} version  server  result", "client");
     let dev = Shop::dev(&programs, &folder.join("dev"))?;
-    let mut rows = visit(&dev, &workshop, LIBRARIES);
+    let mut rows = visit(&dev, LIBRARIES);
     let at_dev = rows.len();
     let serve = Shop::serve(&programs, &folder.join("serve"))?;
-    rows.extend(visit(&serve, &workshop, LIBRARIES.iter().chain([&WALLET])));
+    rows.extend(visit(&serve, LIBRARIES.iter().chain([&WALLET])));
     let at_serve = rows.len().saturating_sub(at_dev);
     let failures: Vec<&String> = rows.iter().filter_map(|row| row.as_ref().err()).collect();
     for failure in &failures {
@@ -75,22 +71,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 /// Lets each client buy once. A failure, with everything that explains it, does not stop the others.
 fn visit(
     shop: &Shop,
-    workshop: &Path,
     clients: impl IntoIterator<Item = &'static Client>,
 ) -> Vec<Result<(), String>> {
     let mut rows = Vec::new();
     for client in clients {
-        let purchase = Purchase {
-            client,
-            shop,
-            workshop,
-        };
+        let purchase = Purchase { client, shop };
         let outcome = purchase.run();
         let result = match &outcome {
             Ok(bought) => bought.to_string(),
             Err(_) => "FAILED".to_owned(),
         };
-        let (name, version) = (client.name, client.speaks.number());
+        let (name, version) = (client.bundle.name, client.speaks.number());
         println!("{name:<37} v{version}       {:<6}  {result}", shop.name);
         rows.push(outcome.map(drop).map_err(|error| {
             format!(
@@ -104,7 +95,7 @@ fn visit(
 }
 
 /// An empty folder, whatever was there before.
-fn empty(folder: &Path) -> Result<()> {
+pub(crate) fn empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
     }

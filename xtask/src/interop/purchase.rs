@@ -1,7 +1,6 @@
 //! One purchase by one client, and what must follow from it.
 
 use std::fmt;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,8 +34,6 @@ const HOURS: u64 = 24;
 pub(super) struct Purchase<'a> {
     pub(super) client: &'a Client,
     pub(super) shop: &'a Shop,
-    /// Where the clients are installed.
-    pub(super) workshop: &'a Path,
 }
 
 /// A purchase that happened.
@@ -74,7 +71,7 @@ impl Purchase<'_> {
         let key = format!("0x{}", shop::random_hex::<32>()?);
         let body = self.body();
         let begin = Instant::now();
-        let mut buyer = self.client.command(self.workshop);
+        let mut buyer = self.client.command();
         let said = self.ask(self.input(&mut buyer, &key, &body), "buy", PURCHASE_LIMIT)?;
         let took = begin.elapsed();
 
@@ -120,7 +117,7 @@ impl Purchase<'_> {
             "os_id": 2284,
             "prepaid_hours": HOURS,
             "network": "base",
-            "label": format!("interop-{}", self.client.folder),
+            "label": format!("interop-{}", self.client.bundle.folder),
         })
     }
 
@@ -143,7 +140,7 @@ impl Purchase<'_> {
     }
 
     fn ask(&self, command: &mut Command, verb: &str, limit: Duration) -> Result<String> {
-        let name = format!("{}-{}-{verb}", self.client.folder, self.shop.name);
+        let name = format!("{}-{}-{verb}", self.client.bundle.folder, self.shop.name);
         child::run(command, &self.shop.folder, &name, limit)
     }
 
@@ -226,7 +223,7 @@ impl Purchase<'_> {
     ) -> Result<Value> {
         let mut looks = MACHINE_LIMIT.as_secs().div_euclid(LOOK.as_secs());
         loop {
-            let mut observer = clients::observer(self.workshop);
+            let mut observer = clients::observer()?;
             self.input(&mut observer, key, body);
             if let Some(api_key) = result.get("api_key").and_then(Value::as_str) {
                 observer.env("INTEROP_API_KEY", api_key);
@@ -261,26 +258,26 @@ impl Purchase<'_> {
 }
 
 /// The last line of what a program printed, as JSON.
-fn last_json(said: &str) -> Result<Value> {
+pub(crate) fn last_json(said: &str) -> Result<Value> {
     let line = said.lines().next_back().unwrap_or_default();
     serde_json::from_str(line).with_context(|| format!("no JSON in the last line of:\n{said}"))
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
     value
         .pointer(pointer)
         .and_then(Value::as_str)
         .with_context(|| format!("no text at {pointer}"))
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
+pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
     text.strip_prefix("0x").is_some_and(|rest| {
         rest.len() == digits && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }
 
 /// Dollars an hour, a JSON number with at most six decimals, times hours, in atomic units of a token with six.
-fn atomic_price(hourly: &Value, hours: u64) -> Result<u64> {
+pub(crate) fn atomic_price(hourly: &Value, hours: u64) -> Result<u64> {
     let read = || {
         let text = hourly.as_number()?.to_string();
         let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));

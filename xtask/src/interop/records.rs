@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
-pub(super) use self::keeper::Keeper;
+pub(crate) use self::keeper::Keeper;
 use super::shop::Network;
 
 /// The journals of the partners.

@@ -47,17 +47,20 @@ pub(super) struct Shop {
     _partners: Vec<Service>,
 }
 
+/// All that the tests need, built as they are built, so that nothing is compiled twice.
+pub(super) const AS_TESTS: &[&str] = &["--workspace", "--bins", "--tests"];
+
 /// The programs under test.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     server: PathBuf,
     stand_ins: PathBuf,
 }
 
 impl Programs {
-    /// Builds them as the tests are built, so that nothing is compiled twice.
-    pub(super) fn build() -> Result<Self> {
-        cargo::run(cargo::cargo().args(["build", "--workspace", "--bins", "--tests", "--locked"]))?;
+    /// Builds them, and whatever else the selection names.
+    pub(crate) fn build(selection: &[&str]) -> Result<Self> {
+        cargo::run(cargo::cargo().args(["build", "--locked"]).args(selection))?;
         let folder = cargo::target_dir().join("debug");
         Ok(Self {
             server: folder.join("compute-server"),
@@ -65,7 +68,7 @@ impl Programs {
         })
     }
 
-    fn server(&self, folder: &Path) -> Command {
+    pub(crate) fn server(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.server);
         command.current_dir(folder);
         for (name, _) in std::env::vars_os() {
@@ -77,7 +80,7 @@ impl Programs {
         command
     }
 
-    fn stand_in(&self, partner: &str, folder: &Path) -> Result<(Service, PathBuf)> {
+    pub(crate) fn stand_in(&self, partner: &str, folder: &Path) -> Result<(Service, PathBuf)> {
         let journal = folder.join(format!("{partner}.jsonl"));
         let mut command = Command::new(&self.stand_ins);
         command.arg(partner).arg("--journal").arg(&journal);
@@ -118,7 +121,20 @@ impl Shop {
         let (vultr, machines) = programs.stand_in("vultr", folder)?;
         let pay_to = format!("0x{}", random_hex::<20>()?);
         let file = folder.join("compute.toml");
-        let text = configuration(&pay_to, facilitator.url(), vultr.url())?;
+        let Network {
+            v1: word,
+            v2: chain,
+        } = BASE;
+        let facilitator_url = facilitator.url();
+        let rails = format!(
+            r#"[rails.base]
+chain = "{chain}"
+pay_to = "{pay_to}"
+facilitator_url = "{facilitator_url}"
+rpc_url = "{facilitator_url}/rpc/{word}"
+"#
+        );
+        let text = configuration(vultr.url(), &rails)?;
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         let mut command = programs.server(folder);
         command.arg("serve").arg("--config").arg(&file);
@@ -148,21 +164,18 @@ impl Shop {
     }
 }
 
-fn create(folder: &Path) -> Result<()> {
+pub(crate) fn create(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))
 }
 
-fn configuration(pay_to: &str, facilitator: &str, vultr: &str) -> Result<String> {
+/// The configuration of a server whose machines come from a double, and whose rails are given.
+pub(crate) fn configuration(vultr: &str, rails: &str) -> Result<String> {
     // The public URL must be known before the server listens, so the port cannot be left to it.
     let address = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .context("find a free port")?;
     let sealing_key = random_hex::<32>()?;
     let pepper = random_hex::<32>()?;
-    let Network {
-        v1: word,
-        v2: chain,
-    } = BASE;
     Ok(format!(
         r#"[server]
 listen = "{address}"
@@ -182,17 +195,12 @@ markup_bps = 1500
 api_key = "{VENDOR_KEY}"
 base_url = "{vultr}/v2"
 
-[rails.base]
-chain = "{chain}"
-pay_to = "{pay_to}"
-facilitator_url = "{facilitator}"
-rpc_url = "{facilitator}/rpc/{word}"
-"#
+{rails}"#
     ))
 }
 
 /// Fresh random bytes as lower-case hex.
-pub(super) fn random_hex<const N: usize>() -> Result<String> {
+pub(crate) fn random_hex<const N: usize>() -> Result<String> {
     let mut bytes = [0_u8; N];
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))

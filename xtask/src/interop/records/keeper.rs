@@ -26,36 +26,36 @@ pub(crate) enum Keeper {
 
 /// Money that moved. Texts are as they were written.
 #[derive(Debug)]
-pub(super) struct Settlement {
+pub(crate) struct Settlement {
     /// A network, as either version of x402 calls it.
-    pub(super) network: String,
-    pub(super) from: String,
-    pub(super) to: String,
+    pub(crate) network: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
     /// In atomic units of the token.
-    pub(super) value: String,
+    pub(crate) value: String,
     /// What only a facilitator knows.
-    pub(super) facilitated: Option<Facilitated>,
+    pub(crate) facilitated: Option<Facilitated>,
 }
 
 /// How a facilitator was asked, and what it answered.
 #[derive(Debug)]
-pub(super) struct Facilitated {
-    pub(super) transaction: String,
-    pub(super) x402_version: u64,
+pub(crate) struct Facilitated {
+    pub(crate) transaction: String,
+    pub(crate) x402_version: u64,
 }
 
 /// A machine that was made.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// What was asked for, by the names of the order; a simulator keeps no image.
-    pub(super) asked: Vec<(&'static str, Value)>,
+    pub(crate) asked: Vec<(&'static str, Value)>,
     /// The operation it was made for.
-    pub(super) operation: String,
+    pub(crate) operation: String,
 }
 
 impl Keeper {
     /// The settlements, oldest first.
-    pub(super) fn settlements(self, journal: &Path) -> Result<Vec<Settlement>> {
+    pub(crate) fn settlements(self, journal: &Path) -> Result<Vec<Settlement>> {
         let events = self.read(journal, "settled")?;
         events.iter().map(|event| self.settlement(event)).collect()
     }
@@ -99,7 +99,7 @@ impl Keeper {
     }
 
     /// The machines that were made, oldest first.
-    pub(super) fn machines(self, journal: &Path) -> Result<Vec<Machine>> {
+    pub(crate) fn machines(self, journal: &Path) -> Result<Vec<Machine>> {
         let events = self.read(journal, "created")?;
         events.iter().map(|event| self.machine(event)).collect()
     }
@@ -129,7 +129,7 @@ impl Keeper {
     }
 
     /// How many machines are gone again.
-    pub(super) fn count_deleted(self, journal: &Path) -> Result<usize> {
+    pub(crate) fn count_deleted(self, journal: &Path) -> Result<usize> {
         let word = match self {
             Self::StandIns => "deleted",
             Self::Simulators => "destroyed",

@@ -39,7 +39,7 @@ const PYTHON: Tool = Tool {
 };
 
 /// Makes sure that Node.js and Python are here, installing them where that is possible.
-pub(super) fn require() -> Result<()> {
+pub(crate) fn require() -> Result<()> {
     [NODE, PYTHON].iter().try_for_each(Tool::require)
 }
 

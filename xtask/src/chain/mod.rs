@@ -1,0 +1,143 @@
+//! `cargo xtask chain-test`: real token code on local nodes, published clients, and what the chains say afterwards.
+//!
+//! The same purchases are made from three shops: one that consists of published software alone, which proves chains and
+//! clients; our server with a published facilitator; and our server when it settles by itself.
+
+mod buyers;
+mod node;
+mod purchase;
+mod report;
+mod setup;
+mod shops;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use self::buyers::Buyer;
+use self::purchase::Purchase;
+use self::setup::Town;
+use self::shops::Shop;
+use crate::packages;
+
+const USAGE: &str = "\
+usage: cargo xtask chain-test [contracts | facilitator | pay]
+
+Runs real token code on local nodes of anvil with the chain ids of Base and MegaETH, lets published clients buy, and
+checks the balances on the chains. Installs what it needs below target/interop.
+
+  contracts    the contracts, and purchases from a shop of published software: nothing of the server is built
+  facilitator  purchases from `compute-server serve` on Base, settled by a published facilitator
+  pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
+
+Without a word: contracts and facilitator.
+";
+
+/// A part of the test, in the order of the usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Contracts,
+    Facilitator,
+    Pay,
+}
+
+/// What runs when nothing is named: what must pass.
+const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator];
+
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let parts = match words.as_slice() {
+        [] => EVERYTHING,
+        ["contracts"] => &[Part::Contracts],
+        ["facilitator"] => &[Part::Facilitator],
+        ["pay"] => &[Part::Pay],
+        other => {
+            print!("{USAGE}");
+            return Ok(match other {
+                ["--help"] => ExitCode::SUCCESS,
+                _ => ExitCode::from(2),
+            });
+        }
+    };
+    packages::install(buyers::bundles())?;
+    for part in parts {
+        let folder = packages::workshop().join("chain-run").join(part.name());
+        crate::interop::empty(&folder)?;
+        part.run(&folder)
+            .with_context(|| format!("chain-test {}", part.name()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Contracts => "contracts",
+            Self::Facilitator => "facilitator",
+            Self::Pay => "pay",
+        }
+    }
+
+    fn run(self, folder: &Path) -> Result<()> {
+        let town = Town::build(folder)?;
+        println!(
+            "\n{}: two chains are ready, {}",
+            self.name(),
+            folder.display()
+        );
+        let shop = match self {
+            Self::Contracts => {
+                for passed in town.check_contracts(folder)? {
+                    println!("  {passed}");
+                }
+                Shop::published(&town, folder)?
+            }
+            Self::Facilitator => Shop::with_facilitator(&town, folder)?,
+            Self::Pay => Shop::embedded(&town, folder)?,
+        };
+        visit(&town, &shop, folder)
+    }
+}
+
+/// Lets everybody buy whom the shop serves. A failure, with everything that explains it, does not stop the others.
+fn visit(town: &Town, shop: &Shop, folder: &Path) -> Result<()> {
+    let mut failures = Vec::new();
+    let mut count = 0_usize;
+    println!("{}", report::HEAD);
+    for buyer in buyers::BUYERS.iter().filter(|it| shop.sells_on(it.chain)) {
+        count = count.saturating_add(1);
+        let purchase = Purchase {
+            buyer,
+            town,
+            shop,
+            folder,
+        };
+        match purchase.run() {
+            Ok(row) => println!("{row}"),
+            Err(error) => {
+                println!(
+                    "{:<8} {:<40} FAILED",
+                    buyer.network, buyer.client.bundle.name
+                );
+                failures.push(describe(buyer, shop, &error));
+            }
+        }
+    }
+    for failure in &failures {
+        println!("\n{failure}");
+    }
+    if !failures.is_empty() {
+        bail!("{} of {count} purchases failed", failures.len());
+    }
+    shop.check_totals(count)
+}
+
+fn describe(buyer: &Buyer, shop: &Shop, error: &anyhow::Error) -> String {
+    format!(
+        "{} on {}: {error:#}\nthe end of the shop's log:\n{}",
+        buyer.client.bundle.name,
+        buyer.network,
+        shop.log()
+    )
+}

@@ -43,7 +43,7 @@ enum Part {
 }
 
 /// What runs when nothing is named: what must pass.
-const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator];
+const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator, Part::Pay];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use compute_engine::ports::{Provider, Rail, RailSpec};
 use compute_http::Mode;
 use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
+use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
 use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
 };
@@ -17,7 +18,7 @@ use crate::running::{Place, Shop};
 use crate::settings::database::DatabaseMode;
 use crate::settings::limits::duration;
 use crate::settings::providers::VultrSettings;
-use crate::settings::rails::RailConfig;
+use crate::settings::rails::{EmbeddedConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
 use crate::wiring::Ingredients;
@@ -78,7 +79,7 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
     }
     let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
     for rail in config.rails {
-        rails.push(connect_rail(rail, &clock, &config.timing)?);
+        rails.push(connect_rail(rail, database, &clock, &config.timing)?);
     }
     Ingredients {
         mode: Mode::Live,
@@ -103,17 +104,10 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
 
 fn connect_rail(
     rail: RailConfig,
+    database: &Database,
     clock: &Arc<ServerClock>,
     timing: &TimingConfig,
 ) -> anyhow::Result<Arc<dyn Rail>> {
-    let usual = RailTimeouts::default();
-    let timeouts = RailTimeouts {
-        connect: timing.call(usual.connect),
-        verify: timing.call(usual.verify),
-        settle: timing.call(usual.settle),
-        node: timing.call(usual.node),
-        call: timing.call(usual.call),
-    };
     let label = rail.label.clone();
     let spec = RailSpec {
         label: rail.label,
@@ -121,16 +115,80 @@ fn connect_rail(
         token: Arc::new(rail.terms),
         pay_to: rail.pay_to,
         max_timeout_seconds: MAX_TIMEOUT_SECONDS,
-        settlement: masked(&rail.facilitators),
+        settlement: match &rail.settlement {
+            Settlement::Facilitators(facilitators) => masked(facilitators),
+            Settlement::Embedded(embedded) => {
+                format!(
+                    "embedded, hot wallet {}",
+                    embedded.hot_wallet.address().to_checksum()
+                )
+            }
+        },
     };
+    let connected = match rail.settlement {
+        Settlement::Facilitators(facilitators) => {
+            connect_facilitators(spec, facilitators, rail.rpc_url, clock, timing)
+        }
+        Settlement::Embedded(embedded) => {
+            let rpc_url = rail.rpc_url.context("a chain node is needed");
+            rpc_url.and_then(|url| connect_embedded(spec, *embedded, &url, database, clock, timing))
+        }
+    };
+    connected.with_context(|| format!("rails.{label}"))
+}
+
+fn connect_facilitators(
+    spec: RailSpec,
+    facilitators: Vec<Facilitator>,
+    rpc_url: Option<PrivateUrl>,
+    clock: &Arc<ServerClock>,
+    timing: &TimingConfig,
+) -> anyhow::Result<Arc<dyn Rail>> {
+    let usual = RailTimeouts::default();
     let config = FacilitatorConfig {
-        facilitators: rail.facilitators,
-        rpc_url: rail.rpc_url.map(|url| url.expose().into()),
-        timeouts,
+        facilitators,
+        rpc_url: rpc_url.map(|url| url.expose().into()),
+        timeouts: RailTimeouts {
+            connect: timing.call(usual.connect),
+            verify: timing.call(usual.verify),
+            settle: timing.call(usual.settle),
+            node: timing.call(usual.node),
+            call: timing.call(usual.call),
+        },
         ..FacilitatorConfig::default()
     };
-    let rail = FacilitatorRail::new(spec, &config, clock.clone(), Arc::new(OsEntropy))
-        .with_context(|| format!("rails.{label}"))?;
+    let rail = FacilitatorRail::new(spec, &config, clock.clone(), Arc::new(OsEntropy))?;
+    Ok(Arc::new(rail))
+}
+
+fn connect_embedded(
+    spec: RailSpec,
+    embedded: EmbeddedConfig,
+    rpc_url: &PrivateUrl,
+    database: &Database,
+    clock: &Arc<ServerClock>,
+    timing: &TimingConfig,
+) -> anyhow::Result<Arc<dyn Rail>> {
+    let usual = EvmTimeouts::default();
+    let config = EvmConfig {
+        rpc_url: rpc_url.expose().into(),
+        extra_roots_pem: None,
+        hot_wallet: embedded.hot_wallet,
+        treasury: embedded.treasury,
+        other_recipients: Vec::new(),
+        confirmations: embedded.confirmations.into(),
+        finality_blocks: embedded.finality_blocks.into(),
+        max_fee_per_gas_gwei: embedded.max_gas_price_gwei.into(),
+        max_gas_per_day_gwei: embedded.max_gas_per_day_gwei.into(),
+        sweep_cap: embedded.sweep_cap,
+        timeouts: EvmTimeouts {
+            node: timing.call(usual.node),
+            call: timing.call(usual.call),
+            poll: timing.call(usual.poll).min(usual.poll),
+            bump_after: timing.call(usual.bump_after),
+        },
+    };
+    let rail = EvmRail::new(spec, config, Arc::new(database.clone()), clock.clone())?;
     Ok(Arc::new(rail))
 }
 

@@ -232,7 +232,7 @@ fn urls_may_stand_in_files_but_not_in_both_places() {
     let text = good().replace(given, &line("facilitator_url_file"));
     let config = check(&text).unwrap();
     assert_eq!(
-        config.rails[0].facilitators[0].url,
+        config.rails[0].facilitators()[0].url,
         "https://facilitator.example/hunter2"
     );
     let both = text.replace("chain =", &format!("{given}\nchain ="));

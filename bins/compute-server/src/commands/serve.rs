@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use compute_engine::ports::{Provider, Rail, RailSpec};
+use compute_engine::ports::{Provider, Rail, RailSpec, Settler};
+use compute_facilitator::Service;
 use compute_http::Mode;
 use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
 use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
@@ -11,11 +12,13 @@ use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
 };
 use compute_store::Database;
+use compute_wallet::EvmAddress;
 
 use super::ServeArguments;
 use crate::ambient::{OsEntropy, ServerClock, system_time};
-use crate::running::{Place, Shop};
+use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
+use crate::settings::facilitator::FacilitatorServiceConfig;
 use crate::settings::limits::duration;
 use crate::settings::providers::VultrSettings;
 use crate::settings::rails::{EmbeddedConfig, RailConfig, Settlement};
@@ -41,8 +44,13 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     }
     let database = open_database(&config, arguments.no_migrate).await?;
     let place = Place::reserve(config.server.listen)?;
-    let greeting = format!("public URL: {}", config.server.public_url.as_str());
-    let outcome = assemble(config, &database)?.run(place, &greeting).await;
+    let mut greeting = format!("public URL: {}", config.server.public_url.as_str());
+    let (shop, side) = assemble(config, &database)?;
+    if let Some(side) = &side {
+        let address = side.place.address();
+        greeting.push_str(&format!("\nfacilitator for others: http://{address}"));
+    }
+    let outcome = shop.run(place, side, &greeting).await;
     database.close().await;
     outcome
 }
@@ -67,7 +75,7 @@ async fn open_database(config: &Config, no_migrate: bool) -> anyhow::Result<Data
     Ok(database)
 }
 
-fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
+fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option<Side>)> {
     let clock = Arc::new(ServerClock::start());
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(vultr) = &config.vultr {
@@ -78,10 +86,30 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
         )?));
     }
     let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
+    let mut settlers: Vec<Arc<dyn Settler>> = Vec::new();
+    let others = config.facilitator.as_ref();
+    let others = others.map_or_else(Vec::new, FacilitatorServiceConfig::recipients);
     for rail in config.rails {
-        rails.push(connect_rail(rail, database, &clock, &config.timing)?);
+        match connect_rail(rail, &others, database, &clock, &config.timing)? {
+            Connected::Remote(rail) => rails.push(rail),
+            Connected::Embedded(rail) => {
+                rails.push(rail.clone());
+                settlers.push(rail);
+            }
+        }
     }
-    Ingredients {
+    let side = match config.facilitator {
+        Some(facilitator) => Some(Side {
+            place: Place::reserve(facilitator.listen)?,
+            router: compute_facilitator::router(Service::new(
+                settlers,
+                &facilitator.service,
+                clock.clone(),
+            )),
+        }),
+        None => None,
+    };
+    let shop = Ingredients {
         mode: Mode::Live,
         public_url: config.server.public_url.clone(),
         server: config.server,
@@ -99,15 +127,23 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
         providers,
         rails,
     }
-    .assemble()
+    .assemble()?;
+    Ok((shop, side))
+}
+
+/// A rail, by who settles.
+enum Connected {
+    Remote(Arc<dyn Rail>),
+    Embedded(Arc<EvmRail>),
 }
 
 fn connect_rail(
     rail: RailConfig,
+    others: &[EvmAddress],
     database: &Database,
     clock: &Arc<ServerClock>,
     timing: &TimingConfig,
-) -> anyhow::Result<Arc<dyn Rail>> {
+) -> anyhow::Result<Connected> {
     let label = rail.label.clone();
     let spec = RailSpec {
         label: rail.label,
@@ -128,10 +164,15 @@ fn connect_rail(
     let connected = match rail.settlement {
         Settlement::Facilitators(facilitators) => {
             connect_facilitators(spec, facilitators, rail.rpc_url, clock, timing)
+                .map(Connected::Remote)
         }
         Settlement::Embedded(embedded) => {
-            let rpc_url = rail.rpc_url.context("a chain node is needed");
-            rpc_url.and_then(|url| connect_embedded(spec, *embedded, &url, database, clock, timing))
+            let store = Arc::new(database.clone());
+            rail.rpc_url
+                .context("a chain node is needed")
+                .map(|url| evm_config(*embedded, &url, others, timing))
+                .and_then(|config| Ok(EvmRail::new(spec, config, store, clock.clone())?))
+                .map(|rail| Connected::Embedded(Arc::new(rail)))
         }
     };
     connected.with_context(|| format!("rails.{label}"))
@@ -161,21 +202,19 @@ fn connect_facilitators(
     Ok(Arc::new(rail))
 }
 
-fn connect_embedded(
-    spec: RailSpec,
+fn evm_config(
     embedded: EmbeddedConfig,
     rpc_url: &PrivateUrl,
-    database: &Database,
-    clock: &Arc<ServerClock>,
+    others: &[EvmAddress],
     timing: &TimingConfig,
-) -> anyhow::Result<Arc<dyn Rail>> {
+) -> EvmConfig {
     let usual = EvmTimeouts::default();
-    let config = EvmConfig {
+    EvmConfig {
         rpc_url: rpc_url.expose().into(),
         extra_roots_pem: None,
         hot_wallet: embedded.hot_wallet,
         treasury: embedded.treasury,
-        other_recipients: Vec::new(),
+        other_recipients: others.to_vec(),
         confirmations: embedded.confirmations.into(),
         finality_blocks: embedded.finality_blocks.into(),
         max_fee_per_gas_gwei: embedded.max_gas_price_gwei.into(),
@@ -187,9 +226,7 @@ fn connect_embedded(
             poll: timing.call(usual.poll).min(usual.poll),
             bump_after: timing.call(usual.bump_after),
         },
-    };
-    let rail = EvmRail::new(spec, config, Arc::new(database.clone()), clock.clone())?;
-    Ok(Arc::new(rail))
+    }
 }
 
 /// The facilitators as they may be printed.

@@ -88,17 +88,7 @@ impl RailSettings {
         if decimals.is_none() {
             check.problem(&key("decimals"), "must be at most 24");
         }
-        let usual = match known {
-            Some(token) if !token.has_eip3009 => TokenMethod::Permit,
-            _ => TokenMethod::Eip3009,
-        };
-        let method = self.method.unwrap_or(usual);
-        if method == TokenMethod::Eip3009 && usual == TokenMethod::Permit {
-            check.problem(
-                &key("method"),
-                "must be `permit`: the token has no transferWithAuthorization",
-            );
-        }
+        let method = self.check_method(check, &key("method"), known);
         Some(Token {
             network,
             asset,
@@ -107,6 +97,24 @@ impl RailSettings {
             decimals: decimals?,
             method,
         })
+    }
+
+    fn check_method(
+        &self,
+        check: &mut Check<'_>,
+        key: &str,
+        known: Option<&KnownToken>,
+    ) -> TokenMethod {
+        let usual = match known {
+            Some(token) if !token.has_eip3009 => TokenMethod::Permit,
+            _ => TokenMethod::Eip3009,
+        };
+        let method = self.method.unwrap_or(usual);
+        if method == TokenMethod::Eip3009 && usual == TokenMethod::Permit {
+            let what = "must be `permit`: the token has no transferWithAuthorization";
+            check.problem(key, what);
+        }
+        method
     }
 
     fn check_network(&self, check: &mut Check<'_>, key: &str) -> Option<Network> {

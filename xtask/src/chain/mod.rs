@@ -4,6 +4,7 @@
 //! clients; our server with a published facilitator; and our server when it settles by itself.
 
 mod buyers;
+mod faults;
 mod node;
 mod purchase;
 mod report;
@@ -22,7 +23,7 @@ use self::shops::Shop;
 use crate::packages;
 
 const USAGE: &str = "\
-usage: cargo xtask chain-test [contracts | facilitator | pay]
+usage: cargo xtask chain-test [contracts | facilitator | pay | faults [words]]
 
 Runs real token code on local nodes of anvil with the chain ids of Base and MegaETH, lets published clients buy, and
 checks the balances on the chains. Installs what it needs below target/interop.
@@ -30,8 +31,10 @@ checks the balances on the chains. Installs what it needs below target/interop.
   contracts    the contracts, and purchases from a shop of published software: nothing of the server is built
   facilitator  purchases from `compute-server serve` on Base, settled by a published facilitator
   pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
+  faults       the rail that settles by itself, through a node that misbehaves, and against whoever plays tricks on the
+               chain; with words only the cases that have them in their name or fault
 
-Without a word: contracts and facilitator.
+Without a word: everything.
 ";
 
 /// A part of the test, in the order of the usage.
@@ -40,18 +43,24 @@ enum Part {
     Contracts,
     Facilitator,
     Pay,
+    Faults,
 }
 
 /// What runs when nothing is named: what must pass.
-const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator, Part::Pay];
+const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator, Part::Pay, Part::Faults];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (words, filter) = match words.split_first() {
+        Some((&"faults", filter)) => (vec!["faults"], filter.join(" ")),
+        _ => (words, String::new()),
+    };
     let parts = match words.as_slice() {
         [] => EVERYTHING,
         ["contracts"] => &[Part::Contracts],
         ["facilitator"] => &[Part::Facilitator],
         ["pay"] => &[Part::Pay],
+        ["faults"] => &[Part::Faults],
         other => {
             print!("{USAGE}");
             return Ok(match other {
@@ -64,7 +73,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     for part in parts {
         let folder = packages::workshop().join("chain-run").join(part.name());
         crate::interop::empty(&folder)?;
-        part.run(&folder)
+        part.run(&folder, &filter)
             .with_context(|| format!("chain-test {}", part.name()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -76,10 +85,11 @@ impl Part {
             Self::Contracts => "contracts",
             Self::Facilitator => "facilitator",
             Self::Pay => "pay",
+            Self::Faults => "faults",
         }
     }
 
-    fn run(self, folder: &Path) -> Result<()> {
+    fn run(self, folder: &Path, filter: &str) -> Result<()> {
         let town = Town::build(folder)?;
         println!(
             "\n{}: two chains are ready, {}",
@@ -95,6 +105,7 @@ impl Part {
             }
             Self::Facilitator => Shop::with_facilitator(&town, folder)?,
             Self::Pay => Shop::embedded(&town, folder)?,
+            Self::Faults => return faults::run(&town, filter),
         };
         visit(&town, &shop, folder)
     }

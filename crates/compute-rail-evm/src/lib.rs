@@ -10,6 +10,7 @@ mod config;
 mod fate;
 mod paying;
 mod rail;
+mod refusal;
 mod sender;
 mod settle;
 mod wallet;

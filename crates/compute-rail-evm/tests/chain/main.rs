@@ -4,6 +4,7 @@
 //! own; cases run one after the other, because most of them stop the chain's clockwork.
 
 mod happy;
+mod nodes;
 mod till;
 mod town;
 
@@ -42,7 +43,7 @@ macro_rules! cases {
 pub(crate) use cases;
 
 /// All cases.
-const BATTERY: &[&[Case]] = &[happy::CASES];
+const BATTERY: &[&[Case]] = &[happy::CASES, nodes::CASES];
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use compute_testkit::node_proxy::ask;
 use compute_wallet::{EvmAddress, EvmKey, keccak256};
@@ -12,6 +13,12 @@ const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a
 
 /// Gas for whatever others send.
 const GAS: &str = "0x7a120";
+
+/// What others pay at most, in wei per gas: 100 gwei.
+const DEAR: &str = "0x174876e800";
+
+/// What others pay above the base fee: 5 gwei, which brings them before ours.
+const HURRY: &str = "0x12a05f200";
 
 /// Wei that an account needs to send what a case lets it send.
 const SOME_COIN: u128 = 1_000_000_000_000_000_000;
@@ -35,6 +42,8 @@ pub(crate) struct Chain {
     keeper: String,
     /// Submits what others signed; an account of the node's.
     observer: String,
+    /// Tells this run's accounts from those of another run on the same chain.
+    began: (u64, u64),
     accounts: AtomicU64,
 }
 
@@ -71,8 +80,9 @@ impl Chain {
         let url = setup["rpc"].as_str().unwrap().to_owned();
         let accounts = ask(&url, "eth_accounts", &json!([])).await.unwrap();
         let wallets = setup["wallets"].as_object().unwrap();
-        let chain = Self {
+        let mut chain = Self {
             id,
+            began: (0, 0),
             token: address(&setup["token"]),
             wallets: wallets
                 .iter()
@@ -84,6 +94,7 @@ impl Chain {
             url,
         };
         chain.settle_down().await;
+        chain.began = chain.head().await;
         chain
     }
 
@@ -91,6 +102,8 @@ impl Chain {
     pub(crate) async fn settle_down(&self) {
         self.ask("evm_setIntervalMining", json!([0])).await;
         self.ask("anvil_dropAllTransactions", json!([])).await;
+        self.set_next_base_fee(1_000_000_000).await;
+        self.mine(1).await;
         self.ask("evm_setAutomine", json!([true])).await;
     }
 
@@ -225,7 +238,7 @@ impl Chain {
     /// 32 bytes that nobody had before.
     pub(crate) fn fresh_word(&self) -> [u8; 32] {
         let number = self.accounts.fetch_add(1, Ordering::Relaxed);
-        keccak256(format!("{} {number}", self.id).as_bytes())
+        keccak256(format!("{} {:?} {number}", self.id, self.began).as_bytes())
     }
 
     pub(crate) async fn give_coin(&self, account: EvmAddress, wei: u128) {
@@ -281,7 +294,7 @@ impl Chain {
         self.ask("anvil_impersonateAccount", json!([from])).await;
         let transaction = json!([{
             "from": from, "to": from, "nonce": format!("{nonce:#x}"), "gas": GAS,
-            "maxFeePerGas": "0x4a817c800", "maxPriorityFeePerGas": "0x4a817c800",
+            "maxFeePerGas": DEAR, "maxPriorityFeePerGas": DEAR,
         }]);
         let hash = self.ask("eth_sendTransaction", transaction).await;
         self.ask("anvil_stopImpersonatingAccount", json!([from]))
@@ -315,14 +328,25 @@ impl Chain {
     }
 
     async fn send(&self, from: &str, to: EvmAddress, data: &str) -> String {
-        let transaction = json!([{"from": from, "to": to.to_string(), "data": data, "gas": GAS}]);
+        let transaction = json!([{
+            "from": from, "to": to.to_string(), "data": data, "gas": GAS,
+            "maxFeePerGas": DEAR, "maxPriorityFeePerGas": HURRY,
+        }]);
         let hash = self.ask("eth_sendTransaction", transaction).await;
         hash.as_str().unwrap().to_owned()
     }
 
+    /// Waits until a transaction is in, which must have succeeded.
     pub(crate) async fn expect_success(&self, hash: &str) {
-        let receipt = self.receipt(hash).await;
-        assert_eq!(receipt["status"], "0x1", "{hash}");
+        for _ in 0..500 {
+            let receipt = self.receipt(hash).await;
+            if receipt.is_object() {
+                assert_eq!(receipt["status"], "0x1", "{hash}");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{hash} is not in a block")
     }
 }
 

@@ -9,6 +9,7 @@ mod cargo;
 mod chain;
 mod crash;
 mod faults;
+mod fuzz;
 mod interop;
 mod layers;
 mod lint;
@@ -39,6 +40,7 @@ usage: cargo xtask <command>
   race [--help]                let many clients race at two replicas on PostgreSQL, and check what they were told
   bench [--help]               compare the release server with a bare axum handler
   mutants [--help]             change the code that decides about money, and expect tests to fail
+  fuzz [--help]                run the decoders of the embedded crates under libFuzzer
   faults [--help]              list the faults that runs have injected, and the open ones
 ";
 
@@ -69,6 +71,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "race" => race::run(rest),
         "bench" => bench::run(rest),
         "faults" => faults::run(rest),
+        "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
         "sim" => sim::run(rest),
         "help" | "--help" | "-h" => {

@@ -108,6 +108,8 @@ fn members_that_occur_twice_are_malformed() {
 fn deep_and_long_headers_are_refused_quickly() {
     check_raw("[".repeat(10_000).as_bytes(), 400, "invalid_payload");
     check_raw("{\"a\":".repeat(2_000).as_bytes(), 400, "invalid_payload");
+    let crowded = format!("{{\"x402Version\":1,\"a\":[{}1]}}", "1,".repeat(5_000));
+    check_raw(crowded.as_bytes(), 400, "invalid_payload");
     check_raw(&[b' '; 20_000], 400, "invalid_payload");
     check_raw(&vec![b'['; 10_000_000], 400, "invalid_payload");
 }

@@ -43,7 +43,18 @@ pub fn store(target: &str, mut inputs: Vec<Vec<u8>>) -> io::Result<()> {
 /// Printable ASCII as it is, everything else as `\x..`.
 #[must_use]
 pub fn escape(input: &[u8]) -> String {
-    input.escape_ascii().to_string()
+    let mut line = String::with_capacity(input.len());
+    for byte in input {
+        match byte {
+            b'\\' => line.push_str("\\\\"),
+            b' '..=b'~' => line.push(char::from(*byte)),
+            _ => {
+                line.push_str("\\x");
+                line.push_str(&hex::encode([*byte]));
+            }
+        }
+    }
+    line
 }
 
 /// Undoes [`escape`].
@@ -62,10 +73,7 @@ pub fn unescape(line: &str) -> Option<Vec<u8>> {
         };
         rest = tail;
         input.push(match kind {
-            b't' => b'\t',
-            b'r' => b'\r',
-            b'n' => b'\n',
-            b'\'' | b'"' | b'\\' => *kind,
+            b'\\' => b'\\',
             b'x' => {
                 let (digits, tail) = rest.split_at_checked(2)?;
                 rest = tail;

@@ -32,7 +32,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "network" => words(&NETWORKS),
         "signature_text" => signatures(),
         "auth_headers" => claims(),
-        "eip712_digest" => vec![Vec::new(), vec![0; 300], (0..=255).collect()],
+        "eip712_digest" => vec![Vec::new(), vec![1; 300], (0..=255).collect()],
         _ => Vec::new(),
     };
     seeds.retain(|seed| seed.len() <= MAX_INPUT_BYTES);

@@ -10,9 +10,9 @@ mod edge_authorization;
 mod evm_vectors;
 #[cfg(test)]
 mod malformed_headers;
-mod offer_receipt;
 #[cfg(test)]
 mod odd_envelope;
+mod offer_receipt;
 #[cfg(test)]
 mod paying;
 #[cfg(test)]

@@ -210,6 +210,20 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-rail-solana",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-wallet",
+            "compute-outbound",
+            "compute-domain",
+            "compute-x402",
+            "compute-engine",
+        ],
+        // The one crate that may use solana-client.
+        externals: Externals::Not(&["anyhow", "axum", "figment", "hyper", "reqwest", "sqlx"]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-simulator",
         place: Place::Layer(4),
         ours: &[

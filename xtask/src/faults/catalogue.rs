@@ -161,22 +161,16 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "validity in the past, too short, too long, too large",
     ),
     fault("F063", "decimals of another token"),
-    later(
+    fault(
         "F064",
-        SOLANA,
         "a transaction with instructions that it must not have",
     ),
-    later(
-        "F065",
-        SOLANA,
-        "a settlement that is submitted and never lands",
-    ),
-    later(
+    fault("F065", "a settlement that is submitted and never lands"),
+    fault(
         "F066",
-        SOLANA,
         "the same message submitted again before confirmation",
     ),
-    later("F067", SOLANA, "the recipient has no token account"),
+    fault("F067", "the recipient has no token account"),
     later("F068", MEGAETH, "somebody runs ahead with the permit"),
     later("F069", MEGAETH, "crash between permit and transfer"),
     later(

@@ -1,5 +1,6 @@
 // The facilitator of npm @x402/core and @x402/evm, on the nodes that `setup.mjs` made.
 import { x402Facilitator } from "@x402/core/facilitator";
+import { HTTPFacilitatorClient } from "@x402/core/server";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
 import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/facilitator";
@@ -23,4 +24,11 @@ export function openFacilitator({ chains, hotWallet }) {
     }
   }
   return { facilitator, clients };
+}
+
+// Somebody else's facilitator over HTTP, through the published client of such services.
+export function connectFacilitator(url, token) {
+  const headers = { Authorization: `Bearer ${token}` };
+  const createAuthHeaders = async () => ({ verify: headers, settle: headers, supported: headers });
+  return new HTTPFacilitatorClient({ url, createAuthHeaders });
 }

@@ -8,10 +8,13 @@ import { text } from "node:stream/consumers";
 import { parseSignature } from "viem";
 
 import { TOKENS, TOKEN_ABI, send } from "./chain.mjs";
-import { openFacilitator } from "./facilitator.mjs";
+import { connectFacilitator, openFacilitator } from "./facilitator.mjs";
 
 const setup = JSON.parse(readFileSync(process.env.CHAIN_SETUP, "utf8"));
-const { facilitator, clients } = openFacilitator(setup);
+const { FACILITATOR_URL: remote, FACILITATOR_TOKEN: token } = process.env;
+const own = openFacilitator(setup);
+const { clients } = own;
+const facilitator = remote ? connectFacilitator(remote, token) : own.facilitator;
 const { chains, hotWallet, treasury } = setup;
 
 const PLAN = { id: "vc2-1c-1gb", our_hourly: 0.007441 };
@@ -27,17 +30,15 @@ function offer(id, hours) {
   const { address: asset, name, version, decimals, kind } = TOKENS[id];
   const isUsdm = kind === "usdm";
   const amount = MICROS_AN_HOUR * BigInt(hours) * 10n ** BigInt(decimals - 6);
-  const methods = {
-    assetTransferMethod: "permit2",
-    primaryType: "Permit",
-    spender: hotWallet.address,
-  };
+  // Somebody else's facilitator fetches no money for us: its wallet is not ours.
+  const direct = { primaryType: "Permit", spender: hotWallet.address };
+  const methods = { assetTransferMethod: "permit2", ...(!remote && direct) };
   return {
     scheme: "exact",
     network: `eip155:${id}`,
     amount: amount.toString(),
     asset,
-    payTo: isUsdm ? hotWallet.address : treasury,
+    payTo: isUsdm && !remote ? hotWallet.address : treasury,
     maxTimeoutSeconds: 300,
     extra: { name, version, ...(isUsdm && methods) },
   };
@@ -100,7 +101,7 @@ async function settle(id, payment, hours, resource) {
   if (!settled.success) {
     throw new Error(`the facilitator failed: ${JSON.stringify(settled)}`);
   }
-  if (isUsdm) {
+  if (isUsdm && !remote) {
     const args = [treasury, BigInt(asked.amount)];
     const token = { address: TOKENS[id].address, abi: TOKEN_ABI };
     await send(clients[id], { ...token, functionName: "transfer", args });

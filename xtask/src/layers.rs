@@ -224,6 +224,25 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-facilitator",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-wallet",
+            "compute-domain",
+            "compute-x402",
+            "compute-engine",
+        ],
+        externals: Externals::Not(&[
+            "anyhow",
+            "figment",
+            "hyper",
+            "reqwest",
+            "solana-client",
+            "sqlx",
+        ]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-simulator",
         place: Place::Layer(4),
         ours: &[
@@ -269,9 +288,11 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-engine",
             "compute-store",
             "compute-http",
+            "compute-facilitator",
             "compute-provider-vultr",
             "compute-rail-evm",
             "compute-rail-facilitator",
+            "compute-rail-solana",
             "compute-simulator",
         ],
         externals: Externals::Any,

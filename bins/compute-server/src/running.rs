@@ -10,7 +10,7 @@ use axum::Router;
 use compute_engine::Engine;
 use compute_engine::ports::Store;
 use compute_http::App;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -68,10 +68,23 @@ impl Place {
         reserve().with_context(|| format!("listen on {wanted}"))
     }
 
+    fn listen(self) -> anyhow::Result<TcpListener> {
+        let address = self.address;
+        let listening = self.socket.listen(BACKLOG);
+        listening.with_context(|| format!("listen on {address}"))
+    }
+
     /// The address with its real port.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Something else that is served beside the shop, at an address of its own.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) place: Place,
+    pub(crate) router: Router,
 }
 
 impl Shop {
@@ -80,22 +93,38 @@ impl Shop {
     ///
     /// # Errors
     /// When the address cannot be listened on, or signals cannot be received.
-    pub(crate) async fn run(self, place: Place, greeting: &str) -> anyhow::Result<()> {
+    pub(crate) async fn run(
+        self,
+        place: Place,
+        side: Option<Side>,
+        greeting: &str,
+    ) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
         tokio::select! {
             () = self.warm_up() => {}
             () = signals.wait() => return Ok(()),
         }
         let address = place.address;
-        let socket = place
-            .socket
-            .listen(BACKLOG)
-            .with_context(|| format!("listen on {address}"))?;
+        let socket = place.listen()?;
         let shutdown = CancellationToken::new();
         self.start_workers(&shutdown);
         let router: Router = compute_http::router(self.app.clone());
-        let clock = Arc::clone(&self.clock);
-        let serving = listener::serve(socket, router, self.limits.clone(), clock, shutdown.clone());
+        let beside = match side {
+            Some(side) => Some((side.place.listen()?, side.router)),
+            None => None,
+        };
+        let serve = |(socket, router)| {
+            let (limits, clock) = (self.limits.clone(), Arc::clone(&self.clock));
+            listener::serve(socket, router, limits, clock, shutdown.clone())
+        };
+        let serving = async {
+            let beside = async {
+                if let Some(serving) = beside.map(serve) {
+                    serving.await;
+                }
+            };
+            tokio::join!(serve((socket, router)), beside);
+        };
         tokio::pin!(serving);
         announce(address, greeting);
         tokio::select! {

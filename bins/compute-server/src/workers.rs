@@ -112,8 +112,12 @@ impl Workers {
         });
     }
 
-    /// By a wrong time, nonces would be forgotten while their signatures still count.
+    /// By a wrong time, nonces would be forgotten while their signatures still count. The lines of hot
+    /// wallets do not go by the time.
     fn start_book_keeping(&self) {
+        self.start_loop("rails", self.every.rails, |workers| async move {
+            workers.engine.tend_rails().await;
+        });
         // The engine logs what it finds.
         self.start_guarded("auditor", self.every.audit, |engine| async move {
             report(

@@ -84,6 +84,13 @@ impl Engine {
         }
     }
 
+    /// One round over what the rails themselves have under way on their networks.
+    pub async fn tend_rails(&self) {
+        for rail in &self.rails {
+            rail.tend().await;
+        }
+    }
+
     /// The rails that may be offered, in configured order.
     pub(crate) fn ready_rails(&self) -> Vec<Arc<dyn Rail>> {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner);

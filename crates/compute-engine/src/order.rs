@@ -240,7 +240,7 @@ impl Engine {
         match (caller, payment) {
             (Caller::Anonymous, None) => Err(AuthFailure::Required.into()),
             (Caller::Anonymous, Some(payload)) => {
-                let identified = self.identify(payload).ok_or(Error::NotFound)?;
+                let identified = self.identify(payload).await?.ok_or(Error::NotFound)?;
                 let tx = self.store.begin(TxMode::Read).await?;
                 Ok((tx, Viewer::Payer(identified.proof_key.into_string())))
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use compute_domain::operation::Operation;
 use compute_domain::payment::RailLabel;
 use compute_wallet::WalletAddress;
-use compute_x402::{Identified, PaymentPayload, ValidityWindow, VerifyError};
+use compute_x402::{Authority, Identified, PaymentPayload, ValidityWindow, VerifyError};
 
 use crate::engine::Engine;
 use crate::error::{Error, PaymentProblem};
@@ -34,25 +34,50 @@ pub(crate) struct VerifiedPayment {
 
 impl Engine {
     /// Whose proof this is; `None` when it is not on a rail of ours or does not hold together, which
-    /// verification will name.
-    pub(crate) fn identify(&self, payload: &PaymentPayload) -> Option<Identified> {
-        let tokens = self.rails.iter().map(|rail| &rail.spec().token);
-        tokens
-            .filter_map(|token| compute_x402::identify(payload, token).ok())
-            .next()
+    /// verification will name. What a contract has to say for itself is asked, because whoever holds
+    /// a proof may see what it bought.
+    ///
+    /// # Errors
+    /// When the chain cannot be asked.
+    pub(crate) async fn identify(
+        &self,
+        payload: &PaymentPayload,
+    ) -> Result<Option<Identified>, Error> {
+        let Some((rail, identified)) = self.recognise(payload) else {
+            return Ok(None);
+        };
+        let is_signed = match identified.authority {
+            Authority::Key => true,
+            Authority::Contract => rail.vouch(payload).await.map_err(|error| {
+                tracing::warn!(
+                    payment.rail = %rail.spec().label, error = %error, "signature not checked"
+                );
+                Error::RailUnavailable
+            })?,
+        };
+        Ok(is_signed.then_some(identified))
     }
 
-    /// Who signed this payment; `None` when it is not on a rail of ours or does not hold together.
+    fn recognise(&self, payload: &PaymentPayload) -> Option<(&Arc<dyn Rail>, Identified)> {
+        self.rails.iter().find_map(|rail| {
+            let identified = compute_x402::identify(payload, &rail.spec().token).ok()?;
+            Some((rail, identified))
+        })
+    }
+
+    /// Whose key signed this payment; `None` when no key did, it is not on a rail of ours or does not
+    /// hold together.
     pub fn payer_of(&self, payload: &PaymentPayload) -> Option<WalletAddress> {
-        self.identify(payload).map(|identified| identified.payer)
+        let (_, identified) = self.recognise(payload)?;
+        (identified.authority == Authority::Key).then_some(identified.payer)
     }
 
     /// Whether this payment has bought something already, so that showing it again is a repeat.
     ///
     /// # Errors
-    /// When the database cannot be used.
+    /// When the database cannot be used, or the chain cannot be asked.
     pub async fn is_known(&self, payload: &PaymentPayload) -> Result<bool, Error> {
-        match self.identify(payload) {
+        match self.identify(payload).await? {
             Some(identified) => Ok(self.find_bought(&identified).await?.is_some()),
             None => Ok(false),
         }
@@ -165,7 +190,7 @@ impl Engine {
         match rail.check(&payment.proof).await {
             Ok(Check::Fine) => Ok(()),
             Ok(Check::Refused { code }) => {
-                let detail = "the payment network would refuse this payment".to_owned();
+                let detail = refusal_detail(&code).to_owned();
                 let problem = Some(PaymentProblem { code, detail });
                 Err(Error::PaymentRequired {
                     sheet: Box::new(payment.sheet.clone()),
@@ -181,6 +206,23 @@ impl Engine {
 
     pub(crate) fn rail(&self, label: &RailLabel) -> Option<&Arc<dyn Rail>> {
         self.rails.iter().find(|rail| rail.spec().label == *label)
+    }
+}
+
+/// What to do about a refusal of the payment network.
+fn refusal_detail(code: &str) -> &'static str {
+    match code {
+        "insufficient_funds" => {
+            "the payer does not hold the amount; put it there, and sign a new payment"
+        }
+        "permit2_allowance_required" => {
+            "the payer has not approved Permit2 for this token: approve it, or send a permit for it \
+             in the extension eip2612GasSponsoring"
+        }
+        "invalid_permit_nonce" => {
+            "the permit is not the next one of its owner: read nonces(owner) of the token, and sign again"
+        }
+        _ => "the payment network would refuse this payment",
     }
 }
 

@@ -147,7 +147,7 @@ impl Engine {
         purchase: &Purchase<'_>,
         payload: PaymentPayload,
     ) -> Result<Submitted, Error> {
-        let identified = self.identify(&payload);
+        let identified = self.identify(&payload).await?;
         if let Some(identified) = &identified {
             if let Some(bought) = self.find_bought(identified).await? {
                 self.check_payer(purchase.caller, &identified.payer).await?;

@@ -11,6 +11,7 @@ mod fate;
 mod paying;
 mod rail;
 mod sender;
+mod service;
 mod settle;
 mod wallet;
 mod watch;

@@ -5,6 +5,7 @@
 
 mod answer;
 mod request;
+pub mod service;
 mod supported;
 
 pub use answer::{SettleClass, UnknownReason, VerifyClass, classify_settle, classify_verify};

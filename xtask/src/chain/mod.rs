@@ -1,7 +1,8 @@
 //! `cargo xtask chain-test`: real token code on local nodes, published clients, and what the chains say afterwards.
 //!
-//! The same purchases are made from three shops: one that consists of published software alone, which proves chains and
-//! clients; our server with a published facilitator; and our server when it settles by itself.
+//! The same purchases are made from four shops: one that consists of published software alone, which proves chains and
+//! clients; our server with a published facilitator; our server when it settles by itself; and the first one again, with
+//! our server as its facilitator.
 
 mod buyers;
 mod node;
@@ -22,7 +23,7 @@ use self::shops::Shop;
 use crate::packages;
 
 const USAGE: &str = "\
-usage: cargo xtask chain-test [contracts | facilitator | pay]
+usage: cargo xtask chain-test [contracts | facilitator | pay | service]
 
 Runs real token code on local nodes of anvil with the chain ids of Base and MegaETH, lets published clients buy, and
 checks the balances on the chains. Installs what it needs below target/interop.
@@ -30,8 +31,9 @@ checks the balances on the chains. Installs what it needs below target/interop.
   contracts    the contracts, and purchases from a shop of published software: nothing of the server is built
   facilitator  purchases from `compute-server serve` on Base, settled by a published facilitator
   pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
+  service      purchases from a shop of published software, settled by `compute-server serve` as its facilitator
 
-Without a word: contracts and facilitator.
+Without a word: all of them.
 ";
 
 /// A part of the test, in the order of the usage.
@@ -40,10 +42,11 @@ enum Part {
     Contracts,
     Facilitator,
     Pay,
+    Service,
 }
 
 /// What runs when nothing is named: what must pass.
-const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator];
+const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator, Part::Pay, Part::Service];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -52,6 +55,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ["contracts"] => &[Part::Contracts],
         ["facilitator"] => &[Part::Facilitator],
         ["pay"] => &[Part::Pay],
+        ["service"] => &[Part::Service],
         other => {
             print!("{USAGE}");
             return Ok(match other {
@@ -76,6 +80,7 @@ impl Part {
             Self::Contracts => "contracts",
             Self::Facilitator => "facilitator",
             Self::Pay => "pay",
+            Self::Service => "service",
         }
     }
 
@@ -95,6 +100,7 @@ impl Part {
             }
             Self::Facilitator => Shop::with_facilitator(&town, folder)?,
             Self::Pay => Shop::embedded(&town, folder)?,
+            Self::Service => Shop::served(&town, folder)?,
         };
         visit(&town, &shop, folder)
     }
@@ -105,7 +111,7 @@ fn visit(town: &Town, shop: &Shop, folder: &Path) -> Result<()> {
     let mut failures = Vec::new();
     let mut count = 0_usize;
     println!("{}", report::HEAD);
-    for buyer in buyers::BUYERS.iter().filter(|it| shop.sells_on(it.chain)) {
+    for buyer in buyers::BUYERS.iter().filter(|it| shop.sells_to(it)) {
         count = count.saturating_add(1);
         let purchase = Purchase {
             buyer,

@@ -199,10 +199,11 @@ impl Purchase<'_> {
                 transfers.len()
             );
         };
-        // Permit2 pays whom the offer names, which is the hot wallet, and it hands the money on.
+        // Permit2 pays whom the offer names: the hot wallet, which hands the money on, where one offer serves direct
+        // permits too.
         let recipient = match self.buyer.method {
-            Method::Permit2 => self.town.hot_wallet()?.address,
-            Method::Eip3009 | Method::Permit => self.town.treasury()?,
+            Method::Permit2 if self.shop.takes_permits() => self.town.hot_wallet()?.address,
+            Method::Eip3009 | Method::Permit | Method::Permit2 => self.town.treasury()?,
         };
         ensure!(
             *value == price && to.eq_ignore_ascii_case(recipient),

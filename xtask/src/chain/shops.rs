@@ -1,4 +1,4 @@
-//! The shops: one of published software, and our server in two ways to settle.
+//! The shops: one of published software with its own facilitator or ours, and our server in two ways to settle.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::buyers::{BASE, MEGAETH, TOOLS};
+use super::buyers::{BASE, Buyer, MEGAETH, Method, TOOLS};
 use super::setup::Town;
 use crate::crash::http;
 use crate::interop::child::Service;
@@ -18,6 +18,12 @@ use crate::interop::shop::{Programs, configuration};
 
 /// What stands before the port in what a shop of published software prints.
 const MARK: &str = "http://127.0.0.1:";
+
+/// What stands before the address of our server's facilitator in what it prints.
+const SERVICE_MARK: &str = "facilitator for others: ";
+
+/// What a client of that facilitator shows.
+const SERVICE_TOKEN: &str = "a-throwaway-token-of-the-chain-test";
 
 /// The server, and the double of the vendor that it sells.
 const PROGRAMS: &[&str] = &["-p", "compute-server", "-p", "compute-testkit", "--bins"];
@@ -35,6 +41,8 @@ pub(super) const HOURS: u64 = 24;
 pub(super) struct Shop {
     service: Service,
     chains: &'static [u64],
+    /// Whether payers may approve its wallet directly.
+    takes_permits: bool,
     /// Where the vendor's double notes the machines; a shop of published software has none.
     machines: Option<PathBuf>,
     _partners: Vec<Service>,
@@ -46,8 +54,39 @@ impl Shop {
         Ok(Self {
             service: start_published(town, folder)?,
             chains: &[BASE, MEGAETH],
+            takes_permits: true,
             machines: None,
             _partners: Vec::new(),
+        })
+    }
+
+    /// Published software sells, and our server verifies and settles for it, on both chains.
+    pub(super) fn served(town: &Town, folder: &Path) -> Result<Self> {
+        let treasury = town.treasury()?;
+        let service = format!(
+            "[facilitator]\nenabled = true\nlisten = \"127.0.0.1:0\"\ntoken = \"{SERVICE_TOKEN}\"\n\
+             recipients = [\"{treasury}\"]\n\n"
+        );
+        let rails = embedded_rails(town, folder)?;
+        let chains = &[BASE, MEGAETH];
+        let Self {
+            service,
+            _partners: mut partners,
+            ..
+        } = Self::serve(&format!("{rails}{service}"), chains, folder, Vec::new())?;
+        let url = service.said_after(SERVICE_MARK)?;
+        partners.push(service);
+        let mut command = TOOLS.command("shop.mjs");
+        command
+            .env("CHAIN_SETUP", &town.file)
+            .env("FACILITATOR_URL", url)
+            .env("FACILITATOR_TOKEN", SERVICE_TOKEN);
+        Ok(Self {
+            service: Service::start_guarded(&command, folder, "published", MARK)?,
+            chains,
+            takes_permits: false,
+            machines: None,
+            _partners: partners,
         })
     }
 
@@ -66,18 +105,8 @@ impl Shop {
 
     /// Our server, which settles by itself on both chains.
     pub(super) fn embedded(town: &Town, folder: &Path) -> Result<Self> {
-        let key = folder.join("hot-wallet-key");
-        write_secret(&key, town.hot_wallet()?.key)?;
-        let key = key.to_str().context("a folder whose name is no text")?;
-        let own = [("settlement", "embedded"), ("hot_wallet_key_file", key)];
-        let base = rail(town, "base", BASE, &own)?;
-        let megaeth = rail(town, "megaeth", MEGAETH, &own)?;
-        Self::serve(
-            &format!("{base}{megaeth}"),
-            &[BASE, MEGAETH],
-            folder,
-            Vec::new(),
-        )
+        let rails = embedded_rails(town, folder)?;
+        Self::serve(&rails, &[BASE, MEGAETH], folder, Vec::new())
     }
 
     fn serve(
@@ -98,6 +127,7 @@ impl Shop {
         Ok(Self {
             service,
             chains,
+            takes_permits: true,
             machines: Some(machines),
             _partners: partners,
         })
@@ -112,8 +142,13 @@ impl Shop {
         self.service.last_lines(20)
     }
 
-    pub(super) fn sells_on(&self, chain: u64) -> bool {
-        self.chains.contains(&chain)
+    pub(super) fn sells_to(&self, buyer: &Buyer) -> bool {
+        self.chains.contains(&buyer.chain) && (self.takes_permits || buyer.method != Method::Permit)
+    }
+
+    /// Whether payers may approve its wallet directly.
+    pub(super) const fn takes_permits(&self) -> bool {
+        self.takes_permits
     }
 
     /// What a machine for the shortest time costs, in micro-dollars.
@@ -184,6 +219,17 @@ fn start_published(town: &Town, folder: &Path) -> Result<Service> {
     let mut command = TOOLS.command("shop.mjs");
     command.env("CHAIN_SETUP", &town.file);
     Service::start_guarded(&command, folder, "published", MARK)
+}
+
+/// Both rails of our server when it settles by itself.
+fn embedded_rails(town: &Town, folder: &Path) -> Result<String> {
+    let key = folder.join("hot-wallet-key");
+    write_secret(&key, town.hot_wallet()?.key)?;
+    let key = key.to_str().context("a folder whose name is no text")?;
+    let own = [("settlement", "embedded"), ("hot_wallet_key_file", key)];
+    let base = rail(town, "base", BASE, &own)?;
+    let megaeth = rail(town, "megaeth", MEGAETH, &own)?;
+    Ok(format!("{base}{megaeth}"))
 }
 
 /// A rail whose money belongs to the treasury.

@@ -129,6 +129,22 @@ impl Service {
         &self.url
     }
 
+    /// The rest of the line that it printed, or prints soon, behind a mark.
+    pub(crate) fn said_after(&self, mark: &str) -> Result<String> {
+        for _ in 0..START_LIMIT.as_millis().div_ceil(LOOK.as_millis()) {
+            let said = self.process.said();
+            let line = said.lines().find_map(|line| line.strip_prefix(mark));
+            if let Some(line) = line {
+                return Ok(line.trim().to_owned());
+            }
+            thread::sleep(LOOK);
+        }
+        bail!(
+            "it never said {mark:?}; the last lines: {}",
+            self.last_lines(20)
+        )
+    }
+
     /// How it ended, when it ends within a time; `None` when it runs on.
     pub(crate) fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         for _ in 0..limit.as_millis().div_ceil(LOOK.as_millis()) {

@@ -3,21 +3,25 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use compute_engine::ports::{Provider, Rail, RailSpec};
+use compute_engine::ports::{Provider, Rail, RailSpec, Settler};
+use compute_facilitator::Service;
 use compute_http::Mode;
 use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
+use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
 use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
 };
 use compute_store::Database;
+use compute_wallet::EvmAddress;
 
 use super::ServeArguments;
 use crate::ambient::{OsEntropy, ServerClock, system_time};
-use crate::running::{Place, Shop};
+use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
+use crate::settings::facilitator::FacilitatorServiceConfig;
 use crate::settings::limits::duration;
 use crate::settings::providers::VultrSettings;
-use crate::settings::rails::RailConfig;
+use crate::settings::rails::{EmbeddedConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
 use crate::wiring::Ingredients;
@@ -40,8 +44,13 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     }
     let database = open_database(&config, arguments.no_migrate).await?;
     let place = Place::reserve(config.server.listen)?;
-    let greeting = format!("public URL: {}", config.server.public_url.as_str());
-    let outcome = assemble(config, &database)?.run(place, &greeting).await;
+    let mut greeting = format!("public URL: {}", config.server.public_url.as_str());
+    let (shop, side) = assemble(config, &database)?;
+    if let Some(side) = &side {
+        let address = side.place.address();
+        greeting.push_str(&format!("\nfacilitator for others: http://{address}"));
+    }
+    let outcome = shop.run(place, side, &greeting).await;
     database.close().await;
     outcome
 }
@@ -66,7 +75,7 @@ async fn open_database(config: &Config, no_migrate: bool) -> anyhow::Result<Data
     Ok(database)
 }
 
-fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
+fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option<Side>)> {
     let clock = Arc::new(ServerClock::start());
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(vultr) = &config.vultr {
@@ -77,10 +86,30 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
         )?));
     }
     let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
+    let mut settlers: Vec<Arc<dyn Settler>> = Vec::new();
+    let others = config.facilitator.as_ref();
+    let others = others.map_or_else(Vec::new, FacilitatorServiceConfig::recipients);
     for rail in config.rails {
-        rails.push(connect_rail(rail, &clock, &config.timing)?);
+        match connect_rail(rail, &others, database, &clock, &config.timing)? {
+            Connected::Remote(rail) => rails.push(rail),
+            Connected::Embedded(rail) => {
+                rails.push(rail.clone());
+                settlers.push(rail);
+            }
+        }
     }
-    Ingredients {
+    let side = match config.facilitator {
+        Some(facilitator) => Some(Side {
+            place: Place::reserve(facilitator.listen)?,
+            router: compute_facilitator::router(Service::new(
+                settlers,
+                &facilitator.service,
+                clock.clone(),
+            )),
+        }),
+        None => None,
+    };
+    let shop = Ingredients {
         mode: Mode::Live,
         public_url: config.server.public_url.clone(),
         server: config.server,
@@ -98,22 +127,23 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<Shop> {
         providers,
         rails,
     }
-    .assemble()
+    .assemble()?;
+    Ok((shop, side))
+}
+
+/// A rail, by who settles.
+enum Connected {
+    Remote(Arc<dyn Rail>),
+    Embedded(Arc<EvmRail>),
 }
 
 fn connect_rail(
     rail: RailConfig,
+    others: &[EvmAddress],
+    database: &Database,
     clock: &Arc<ServerClock>,
     timing: &TimingConfig,
-) -> anyhow::Result<Arc<dyn Rail>> {
-    let usual = RailTimeouts::default();
-    let timeouts = RailTimeouts {
-        connect: timing.call(usual.connect),
-        verify: timing.call(usual.verify),
-        settle: timing.call(usual.settle),
-        node: timing.call(usual.node),
-        call: timing.call(usual.call),
-    };
+) -> anyhow::Result<Connected> {
     let label = rail.label.clone();
     let spec = RailSpec {
         label: rail.label,
@@ -121,17 +151,82 @@ fn connect_rail(
         token: Arc::new(rail.terms),
         pay_to: rail.pay_to,
         max_timeout_seconds: MAX_TIMEOUT_SECONDS,
-        settlement: masked(&rail.facilitators),
+        settlement: match &rail.settlement {
+            Settlement::Facilitators(facilitators) => masked(facilitators),
+            Settlement::Embedded(embedded) => {
+                format!(
+                    "embedded, hot wallet {}",
+                    embedded.hot_wallet.address().to_checksum()
+                )
+            }
+        },
     };
+    let connected = match rail.settlement {
+        Settlement::Facilitators(facilitators) => {
+            connect_facilitators(spec, facilitators, rail.rpc_url, clock, timing)
+                .map(Connected::Remote)
+        }
+        Settlement::Embedded(embedded) => {
+            let store = Arc::new(database.clone());
+            rail.rpc_url
+                .context("a chain node is needed")
+                .map(|url| evm_config(*embedded, &url, others, timing))
+                .and_then(|config| Ok(EvmRail::new(spec, config, store, clock.clone())?))
+                .map(|rail| Connected::Embedded(Arc::new(rail)))
+        }
+    };
+    connected.with_context(|| format!("rails.{label}"))
+}
+
+fn connect_facilitators(
+    spec: RailSpec,
+    facilitators: Vec<Facilitator>,
+    rpc_url: Option<PrivateUrl>,
+    clock: &Arc<ServerClock>,
+    timing: &TimingConfig,
+) -> anyhow::Result<Arc<dyn Rail>> {
+    let usual = RailTimeouts::default();
     let config = FacilitatorConfig {
-        facilitators: rail.facilitators,
-        rpc_url: rail.rpc_url.map(|url| url.expose().into()),
-        timeouts,
+        facilitators,
+        rpc_url: rpc_url.map(|url| url.expose().into()),
+        timeouts: RailTimeouts {
+            connect: timing.call(usual.connect),
+            verify: timing.call(usual.verify),
+            settle: timing.call(usual.settle),
+            node: timing.call(usual.node),
+            call: timing.call(usual.call),
+        },
         ..FacilitatorConfig::default()
     };
-    let rail = FacilitatorRail::new(spec, &config, clock.clone(), Arc::new(OsEntropy))
-        .with_context(|| format!("rails.{label}"))?;
+    let rail = FacilitatorRail::new(spec, &config, clock.clone(), Arc::new(OsEntropy))?;
     Ok(Arc::new(rail))
+}
+
+fn evm_config(
+    embedded: EmbeddedConfig,
+    rpc_url: &PrivateUrl,
+    others: &[EvmAddress],
+    timing: &TimingConfig,
+) -> EvmConfig {
+    let usual = EvmTimeouts::default();
+    EvmConfig {
+        rpc_url: rpc_url.expose().into(),
+        extra_roots_pem: None,
+        hot_wallet: embedded.hot_wallet,
+        treasury: embedded.treasury,
+        other_recipients: others.to_vec(),
+        confirmations: embedded.confirmations.into(),
+        finality_blocks: embedded.finality_blocks.into(),
+        max_fee_per_gas_gwei: embedded.max_gas_price_gwei.into(),
+        max_gas_per_day_gwei: embedded.max_gas_per_day_gwei.into(),
+        sweep_cap: embedded.sweep_cap,
+        timeouts: EvmTimeouts {
+            node: timing.call(usual.node),
+            call: timing.call(usual.call),
+            poll: timing.call(usual.poll).min(usual.poll),
+            bump_after: timing.call(usual.bump_after),
+        },
+    }
 }
 
 /// The facilitators as they may be printed.

@@ -12,6 +12,7 @@ mod value;
 pub(crate) mod auth;
 pub(crate) mod credits;
 pub(crate) mod database;
+pub(crate) mod facilitator;
 mod facilitators;
 pub(crate) mod limits;
 pub(crate) mod log;
@@ -54,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) credits: credits::Credits,
     pub(crate) vultr: providers::Vultr,
     pub(crate) rails: BTreeMap<String, rails::RailSettings>,
+    pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
     pub(crate) work: work::Work,
     pub(crate) timing: timing::Timing,
@@ -70,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) secrets: EngineSecrets,
     pub(crate) vultr: Option<providers::VultrSettings>,
     pub(crate) rails: Vec<rails::RailConfig>,
+    pub(crate) facilitator: Option<facilitator::FacilitatorServiceConfig>,
     pub(crate) http_limits: compute_http::Limits,
     pub(crate) listener_limits: limits::ListenerLimits,
     pub(crate) caps: Caps,
@@ -149,6 +152,7 @@ impl Loaded {
             credits: Section::read(&mut reader, "credits"),
             vultr: Section::read(&mut reader, "providers.vultr"),
             rails,
+            facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
             work: Section::read(&mut reader, "work"),
             timing: Section::read(&mut reader, "timing"),
@@ -244,6 +248,7 @@ impl Settings {
                 .iter()
                 .map(|(label, rail)| entry(&format!("rails.{label}"), rail)),
         );
+        sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
         sections.push(entry("work", &self.work));
         sections.push(entry("timing", &self.timing));
@@ -263,6 +268,7 @@ impl Settings {
         for (label, settings) in &self.rails {
             rails.extend(settings.check(check, label));
         }
+        let facilitator = self.facilitator.check(check, &rails);
         let vultr = self
             .vultr
             .check(check, self.pricing.markup_bps, self.timing.lease);
@@ -296,6 +302,7 @@ impl Settings {
             secrets: secrets?,
             vultr,
             rails,
+            facilitator,
             http_limits,
             listener_limits,
             caps: self.limits.caps(),

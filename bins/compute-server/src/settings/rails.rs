@@ -1,17 +1,21 @@
 //! `[rails.<label>]`: the ways to pay.
 
+mod embedded;
+mod token;
+
 use std::path::PathBuf;
 
+use compute_domain::money::{MICROS_PER_USD, Usd};
 use compute_domain::payment::RailLabel;
 use compute_rail_facilitator::Facilitator;
 use compute_wallet::EvmAddress;
-use compute_x402::networks::KnownToken;
-use compute_x402::{Network, Recipient, TokenTerms};
+use compute_x402::{Recipient, TokenTerms};
 
+pub(crate) use self::embedded::EmbeddedConfig;
 use super::check::Check;
 use super::facilitators::{FacilitatorEntry, check_url};
 use super::section::section;
-use super::value::{PrivateUrl, Secret, words};
+use super::value::{PrivateUrl, Secret, usd, words};
 
 /// The protocol of a rail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,19 +26,38 @@ pub(crate) enum Protocol {
 
 words!(Protocol, "`x402-exact`", X402Exact = "x402-exact");
 
+/// How payments in a token are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenMethod {
+    /// `transferWithAuthorization`.
+    Eip3009,
+    /// ERC-2612 permits.
+    Permit,
+}
+
+words!(
+    TokenMethod,
+    "`eip3009` or `permit`",
+    Eip3009 = "eip3009",
+    Permit = "permit"
+);
+
 /// Who makes the money of a rail move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SettlementBy {
     /// A remote facilitator.
     Facilitator,
+    /// This server, with a hot wallet.
+    Embedded,
     /// Nobody: the money exists on paper.
     Simulated,
 }
 
 words!(
     SettlementBy,
-    "`facilitator`",
+    "`facilitator` or `embedded`",
     Facilitator = "facilitator",
+    Embedded = "embedded",
     Simulated = "simulated"
 );
 
@@ -53,9 +76,11 @@ section! {
         version: Option<String> = None,
         /// Decimals of the token. Known for known tokens.
         decimals: Option<u32> = None,
+        /// How payments are signed: `eip3009` for tokens with `transferWithAuthorization`, `permit` for others with ERC-2612. Known for known tokens, else `eip3009`.
+        method: Option<TokenMethod> = None,
         /// The account that receives the money. Needed.
         pay_to: Option<String> = None,
-        /// `facilitator`. Simulated settlement belongs to the command `dev`.
+        /// Who settles: a remote `facilitator`, or the server itself: `embedded`, with a hot wallet that pays for gas, and no third party. Simulated settlement belongs to the command `dev`.
         settlement: SettlementBy = SettlementBy::Facilitator,
         /// The facilitator that verifies and settles payments. This or `facilitators` is needed.
         facilitator_url: Option<PrivateUrl> = None,
@@ -75,10 +100,30 @@ section! {
         facilitator_cdp_audience: Vec<String> = Vec::new(),
         /// Several facilitators instead, the preferred one first; the next serves while those before it cannot be reached. Members are those above without `facilitator_`, also with `_file`. More than one need `rpc_url`.
         facilitators: Vec<FacilitatorEntry> = Vec::new(),
-        /// A chain node; needed with several facilitators. With one, the facilitator's word is checked against the chain, and payments it lost are found.
+        /// A chain node; needed with several facilitators, and when the server settles itself. With one, the facilitator's word is checked against the chain, and payments it lost are found.
         rpc_url: Option<PrivateUrl> = None,
         /// A file that holds the URL of the chain node.
         rpc_url_file: Option<PathBuf> = None,
+        /// The secret key of the hot wallet, as 64 hex digits; needed with `embedded`. The account needs some of the chain's own coin for gas. Rails of one chain may share it, and so do the replicas.
+        hot_wallet_key: Option<Secret> = None,
+        /// A file that holds the key.
+        hot_wallet_key_file: Option<PathBuf> = None,
+        /// With `embedded`: whether wallets that are contracts may pay (ERC-1271).
+        contract_wallets: bool = true,
+        /// With `embedded` and `permit`: whether payers may approve the hot wallet directly. Then offers name the hot wallet as the recipient, what is paid through Permit2 lies there until it is swept, and one offer serves all clients.
+        direct_permits: bool = true,
+        /// With `embedded` and `permit`: whether payers may pay through Permit2, which clients of version 2 do.
+        permit2: bool = true,
+        /// With `embedded`: how many blocks make a payment settled; 1 is the block that has it.
+        confirmations: u32 = 1,
+        /// With `embedded`: after how many blocks nothing is undone any more.
+        finality_blocks: u32 = 12,
+        /// With `embedded`: the most that is paid for gas, in gwei per gas. While the chain asks for more, the rail is not offered.
+        max_gas_price_gwei: u32 = 50,
+        /// With `embedded`: the most that is spent on gas within 24 hours, in gwei: 50 000 000 are 0.05 of the coin.
+        max_gas_per_day_gwei: u32 = 50_000_000,
+        /// With `embedded` and `permit`: the rail is withdrawn while more money than this lies in the hot wallet.
+        sweep_cap: Usd = usd(1_000 * MICROS_PER_USD),
     }
 }
 
@@ -89,8 +134,26 @@ pub(crate) struct RailConfig {
     pub(crate) terms: TokenTerms,
     pub(crate) decimals: u8,
     pub(crate) pay_to: Recipient,
-    pub(crate) facilitators: Vec<Facilitator>,
+    pub(crate) settlement: Settlement,
     pub(crate) rpc_url: Option<PrivateUrl>,
+}
+
+/// Who settles, with what it needs.
+#[derive(Debug)]
+pub(crate) enum Settlement {
+    Facilitators(Vec<Facilitator>),
+    Embedded(Box<EmbeddedConfig>),
+}
+
+#[cfg(test)]
+impl RailConfig {
+    /// The facilitators; none when the server settles itself.
+    pub(super) fn facilitators(&self) -> &[Facilitator] {
+        match &self.settlement {
+            Settlement::Facilitators(facilitators) => facilitators,
+            Settlement::Embedded(_) => &[],
+        }
+    }
 }
 
 impl RailSettings {
@@ -106,22 +169,46 @@ impl RailSettings {
                 "simulated settlement belongs to the command `dev`",
             );
         }
-        let token = self.check_token(check, &key);
-        let pay_to = self.check_pay_to(check, &key("pay_to"));
-        let facilitators = self.check_facilitators(check, &key);
         let rpc_url = check_url(
             check,
             &key("rpc_url"),
             self.rpc_url.as_ref(),
             self.rpc_url_file.as_ref(),
         );
-        let (terms, decimals) = token?;
+        let treasury = self.check_pay_to(check, &key("pay_to"));
+        let token = self.check_token(check, &key);
+        let settlement = match self.settlement {
+            SettlementBy::Embedded => {
+                let embedded = self.check_embedded(check, &key, treasury, token.as_ref());
+                embedded.map(|it| Settlement::Embedded(Box::new(it)))
+            }
+            SettlementBy::Facilitator | SettlementBy::Simulated => {
+                if token
+                    .as_ref()
+                    .is_some_and(|it| it.method == TokenMethod::Permit)
+                {
+                    let what = "must be `embedded`: the token is paid by permit";
+                    check.problem(&key("settlement"), what);
+                }
+                let facilitators = self.check_facilitators(check, &key);
+                facilitators.map(Settlement::Facilitators)
+            }
+        };
+        let (token, settlement, treasury) = (token?, settlement?, treasury?);
+        let (terms, pay_to) = match &settlement {
+            Settlement::Facilitators(_) => (token.eip3009(), Recipient::new(treasury)),
+            Settlement::Embedded(embedded) => self.embedded_offer(&token, embedded),
+        };
+        let Ok(terms) = terms else {
+            check.problem(&key("chain"), "must be an EVM chain");
+            return None;
+        };
         Some(RailConfig {
             label: parsed_label.ok()?,
             terms,
-            decimals,
-            pay_to: pay_to?,
-            facilitators: facilitators?,
+            decimals: token.decimals,
+            pay_to,
+            settlement,
             rpc_url,
         })
     }
@@ -162,102 +249,13 @@ impl RailSettings {
         checked.into_iter().collect()
     }
 
-    fn check_token(
-        &self,
-        check: &mut Check<'_>,
-        key: &impl Fn(&str) -> String,
-    ) -> Option<(TokenTerms, u8)> {
-        let network = self.check_network(check, &key("chain"))?;
-        let known = match &self.asset {
-            Some(asset) => KnownToken::find(&network, asset),
-            None => compute_x402::networks::KNOWN_TOKENS
-                .iter()
-                .find(|token| *token.network == network),
-        };
-        let Some(asset) = self.asset.as_deref().or(known.map(|token| token.address)) else {
-            check.problem(&key("asset"), "is needed: no token of this chain is known");
-            return None;
-        };
-        let Ok(asset) = EvmAddress::parse(asset) else {
-            check.problem(
-                &key("asset"),
-                "must be 0x and 40 hex digits, with a right checksum if the case is mixed",
-            );
-            return None;
-        };
-        if known.is_some_and(|token| !token.has_eip3009) {
-            check.problem(
-                &key("asset"),
-                "has no transferWithAuthorization, which x402-exact needs",
-            );
-        }
-        let name = self
-            .name
-            .as_deref()
-            .or(known.map(|token| token.domain_name));
-        let version = self
-            .version
-            .as_deref()
-            .or(known.map(|token| token.domain_version));
-        let decimals = self
-            .decimals
-            .or(known.map(|token| u32::from(token.decimals)));
-        for (member, is_missing) in [
-            ("name", name.is_none()),
-            ("version", version.is_none()),
-            ("decimals", decimals.is_none()),
-        ] {
-            if is_missing {
-                check.problem(&key(member), "is needed: the token is not a known one");
-            }
-        }
-        let differs = known.is_some_and(|token| {
-            name != Some(token.domain_name)
-                || version != Some(token.domain_version)
-                || decimals != Some(u32::from(token.decimals))
-        });
-        if differs {
-            check.problem(
-                &key("asset"),
-                "is a known token with another name, version or decimals",
-            );
-        }
-        let decimals = u8::try_from(decimals?)
-            .ok()
-            .filter(|it| *it <= compute_pricing::MAX_DECIMALS);
-        if decimals.is_none() {
-            check.problem(&key("decimals"), "must be at most 24");
-        }
-        let terms = TokenTerms::eip3009(network, asset, name?, version?);
-        if terms.is_err() {
-            check.problem(&key("chain"), "must be an EVM chain");
-        }
-        Some((terms.ok()?, decimals?))
-    }
-
-    fn check_network(&self, check: &mut Check<'_>, key: &str) -> Option<Network> {
-        let Some(text) = &self.chain else {
-            check.problem(key, "is needed");
-            return None;
-        };
-        let network = Network::find(text).filter(|network| network.caip2() == text);
-        if network.as_ref().and_then(Network::chain_id).is_none() {
-            check.problem(
-                key,
-                "must be the CAIP-2 id of an EVM chain, such as eip155:8453",
-            );
-            return None;
-        }
-        network
-    }
-
-    fn check_pay_to(&self, check: &mut Check<'_>, key: &str) -> Option<Recipient> {
+    fn check_pay_to(&self, check: &mut Check<'_>, key: &str) -> Option<EvmAddress> {
         let Some(text) = &self.pay_to else {
             check.problem(key, "is needed: the account that receives the money");
             return None;
         };
         match EvmAddress::parse(text) {
-            Ok(address) if address != EvmAddress::ZERO => Some(Recipient::new(address)),
+            Ok(address) if address != EvmAddress::ZERO => Some(address),
             Ok(_) => {
                 check.problem(key, "must not be the zero address: the money would be lost");
                 None

@@ -1,3 +1,4 @@
+mod embedded;
 mod facilitators;
 mod money;
 
@@ -232,7 +233,7 @@ fn urls_may_stand_in_files_but_not_in_both_places() {
     let text = good().replace(given, &line("facilitator_url_file"));
     let config = check(&text).unwrap();
     assert_eq!(
-        config.rails[0].facilitators[0].url,
+        config.rails[0].facilitators()[0].url,
         "https://facilitator.example/hunter2"
     );
     let both = text.replace("chain =", &format!("{given}\nchain ="));
@@ -295,7 +296,11 @@ fn a_live_database_keeps_its_time() {
 #[test]
 fn a_wrong_rail_is_refused() {
     check_change("eip155:8453", "base", "rails.base.chain");
-    check_change("eip155:8453", "eip155:4326", "rails.base.asset");
+    check_change(
+        "eip155:8453",
+        "eip155:4326",
+        "rails.base.settlement: must be `embedded`",
+    );
     check_change("eip155:8453", "eip155:31337", "rails.base.asset: is needed");
     check_change(
         "0x1111111111111111111111111111111111111111",

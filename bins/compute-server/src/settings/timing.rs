@@ -98,6 +98,8 @@ section! {
         audit_every: Span = Span::from_hours(1),
         /// How often the health of payment networks is checked.
         health_every: Span = Span::from_secs(30),
+        /// How often rails that settle by themselves look after what they have sent.
+        rails_every: Span = Span::from_secs(10),
         /// How often the database is asked to commit something; while it does not, nothing is sold. Not divided.
         store_every: Span = MOST_STORE_EVERY,
         /// How often what has had its time is deleted.
@@ -119,6 +121,7 @@ pub(crate) struct Intervals {
     pub(crate) audit: Span,
     pub(crate) catalog: Span,
     pub(crate) health: Span,
+    pub(crate) rails: Span,
     pub(crate) store: Span,
     pub(crate) clean_up: Span,
     pub(crate) clock: Span,
@@ -308,6 +311,7 @@ impl Timing {
             audit: scaled(self.audit_every),
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),
+            rails: scaled(self.rails_every),
             store: self.store_every,
             clean_up: scaled(self.clean_up_every),
             clock: scaled(self.clock_every),

@@ -74,6 +74,7 @@ async fn workers_that_panic_are_counted_and_go_on() {
             audit: moment,
             catalog: moment,
             health: moment,
+            rails: moment,
             store: moment,
             clean_up: moment,
             clock: moment,

@@ -13,7 +13,7 @@ pub use provider::{
     Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
 };
 pub use rail::{
-    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
+    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement, Settler,
 };
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use compute_domain::payment::{Evidence, Payment, RailLabel};
-use compute_x402::{Amount, Offer, PaymentPayload, Recipient, TokenTerms};
+use compute_wallet::WalletAddress;
+use compute_x402::{Amount, Offer, PaymentPayload, ProofKey, Recipient, TokenTerms};
 
 use crate::proof::StoredProof;
 
@@ -162,4 +163,21 @@ pub trait Rail: Send + Sync + core::fmt::Debug {
     /// One round over what this rail itself has under way on its network. Moves no money but the
     /// shop's own; most rails have nothing to do.
     async fn tend(&self) {}
+}
+
+/// A rail that settles payments for other shops too: what a facilitator service needs of it.
+///
+/// Contract: as of [`Rail`]; and one proof is settled once, whether for us, for others, or both.
+#[async_trait]
+pub trait Settler: Rail {
+    /// The token as others may be paid in it; `None` when nobody but this shop can be.
+    fn terms_for_others(&self) -> Option<Arc<TokenTerms>>;
+    /// The account that sends the transactions.
+    fn signer(&self) -> WalletAddress;
+    /// Makes the money of a verified payment move, and names the transaction that was sent for it.
+    async fn settle_for_others(
+        &self,
+        proof: &StoredProof,
+        proof_key: &ProofKey,
+    ) -> (Settlement, Option<String>);
 }

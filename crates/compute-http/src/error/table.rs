@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use compute_domain::instance::FailureCode;
 use compute_domain::request_key::RequestKeyKind;
 use compute_engine::Error;
+use compute_x402::MethodCode;
 use http::StatusCode;
 
 use super::{Row, row};
@@ -83,7 +84,7 @@ fn purchase_row(error: &Error) -> Row {
             problem: Some(problem),
             ..
         } => row(
-            S::PAYMENT_REQUIRED,
+            refusal_status(&problem.code),
             problem_code(&problem.code),
             "Payment refused",
         ),
@@ -128,13 +129,22 @@ fn purchase_row(error: &Error) -> Row {
     }
 }
 
+/// 412 tells a client that it must approve Permit2 first (x402 specification v2); all else is 402.
+fn refusal_status(x402_code: &str) -> StatusCode {
+    if x402_code == MethodCode::PERMIT2_ALLOWANCE.as_str() {
+        StatusCode::PRECONDITION_FAILED
+    } else {
+        StatusCode::PAYMENT_REQUIRED
+    }
+}
+
 /// Our word for a refused payment; the x402 code says it precisely.
 pub(super) fn problem_code(x402_code: &str) -> &'static str {
     if x402_code == "payment_required" {
         "payment_required"
     } else if x402_code.contains("insufficient") {
         "payment_insufficient"
-    } else if x402_code.ends_with("_valid_before") {
+    } else if x402_code.ends_with("_valid_before") || x402_code.ends_with("_deadline_expired") {
         "payment_expired"
     } else {
         "payment_invalid"

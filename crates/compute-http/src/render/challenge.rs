@@ -10,9 +10,10 @@ use axum::body::Body;
 use axum::response::Response;
 use compute_engine::{Error, OfferSheet, PaymentProblem};
 use compute_x402::challenge::{V1Accepts, payment_identifier_extension};
-use compute_x402::{Challenge, ErrorCode};
+use compute_x402::permit2::{SPONSORING_EXTENSION, sponsoring_extension};
+use compute_x402::{Challenge, ErrorCode, Method, Offer};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -29,6 +30,15 @@ const BODY_CAPACITY: usize = 1_024;
 
 /// What clients of version 2 may do beyond paying: give their purchase a name (x402.md 9).
 static EXTENSIONS: LazyLock<Value> = LazyLock::new(payment_identifier_extension);
+
+/// The same where a token is paid through Permit2: its approval may come as a permit (x402.md 6.2).
+static EXTENSIONS_WITH_SPONSORING: LazyLock<Value> = LazyLock::new(|| {
+    let mut extensions = payment_identifier_extension();
+    if let Some(members) = extensions.as_object_mut() {
+        members.insert(SPONSORING_EXTENSION.to_owned(), sponsoring_extension());
+    }
+    extensions
+});
 
 /// The v1 challenge with the members of a problem beside it: clients ignore what they do not know.
 #[derive(Serialize)]
@@ -55,7 +65,7 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
         ErrorCode::from_wire(&problem.code)
     });
     let challenge = Challenge::new(sheet.resource.as_resource(), &sheet.offers, &code)
-        .with_extensions(&EXTENSIONS);
+        .with_extensions(extensions_for(&sheet.offers));
     // The engine puts the rail that the request asked for first.
     let asked = sheet.offers.first()?.network().v1_name();
     let body = ChallengeBody {
@@ -73,7 +83,7 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
     let mut bytes = Vec::with_capacity(BODY_CAPACITY);
     serde_json::to_writer(&mut bytes, &body).ok()?;
     let mut response = Response::new(Body::from(bytes));
-    *response.status_mut() = StatusCode::PAYMENT_REQUIRED;
+    *response.status_mut() = row.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, APPLICATION_JSON);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -90,6 +100,18 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
         }
     }
     Some(response)
+}
+
+fn extensions_for(offers: &[Offer]) -> &'static Value {
+    let takes_permit2 = |offer: &Offer| match offer.token().method() {
+        Method::Permit { paths, .. } => paths.permit2_separator().is_some(),
+        _ => false,
+    };
+    if offers.iter().any(takes_permit2) {
+        &EXTENSIONS_WITH_SPONSORING
+    } else {
+        &EXTENSIONS
+    }
 }
 
 fn offers_of(error: &ApiError) -> Option<(&OfferSheet, Option<&PaymentProblem>)> {

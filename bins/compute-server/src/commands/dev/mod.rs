@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: DevArguments) -> anyhow::Result<()> {
         place.address(),
         &PrivateUrl::new(&arguments.database).masked(),
     );
-    let outcome = shop.run(place, &greeting).await;
+    let outcome = shop.run(place, None, &greeting).await;
     database.close().await;
     outcome
 }

@@ -47,7 +47,7 @@ fn a_key_of_cdp_is_read_from_a_text_or_a_file() {
         format!("facilitator_cdp_key_secret_file = {file:?}"),
     ] {
         let config = check(&with(&format!("{SINGLE}\n{id}\n{secret}"))).unwrap();
-        let [facilitator] = config.rails[0].facilitators.as_slice() else {
+        let [facilitator] = config.rails[0].facilitators() else {
             panic!("{config:?}")
         };
         assert!(matches!(facilitator.access, Access::Cdp(_)), "{secret}");
@@ -103,7 +103,7 @@ fn several_facilitators_keep_their_order() {
         ]"#
     );
     let config = check(&with(&format!("{NODE}\n{list}"))).unwrap();
-    let facilitators = &config.rails[0].facilitators;
+    let facilitators = config.rails[0].facilitators();
     let urls: Vec<&str> = facilitators.iter().map(|it| it.url.as_str()).collect();
     let expected = [
         "https://a.example/x",

@@ -28,7 +28,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
     Fault { id, text, missing }
 }
 
-const SOLANA: &str = "Solana rail";
 const WATCH: &str = "watch of the chain";
 const MEGAETH: &str = "MegaETH rail";
 const SIGNER: &str = "embedded signer";
@@ -134,9 +133,8 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "a facilitator that is down, slow, huge, redirecting or talks nonsense",
     ),
     fault("F050", "the facilitator answers 429"),
-    later(
+    fault(
         "F051",
-        SOLANA,
         "the facilitator changes its fee payer to an unknown key",
     ),
     fault("F052", "one payload settles twice with different hashes"),

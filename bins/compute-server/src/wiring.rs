@@ -88,6 +88,8 @@ impl Ingredients {
             networks,
             trusted_proxies: self.server.trusted_proxies,
             request_id_seed: u64::from_le_bytes(random()),
+            bazaar: self.server.bazaar,
+            issuer: self.server.issuer,
         };
         Ok(Shop {
             app: App::new(Arc::clone(&engine), settings),

@@ -9,11 +9,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use compute_domain::id::{InstanceId, OperationId};
-use compute_domain::operation::OperationKind;
+use compute_domain::operation::{Operation, OperationKind};
 use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use compute_engine::{Engine, Error, Goal, OperationView, Readiness, Submitted};
 use compute_x402::Network;
+use compute_x402::offer_receipt::ReceiptIssuer;
 use futures::FutureExt as _;
 use http::Uri;
 use tokio::sync::Semaphore;
@@ -153,6 +154,10 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpAddr>,
     /// Random, different at every process start: request ids are derived from it.
     pub request_id_seed: u64,
+    /// Whether challenges say how their route is called, for catalogues (extension `bazaar`).
+    pub bazaar: bool,
+    /// Who signs offers and receipts (extension `offer-receipt`); nobody without.
+    pub issuer: Option<Arc<ReceiptIssuer>>,
 }
 
 /// The application; a clone is one reference count.
@@ -279,6 +284,17 @@ impl App {
         }
     }
 
+    /// Where a purchase was made.
+    pub(crate) fn purchase_url(&self, operation: &Operation) -> String {
+        match (operation.kind, operation.instance) {
+            (OperationKind::Extend, Some(id)) => {
+                self.absolute(format_args!("/compute/instances/{id}/extend"))
+            }
+            (OperationKind::Topup, _) => self.topup_url(),
+            _ => self.absolute("/compute/provision"),
+        }
+    }
+
     /// Where clients buy credits.
     pub(crate) fn topup_url(&self) -> String {
         self.absolute("/compute/credits/topup")
@@ -346,6 +362,8 @@ impl Settings {
             networks: BTreeMap::new(),
             trusted_proxies: Vec::new(),
             request_id_seed: 7,
+            bazaar: false,
+            issuer: None,
         }
     }
 }

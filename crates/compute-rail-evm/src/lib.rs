@@ -10,6 +10,7 @@ mod config;
 mod fate;
 mod paying;
 mod rail;
+mod recheck;
 mod sender;
 mod service;
 mod settle;

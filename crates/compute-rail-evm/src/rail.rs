@@ -1,6 +1,6 @@
 //! The rail: what the engine asks of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use compute_domain::time::{Clock, Span};
@@ -89,6 +89,7 @@ impl EvmRail {
                 clock,
                 lane,
                 limits,
+                rechecked_at: Mutex::default(),
             },
             sweep_cap: Amount::new(config.sweep_cap),
             timeouts: config.timeouts,
@@ -300,6 +301,9 @@ impl Rail for EvmRail {
         let tend = async {
             if let Err(error) = self.sender.tend_line().await {
                 tracing::warn!(payment.rail = %self.spec.label, error = %error, "line not tended");
+            }
+            if let Err(error) = self.sender.recheck().await {
+                tracing::warn!(payment.rail = %self.spec.label, error = %error, "not looked for");
             }
             self.sweep_quietly().await;
         };

@@ -4,7 +4,7 @@
 //! holds the lane, so that two replicas never give one number to two payments, and nothing is sent
 //! that was not written down. What the network must be asked is asked before.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use compute_domain::time::{Clock, Span, Timestamp};
 use compute_engine::ports::{
@@ -38,6 +38,7 @@ pub(crate) struct Sender {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lane: Lane,
     pub(crate) limits: Limits,
+    pub(crate) rechecked_at: Mutex<Option<Timestamp>>,
 }
 
 /// How far the sender goes.

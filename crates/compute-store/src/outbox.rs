@@ -74,6 +74,16 @@ ORDER BY COALESCE(nonce, -1), created_at, hash
 LIMIT $2"
 );
 
+const LIST_MINED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "
+FROM chain_transactions
+WHERE lane = $1 AND state = 'mined' AND concluded_at >= $2
+ORDER BY concluded_at DESC, hash
+LIMIT $3"
+);
+
 const FIND_GROUP_HOLDER: &str = "SELECT proof_key
 FROM chain_transactions
 WHERE lane = $1 AND payment_group = $2 AND created_at >= $3
@@ -232,6 +242,24 @@ impl Outbox for StoreTx {
             LIST_OPEN,
             lane.as_str(),
             i64::from(limit),
+        )?;
+        rows.into_iter().map(ChainTransactionRow::parse).collect()
+    }
+
+    async fn mined_chain_transactions(
+        &mut self,
+        lane: &Lane,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ChainTransaction>, StoreError> {
+        let rows: Vec<ChainTransactionRow> = fetch!(
+            fetch_all,
+            self,
+            "chain_transactions",
+            LIST_MINED,
+            lane.as_str(),
+            since.millis(),
+            i64::from(limit)
         )?;
         rows.into_iter().map(ChainTransactionRow::parse).collect()
     }

@@ -128,6 +128,7 @@ macro_rules! for_each_store_case {
             outbox::the_transactions_of_a_payment_are_listed_oldest_first,
             outbox::open_transactions_are_listed_by_nonce,
             sent::the_transactions_of_a_nonce_are_listed_oldest_first,
+            sent::what_was_mined_is_listed_newest_first,
             sent::a_group_is_held_until_it_is_released,
             sent::the_first_to_take_a_group_holds_it,
             sent::a_conclusion_is_final,

@@ -13,6 +13,7 @@ mod strict_json;
 pub mod amount;
 pub mod challenge;
 pub mod client;
+pub mod discovery;
 pub mod error_code;
 pub mod exact_evm;
 #[cfg(feature = "svm")]
@@ -21,6 +22,7 @@ pub mod facilitator;
 pub mod header;
 pub mod networks;
 pub mod offer;
+pub mod offer_receipt;
 pub mod payload;
 pub mod permit;
 pub mod permit2;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use compute_wallet::WalletAddress;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error_code::ErrorCode;
 use crate::header::{self, HeaderError};
@@ -28,6 +29,9 @@ pub struct SettlementResponse<'a> {
     /// The code of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_reason: Option<Cow<'a, str>>,
+    /// What extensions add, in version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Value>,
 }
 
 /// The two answer headers: each client library reads only its own.
@@ -49,7 +53,21 @@ impl SettlementHeaders {
             network: network.into(),
             payer: Some(payer.to_string().into()),
             error_reason: None,
+            extensions: None,
         })
+    }
+
+    /// The same, with what extensions add; clients of version 1 know none.
+    #[must_use]
+    pub fn with_extensions(self, extensions: Value) -> Self {
+        let Ok(mut response) = SettlementResponse::decode(self.payment_response.as_bytes()) else {
+            return self;
+        };
+        response.extensions = Some(extensions);
+        Self {
+            payment_response: header::encode(&response, 1_024),
+            ..self
+        }
     }
 
     /// Tells the client that its payment did not settle.
@@ -61,6 +79,7 @@ impl SettlementHeaders {
             network: network.into(),
             payer: payer.map(|payer| payer.to_string().into()),
             error_reason: Some(code.as_str().into()),
+            extensions: None,
         })
     }
 

@@ -1,11 +1,16 @@
 //! `[server]`: where it listens and how it presents itself.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use compute_http::PublicUrl;
+use compute_wallet::EvmKey;
+use compute_x402::offer_receipt::ReceiptIssuer;
 
 use super::check::{Check, is_loopback_url};
 use super::section::section;
+use super::value::Secret;
 
 section! {
     /// Where the server listens and how it presents itself.
@@ -18,6 +23,12 @@ section! {
         trusted_proxies: Vec<String> = Vec::new(),
         /// The installation's mark on machines, 1 to 6 lower-case letters: two installations can share a vendor account if their marks differ. Never change it while machines exist.
         environment: String = "prod".to_owned(),
+        /// Whether challenges say how their route is called, so that facilitators can list it in their catalogues (x402 extension `bazaar`). Costs a few hundred bytes of every 402.
+        bazaar: bool = false,
+        /// A secret key, 64 hex digits, with which offers and receipts are signed (x402 extension `offer-receipt`): clients can then prove what they were asked for and what they paid. Not the key of `pay_to`. Costs a signature for every offer of a 402.
+        receipt_key: Option<Secret> = None,
+        /// A file that holds the key.
+        receipt_key_file: Option<PathBuf> = None,
     }
 }
 
@@ -28,6 +39,8 @@ pub(crate) struct ServerConfig {
     pub(crate) public_url: PublicUrl,
     pub(crate) trusted_proxies: Vec<IpAddr>,
     pub(crate) environment: String,
+    pub(crate) bazaar: bool,
+    pub(crate) issuer: Option<Arc<ReceiptIssuer>>,
 }
 
 impl Server {
@@ -47,12 +60,28 @@ impl Server {
         if !(1..=6).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_lowercase()) {
             check.problem("server.environment", "must be 1 to 6 lower-case letters");
         }
+        let issuer = self.check_receipt_key(check);
         Some(ServerConfig {
+            bazaar: self.bazaar,
+            issuer,
             listen: self.listen,
             public_url: public_url?,
             trusted_proxies,
             environment: name.clone(),
         })
+    }
+
+    fn check_receipt_key(&self, check: &mut Check<'_>) -> Option<Arc<ReceiptIssuer>> {
+        let key = "server.receipt_key";
+        let (text, file) = (self.receipt_key.as_ref(), self.receipt_key_file.as_ref());
+        let secret = check.secret(key, text, file)?;
+        match EvmKey::from_hex(secret.expose()) {
+            Ok(parsed) => Some(Arc::new(ReceiptIssuer::new(parsed))),
+            Err(error) => {
+                check.problem(key, error.to_string());
+                None
+            }
+        }
     }
 
     fn check_public_url(&self, check: &mut Check<'_>) -> Option<PublicUrl> {

@@ -212,6 +212,13 @@ pub trait Outbox: Send {
         lane: &Lane,
         limit: u32,
     ) -> Result<Vec<ChainTransaction>, StoreError>;
+    /// Transactions of a lane that were concluded as mined at this moment or later, newest first.
+    async fn mined_chain_transactions(
+        &mut self,
+        lane: &Lane,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ChainTransaction>, StoreError>;
     /// The payment that has held a group of a lane since `since` or later and did not let go of it,
     /// concluded or not; of several the one that took it first.
     async fn find_group_holder(

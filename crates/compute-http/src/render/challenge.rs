@@ -4,21 +4,17 @@
 //! over one entry they do not know; the header `PAYMENT-REQUIRED` offers everything (x402.md 4.2).
 //! This is the busiest answer of the service: everything is borrowed and written once.
 
-use std::sync::LazyLock;
-
 use axum::body::Body;
 use axum::response::Response;
 use compute_engine::{Error, OfferSheet, PaymentProblem};
-use compute_x402::challenge::{V1Accepts, payment_identifier_extension};
-use compute_x402::permit2::{SPONSORING_EXTENSION, sponsoring_extension};
-use compute_x402::{Challenge, ErrorCode, Method, Offer};
+use compute_x402::challenge::V1Accepts;
+use compute_x402::{Challenge, ErrorCode};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::problem::{More, more};
-use super::{APPLICATION_JSON, IDEMPOTENT_REPLAYED, TRUE, receipt};
+use super::{APPLICATION_JSON, IDEMPOTENT_REPLAYED, TRUE, extensions, receipt};
 use crate::app::App;
 use crate::error::{ApiError, Row};
 use crate::request_id::RequestId;
@@ -27,18 +23,6 @@ const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required")
 
 /// A guess at the body's length, so that it is written into one allocation.
 const BODY_CAPACITY: usize = 1_024;
-
-/// What clients of version 2 may do beyond paying: give their purchase a name (x402.md 9).
-static EXTENSIONS: LazyLock<Value> = LazyLock::new(payment_identifier_extension);
-
-/// The same where a token is paid through Permit2: its approval may come as a permit (x402.md 6.2).
-static EXTENSIONS_WITH_SPONSORING: LazyLock<Value> = LazyLock::new(|| {
-    let mut extensions = payment_identifier_extension();
-    if let Some(members) = extensions.as_object_mut() {
-        members.insert(SPONSORING_EXTENSION.to_owned(), sponsoring_extension());
-    }
-    extensions
-});
 
 /// The v1 challenge with the members of a problem beside it: clients ignore what they do not know.
 #[derive(Serialize)]
@@ -64,8 +48,9 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
     let code = problem.map_or(ErrorCode::PaymentRequired, |problem| {
         ErrorCode::from_wire(&problem.code)
     });
+    let extensions = extensions::of_challenge(&sheet.offers, &sheet.resource.url, app);
     let challenge = Challenge::new(sheet.resource.as_resource(), &sheet.offers, &code)
-        .with_extensions(extensions_for(&sheet.offers));
+        .with_extensions(&extensions);
     // The engine puts the rail that the request asked for first.
     let asked = sheet.offers.first()?.network().v1_name();
     let body = ChallengeBody {
@@ -100,18 +85,6 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
         }
     }
     Some(response)
-}
-
-fn extensions_for(offers: &[Offer]) -> &'static Value {
-    let takes_permit2 = |offer: &Offer| match offer.token().method() {
-        Method::Permit { paths, .. } => paths.permit2_separator().is_some(),
-        _ => false,
-    };
-    if offers.iter().any(takes_permit2) {
-        &EXTENSIONS_WITH_SPONSORING
-    } else {
-        &EXTENSIONS
-    }
 }
 
 fn offers_of(error: &ApiError) -> Option<(&OfferSheet, Option<&PaymentProblem>)> {

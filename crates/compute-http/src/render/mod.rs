@@ -1,6 +1,7 @@
 //! Writing answers.
 
 pub(crate) mod challenge;
+mod extensions;
 pub(crate) mod money;
 pub(crate) mod order;
 pub(crate) mod paid;

@@ -7,6 +7,7 @@ use compute_engine::OperationView;
 use compute_x402::{ErrorCode, SettlementHeaders};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::extensions;
 use crate::app::App;
 
 const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static("payment-response");
@@ -18,9 +19,21 @@ pub(crate) fn of(view: &OperationView, app: &App) -> Option<SettlementHeaders> {
     let network = app.network_of(&payment.rail)?;
     match &payment.state {
         PaymentState::Claimed => None,
-        PaymentState::Settled { evidence, .. } | PaymentState::Refunded { evidence, .. } => Some(
-            SettlementHeaders::settled(&network, &evidence.reference, &payment.payer),
-        ),
+        PaymentState::Settled { evidence, at }
+        | PaymentState::Refunded {
+            evidence,
+            settled_at: at,
+            ..
+        } => {
+            let (transaction, payer) = (evidence.reference.as_str(), &payment.payer);
+            let headers = SettlementHeaders::settled(&network, transaction, payer);
+            let Some(issuer) = &app.settings().issuer else {
+                return Some(headers);
+            };
+            let (url, issued) = (app.purchase_url(&view.operation), (at.secs(), transaction));
+            let signed = extensions::of_settlement(issuer, &network, &url, payer, issued);
+            Some(headers.with_extensions(signed))
+        }
         PaymentState::Declined { .. } if is_given_up(view) => None,
         PaymentState::Declined { code } => {
             let code = ErrorCode::from_wire(code);

@@ -13,6 +13,7 @@ mod catalogue;
 mod credits;
 mod dropped;
 mod extending;
+mod extensions;
 mod history;
 mod identity;
 mod limits;

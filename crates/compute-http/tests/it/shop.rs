@@ -119,6 +119,8 @@ pub(crate) fn settings() -> Settings {
         default_network: RailLabel::parse("base").unwrap(),
         networks: BTreeMap::new(),
         trusted_proxies: Vec::new(),
+        bazaar: false,
+        issuer: None,
         request_id_seed: 7,
     }
 }

@@ -4,7 +4,8 @@ use compute_testkit::database::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
 use super::{
-    COST_SINCE, FIND_GROUP_HOLDER, FORGET, LIST_OF_NONCE, LIST_OF_PAYMENT, LIST_OPEN, RELEASE_GROUP,
+    COST_SINCE, FIND_GROUP_HOLDER, FORGET, LIST_MINED, LIST_OF_NONCE, LIST_OF_PAYMENT, LIST_OPEN,
+    RELEASE_GROUP,
 };
 
 /// A value of a statement.
@@ -33,6 +34,11 @@ const QUESTIONS: &[Question] = &[
         LIST_OPEN,
         &[Text("lane-1"), Number(20)],
         "chain_transactions_open",
+    ),
+    Question(
+        LIST_MINED,
+        &[Text("lane-1"), Number(19_990), Number(20)],
+        "chain_transactions_by_lane",
     ),
     Question(
         FIND_GROUP_HOLDER,

@@ -221,6 +221,27 @@ impl Outbox for ModelTx {
         }))
     }
 
+    async fn mined_chain_transactions(
+        &mut self,
+        lane: &Lane,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ChainTransaction>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.read(|state, at| {
+            let all = state.chain_transactions.range(at, String::new()..);
+            let is_mined = |it: &&ChainTransaction| {
+                it.lane == *lane
+                    && matches!(it.state, SentState::Mined { .. })
+                    && it.concluded_at.is_some_and(|moment| moment >= since)
+            };
+            let mut found: Vec<_> = all.map(|(_, it)| it).filter(is_mined).cloned().collect();
+            found.sort_by(|a, b| (b.concluded_at, &a.hash).cmp(&(a.concluded_at, &b.hash)));
+            found.truncate(limit);
+            found
+        }))
+    }
+
     async fn find_group_holder(
         &mut self,
         lane: &Lane,

@@ -290,3 +290,30 @@ pub(super) async fn the_transactions_of_a_nonce_are_listed_oldest_first(store: A
         assert_eq!(hashes, expected, "{nonce}");
     }
 }
+
+pub(super) async fn what_was_mined_is_listed_newest_first(store: Arc<dyn Store>) {
+    let rows = [
+        concluded(sent(0), MINED, 10),
+        concluded(sent(1), FAILED, 20),
+        concluded(sent(2), MINED, 30),
+        concluded(sent(3), MINED, 20),
+        sent(4),
+    ];
+    let own = rows[0].lane.clone();
+    add(&store, &rows).await;
+    let mut tx = begin_read(&store).await;
+    for (since, limit, expected) in [
+        (0, 9, vec![2, 3, 0]),
+        (20, 9, vec![2, 3]),
+        (0, 1, vec![2]),
+        (31, 9, vec![]),
+    ] {
+        let listed = tx.mined_chain_transactions(&own, at(since), limit).await;
+        let nonces: Vec<_> = listed.unwrap().iter().filter_map(|it| it.nonce).collect();
+        assert_eq!(nonces, expected, "since {since}");
+    }
+    let other = tx
+        .mined_chain_transactions(&lane("eip155:1"), at(0), 9)
+        .await;
+    assert!(other.unwrap().is_empty());
+}

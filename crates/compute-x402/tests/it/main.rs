@@ -10,6 +10,7 @@ mod challenge;
 mod evm_vectors;
 #[cfg(test)]
 mod malformed_headers;
+mod offer_receipt;
 #[cfg(test)]
 mod paying;
 #[cfg(test)]

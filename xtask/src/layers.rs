@@ -217,6 +217,20 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-rail-solana",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-wallet",
+            "compute-outbound",
+            "compute-domain",
+            "compute-x402",
+            "compute-engine",
+        ],
+        // The one crate that may use solana-client.
+        externals: Externals::Not(&["anyhow", "axum", "figment", "hyper", "reqwest", "sqlx"]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-facilitator",
         place: Place::Layer(4),
         ours: &[
@@ -285,6 +299,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-provider-vultr",
             "compute-rail-evm",
             "compute-rail-facilitator",
+            "compute-rail-solana",
             "compute-simulator",
         ],
         externals: Externals::Any,

@@ -108,7 +108,7 @@ impl Engine {
     ) -> Result<VerifiedPayment, Error> {
         let first = self.match_price(&payload, subject, &sheet);
         let matched = match first {
-            Err(VerifyError::Value(_) | VerifyError::Requirements) => {
+            Err(error) if error.may_be_another_price() => {
                 self.reload_shelf().await?;
                 self.match_price(&payload, subject, &sheet)
             }
@@ -152,7 +152,7 @@ impl Engine {
             Ok(verified) => return Ok((present.clone(), verified.offer_index, verified)),
             Err(error) => error,
         };
-        if !matches!(error, VerifyError::Value(_) | VerifyError::Requirements) {
+        if !error.may_be_another_price() {
             return Err(error);
         }
         // The newest shelf too: it may have been reloaded since the sheet was made.

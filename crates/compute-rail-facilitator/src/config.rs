@@ -200,6 +200,9 @@ pub enum FacilitatorConfigError {
     /// Only the chain can say that one facilitator did not settle what another is asked to settle.
     #[error("more than one facilitator need a chain node")]
     ChoiceWithoutNode,
+    /// The chain node is one of EVM chains.
+    #[error("a chain node is not used on Solana")]
+    NodeOnSolana,
     /// The facilitator's address, token or certificate authority cannot be used.
     #[error("the settings of the facilitator cannot be used")]
     Facilitator(#[source] ConfigError),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use compute_wallet::SolanaAddress;
 use compute_x402::Network;
 use futures::future::join_all;
 
@@ -47,8 +48,13 @@ impl Panel {
     ///
     /// # Errors
     /// What is wrong with each of them, when none is ready.
-    pub(crate) async fn look(&self, network: &Network) -> Result<(), String> {
-        let looks = join_all(self.remotes.iter().map(|remote| remote.look(network))).await;
+    pub(crate) async fn look(
+        &self,
+        network: &Network,
+        fee_payer: Option<&SolanaAddress>,
+    ) -> Result<(), String> {
+        let looks = self.remotes.iter();
+        let looks = join_all(looks.map(|remote| remote.look(network, fee_payer))).await;
         if looks.iter().any(Result::is_ok) {
             return Ok(());
         }

@@ -7,12 +7,12 @@ use compute_engine::ports::{
     Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
 };
 use compute_evm::{AuthorizedTransfer, Chain, Fate, MAX_LIFE_S, Node};
-use compute_wallet::WalletAddress;
 use compute_x402::ErrorCode;
 use compute_x402::facilitator::{VerifyClass, classify_verify};
 
 use crate::config::{FacilitatorConfig, FacilitatorConfigError, Timeouts};
 use crate::panel::Panel;
+use crate::paying::{Paying, fee_payer_of, find_fault};
 use crate::remote::Remote;
 
 /// Without a chain node an expired authorization is given this long to be confirmed by the
@@ -46,6 +46,9 @@ impl FacilitatorRail {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, FacilitatorConfigError> {
         let node = config.connect_node()?;
+        if node.is_some() && spec.token.as_svm().is_some() {
+            return Err(FacilitatorConfigError::NodeOnSolana);
+        }
         Ok(Self {
             spec,
             panel: config.connect(&clock, &entropy)?,
@@ -72,6 +75,10 @@ impl FacilitatorRail {
 
     // Checking moves nothing, so whoever gives a verdict may be asked.
     async fn try_check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
+        if let Some(code) = find_fault(proof, self.clock.now()) {
+            let code = code.as_str().to_owned();
+            return Ok(Check::Refused { code });
+        }
         let mut last = unavailable("no facilitator is configured".to_owned());
         for (_, remote) in self.panel.order() {
             match self.check_at(remote, proof).await {
@@ -95,8 +102,7 @@ impl FacilitatorRail {
         let status = answer.status.as_u16();
         match classify_verify(status, &answer.body, proof.offer.network()) {
             VerifyClass::Valid { payer } => {
-                let own = AuthorizedTransfer::of(&proof.payload, &proof.offer)
-                    .map(|own| WalletAddress::Evm(own.from));
+                let own = Paying::of(proof).map(|own| own.payer());
                 if payer.is_some() && payer != own {
                     return Err(unavailable(
                         "the facilitator names another payer".to_owned(),
@@ -141,7 +147,7 @@ impl FacilitatorRail {
 
     async fn try_lookup(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable> {
         if self.chain.is_none() {
-            return self.guess(&transfer_of(payment.proof())?);
+            return self.guess(payment);
         }
         let found = match self.fate_of(payment).await? {
             Fate::Paid(evidence) => Lookup::Settled(evidence),
@@ -165,21 +171,27 @@ impl FacilitatorRail {
     }
 
     // Without a node the only source is the facilitator, and the only question to it is to settle
-    // again: safe, because the token takes each authorization once.
-    fn guess(&self, transfer: &AuthorizedTransfer) -> Result<Lookup, RailUnavailable> {
-        let last_s = transfer.valid_before.saturating_add(EXPIRY_GRACE_S);
+    // again: safe, because the token takes each authorization once, and Solana each transaction.
+    fn guess(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable> {
+        let paying = Paying::of(payment.proof()).ok_or_else(no_payment)?;
+        let end_s = paying.ends_at(payment.payment().claimed_at);
+        let last_s = end_s.saturating_add(EXPIRY_GRACE_S);
         if self.clock.now().secs() < last_s {
             return Ok(Lookup::NotYet);
         }
         Err(unavailable(
-            "the authorization expired unconfirmed, and no chain node is set".to_owned(),
+            "the payment expired unconfirmed, and no chain node is set".to_owned(),
         ))
     }
 }
 
 fn transfer_of(proof: &StoredProof) -> Result<AuthorizedTransfer, RailUnavailable> {
     let transfer = AuthorizedTransfer::of(&proof.payload, &proof.offer);
-    transfer.ok_or_else(|| unavailable("the stored proof is no payment in this token".to_owned()))
+    transfer.ok_or_else(no_payment)
+}
+
+fn no_payment() -> RailUnavailable {
+    unavailable("the stored proof is no payment in this token".to_owned())
 }
 
 pub(crate) fn unknown(reason: &str) -> Settlement {
@@ -200,7 +212,10 @@ impl Rail for FacilitatorRail {
 
     async fn health(&self) -> RailHealth {
         let look = async {
-            self.panel.look(self.spec.token.network()).await?;
+            let token = &self.spec.token;
+            self.panel
+                .look(token.network(), fee_payer_of(token).as_ref())
+                .await?;
             self.look_at_chain().await
         };
         match tokio::time::timeout(self.timeouts.call, look).await {

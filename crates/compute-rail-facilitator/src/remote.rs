@@ -9,6 +9,7 @@ use compute_engine::StoredProof;
 use compute_outbound::{
     Answer, BearerToken, HeaderName, HeaderValue, OutboundClient, OutboundError, OutboundRequest,
 };
+use compute_wallet::SolanaAddress;
 use compute_x402::facilitator::{Supported, request_body};
 use compute_x402::{Network, Version};
 
@@ -104,12 +105,16 @@ impl Remote {
         self.send(request).await
     }
 
-    /// Asks whether it settles on a network now.
+    /// Asks whether it settles on a network now; on Solana with this account paying the fee.
     ///
     /// # Errors
     /// Why it cannot be used, for the operator.
-    pub(crate) async fn look(&self, network: &Network) -> Result<(), String> {
-        let found = match self.look_at_supported(network).await {
+    pub(crate) async fn look(
+        &self,
+        network: &Network,
+        fee_payer: Option<&SolanaAddress>,
+    ) -> Result<(), String> {
+        let found = match self.look_at_supported(network, fee_payer).await {
             Ok(()) => self.past_refusal().map_or(Ok(()), Err),
             Err(reason) => Err(reason),
         };
@@ -169,7 +174,11 @@ impl Remote {
         }
     }
 
-    async fn look_at_supported(&self, network: &Network) -> Result<(), String> {
+    async fn look_at_supported(
+        &self,
+        network: &Network,
+        fee_payer: Option<&SolanaAddress>,
+    ) -> Result<(), String> {
         let answer = self.send(OutboundRequest::get(&["supported"])).await;
         let answer = answer.map_err(|error| error.to_string())?;
         if answer.status.is_redirection() {
@@ -182,14 +191,23 @@ impl Remote {
             return Err(format!("/supported: status {}", answer.status.as_u16()));
         }
         let supported = Supported::parse(&answer.body).map_err(|error| error.to_string())?;
-        let bit = |version, bit| {
-            if supported.supports(version, network) {
-                bit
-            } else {
-                0
-            }
+        let speaks = |version| match fee_payer {
+            None => supported.supports(version, network),
+            Some(account) => supported.supports_fee_payer(version, network, account),
         };
+        let bit = |version, bit| if speaks(version) { bit } else { 0 };
         let versions = bit(Version::V1, SPEAKS_V1) | bit(Version::V2, SPEAKS_V2);
+        let settles_there = [Version::V1, Version::V2]
+            .into_iter()
+            .any(|version| supported.supports(version, network));
+        if let (0, true, Some(account)) = (versions, settles_there, fee_payer) {
+            // Buyers would sign for an account that nobody signs for, or that others hold.
+            tracing::error!(
+                facilitator = %self.origin(), account = %account,
+                "the facilitator no longer pays fees from the account that offers name"
+            );
+            return Err(format!("the facilitator does not pay fees from {account}"));
+        }
         if versions == 0 {
             let name = network.caip2();
             return Err(format!("the facilitator does not settle on {name}"));

@@ -8,6 +8,7 @@ use compute_wallet::WalletAddress;
 use compute_x402::ErrorCode;
 use compute_x402::facilitator::{SettleClass, UnknownReason, classify_settle};
 
+use crate::paying::{Paying, find_fault};
 use crate::rail::{FacilitatorRail, unknown};
 use crate::remote::Remote;
 
@@ -21,6 +22,12 @@ enum Reach {
 impl FacilitatorRail {
     pub(crate) async fn try_settle(&self, payment: &ClaimedPayment) -> Settlement {
         let (proof, key) = (payment.proof(), &payment.payment().proof_key);
+        if let Some(code) = find_fault(proof, self.clock.now()) {
+            // What is wrong with it was wrong before, so that nobody was ever asked to settle it.
+            return Settlement::Declined {
+                code: code.as_str().to_owned(),
+            };
+        }
         let holder = self.panel.holder(key);
         let candidates = match self.find_candidates(payment, holder).await {
             Ok(candidates) => candidates,
@@ -136,20 +143,24 @@ impl FacilitatorRail {
         transaction: String,
         payer: Option<WalletAddress>,
     ) -> Settlement {
-        let Some(transfer) = AuthorizedTransfer::of(&proof.payload, &proof.offer) else {
+        let Some(paying) = Paying::of(proof) else {
             return unknown("the stored proof is no payment in this token");
         };
-        if payer.is_some_and(|payer| payer != WalletAddress::Evm(transfer.from)) {
+        if payer.is_some_and(|payer| payer != paying.payer()) {
             return self.contradiction(remote, "the facilitator names another payer");
         }
-        let Some(chain) = &self.chain else {
-            let reference = transaction.to_ascii_lowercase();
+        let (Some(chain), Paying::Authorized(transfer)) = (&self.chain, &paying) else {
+            let reference = match paying {
+                Paying::Authorized(_) => transaction.to_ascii_lowercase(),
+                // Letter case means something in base58.
+                Paying::Signed(_) => transaction,
+            };
             return Settlement::Settled(Evidence {
                 reference,
                 log_index: None,
             });
         };
-        match chain.mined(&transfer, &transaction).await {
+        match chain.mined(transfer, &transaction).await {
             Ok(Mined::Paid(evidence)) => Settlement::Settled(evidence),
             Ok(Mined::Without) => self.contradiction(
                 remote,
@@ -183,7 +194,7 @@ impl FacilitatorRail {
             &self.chain,
             AuthorizedTransfer::of(&proof.payload, &proof.offer),
         ) else {
-            return if follows_a_used_nonce(&code) {
+            return if follows_a_used_nonce(&code, proof) {
                 unknown("refused for a reason that a payment by somebody else may have caused")
             } else {
                 declined
@@ -202,8 +213,11 @@ impl FacilitatorRail {
 }
 
 /// Whether a facilitator may give this reason because the authorization was used a moment before.
-fn follows_a_used_nonce(code: &ErrorCode) -> bool {
-    matches!(code, ErrorCode::InvalidTransactionState)
+///
+/// A transaction on Solana that failed is the one transaction of its payment.
+fn follows_a_used_nonce(code: &ErrorCode, proof: &StoredProof) -> bool {
+    let failed = matches!(code, ErrorCode::InvalidTransactionState);
+    (failed && proof.offer.token().as_svm().is_none())
         || code.as_str().ends_with("_transaction_failed")
         || code.as_str().ends_with("simulation_failed")
 }

@@ -24,5 +24,6 @@ pub mod rail_suite;
 pub mod scripted_provider;
 pub mod scripted_rail;
 pub mod simulation;
+pub mod solana;
 pub mod store_suite;
 pub mod vultr;

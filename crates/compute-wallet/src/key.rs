@@ -30,6 +30,12 @@ pub enum KeyError {
     /// Zero, or not below the curve order.
     #[error("the secret key is out of range")]
     OutOfRange,
+    /// Not 64 bytes, in base58 or as a list of numbers.
+    #[error("a Solana key must be 64 bytes, in base58 or as a JSON list of numbers")]
+    MalformedPair,
+    /// The public half is another key's.
+    #[error("the two halves of the Solana key do not belong together")]
+    OddPair,
 }
 
 impl EvmKey {
@@ -88,6 +94,37 @@ impl SolanaKey {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
+    /// Reads the 64 bytes that wallets export, seed and public half: base58, or the JSON list of
+    /// numbers that the command line tools of Solana write into a file.
+    ///
+    /// # Errors
+    /// When the text is neither, or the halves do not belong together.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let mut pair = Zeroizing::new([0_u8; 64]);
+        match text.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+            Some(numbers) => {
+                let mut numbers = numbers.split(',');
+                for place in pair.iter_mut() {
+                    let number = numbers.next().and_then(|it| it.trim().parse().ok());
+                    *place = number.ok_or(KeyError::MalformedPair)?;
+                }
+                if numbers.next().is_some() {
+                    return Err(KeyError::MalformedPair);
+                }
+            }
+            None => {
+                let length = bs58::decode(text).onto(&mut *pair);
+                if length != Ok(64) {
+                    return Err(KeyError::MalformedPair);
+                }
+            }
+        }
+        ed25519_dalek::SigningKey::from_keypair_bytes(&pair)
+            .map(Self)
+            .map_err(|_| KeyError::OddPair)
+    }
+
     /// The account this key controls.
     #[must_use]
     pub fn address(&self) -> SolanaAddress {
@@ -134,6 +171,43 @@ mod tests {
             solana.address().to_string(),
             "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu"
         );
+    }
+
+    #[test]
+    fn a_solana_key_is_read_as_wallets_write_it() {
+        let key = SolanaKey::from_seed(&[2; 32]);
+        let mut pair = [2; 64];
+        pair[32..].copy_from_slice(key.address().as_bytes());
+        let base58 = bs58::encode(pair).into_string();
+        let list = format!("{pair:?}\n");
+        for text in [base58.as_str(), &list, &format!(" {base58}\n")] {
+            let read = SolanaKey::parse(text).unwrap();
+            assert_eq!(read.address(), key.address());
+            assert_eq!(read.sign(b"x"), key.sign(b"x"));
+        }
+        let mut odd = pair;
+        odd[63] ^= 1;
+        let odd = bs58::encode(odd).into_string();
+        assert_eq!(SolanaKey::parse(&odd).err(), Some(KeyError::OddPair));
+        let long = format!("[{}]", ["1"; 65].join(","));
+        let wide = format!("[{}]", ["256"; 64].join(","));
+        let short = bs58::encode([2; 32]).into_string();
+        for bad in [
+            "",
+            "[]",
+            "[1,2]",
+            &long,
+            &wide,
+            &short,
+            "0OIl",
+            &base58[1..],
+        ] {
+            assert_eq!(
+                SolanaKey::parse(bad).err(),
+                Some(KeyError::MalformedPair),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The paying side: read a challenge, choose an offer, sign it.
 
+#[cfg(feature = "svm")]
+mod svm;
+
 use compute_wallet::{EvmAddress, EvmKey, Uint256};
 use serde_json::{Map, Value, json};
 
@@ -17,6 +20,9 @@ use crate::permit2::{
 use crate::token::{EvmToken, PermitPaths, TokenTerms};
 use crate::wire::v2::EXACT;
 
+#[cfg(feature = "svm")]
+pub use svm::{SvmOffer, svm_payload_for};
+
 /// How far back an authorization begins, in seconds, so that clocks may differ.
 const BACKDATE_S: u64 = 600;
 
@@ -29,6 +35,8 @@ pub struct PaymentRequired {
     extensions: Option<Value>,
     offers: Vec<PayableOffer>,
     permit_offers: Vec<PermitOffer>,
+    #[cfg(feature = "svm")]
+    svm_offers: Vec<SvmOffer>,
 }
 
 /// One offer this crate can pay: scheme `exact` on an EVM chain with EIP-3009.
@@ -82,6 +90,8 @@ impl PaymentRequired {
         check_payment_identifier(&object)?;
         let accepts = object.get("accepts").and_then(Value::as_array);
         let accepts = accepts.ok_or(DecodeError::Member("accepts"))?;
+        #[cfg(feature = "svm")]
+        let svm_offers = svm::read_all(accepts, version);
         let (mut offers, mut permit_offers) = (Vec::new(), Vec::new());
         for offer in accepts
             .iter()
@@ -105,6 +115,8 @@ impl PaymentRequired {
             extensions,
             offers,
             permit_offers,
+            #[cfg(feature = "svm")]
+            svm_offers,
         })
     }
 
@@ -153,7 +165,7 @@ impl PaymentRequired {
             nonce,
         };
         let signed = sign(&terms.evm, authorization, key);
-        self.wrap(terms, &signed.to_json(), None)
+        self.wrap(&terms.echo, &signed.to_json(), None)
     }
 
     /// Signs a permit for the spender that the offer names; `None` when it names none.
@@ -176,7 +188,7 @@ impl PaymentRequired {
             deadline: now_s.saturating_add(terms.max_timeout_seconds),
         };
         let signed = sign_permit(&terms.evm, permit, key);
-        Some(self.wrap(terms, &signed.to_json(), None))
+        Some(self.wrap(&terms.echo, &signed.to_json(), None))
     }
 
     /// Signs a Permit2 transfer, and a permit for Permit2 beside it when `permit_nonce` is given.
@@ -224,12 +236,12 @@ impl PaymentRequired {
         let extension = sponsored.to_extension();
         let signature = key.sign_digest(&transfer.digest(separator));
         let signed = SignedPermit2::new(transfer, &signature, sponsored);
-        Some(self.wrap(terms, &signed.to_json(), extension))
+        Some(self.wrap(&terms.echo, &signed.to_json(), extension))
     }
 
-    fn wrap(&self, terms: &Terms, signed: &Value, sponsoring: Option<Value>) -> PaymentPayload {
+    fn wrap(&self, echo: &Value, signed: &Value, sponsoring: Option<Value>) -> PaymentPayload {
         if self.version == Version::V1 {
-            let network = terms.echo.get("network").and_then(Value::as_str);
+            let network = echo.get("network").and_then(Value::as_str);
             return payload_v1(network.unwrap_or_default(), signed);
         }
         let mut extensions = self.extensions.clone();
@@ -239,12 +251,7 @@ impl PaymentRequired {
                 members.insert(SPONSORING_EXTENSION.to_owned(), extension);
             }
         }
-        payload_v2(
-            terms.echo.clone(),
-            self.resource.clone(),
-            extensions,
-            signed,
-        )
+        payload_v2(echo.clone(), self.resource.clone(), extensions, signed)
     }
 }
 
@@ -319,13 +326,22 @@ pub fn payload_for(
     resource: Resource<'_>,
     signed: &SignedAuthorization,
 ) -> PaymentPayload {
+    wrap_for(version, offer, resource, &signed.to_json())
+}
+
+fn wrap_for(
+    version: Version,
+    offer: &Offer,
+    resource: Resource<'_>,
+    signed: &Value,
+) -> PaymentPayload {
     match version {
-        Version::V1 => payload_v1(offer.network().v1_name(), &signed.to_json()),
+        Version::V1 => payload_v1(offer.network().v1_name(), signed),
         Version::V2 => payload_v2(
             json!(offer.to_v2()),
             Some(json!(resource.to_wire())),
             None,
-            &signed.to_json(),
+            signed,
         ),
     }
 }

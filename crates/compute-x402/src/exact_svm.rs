@@ -38,6 +38,7 @@ mod fault;
 mod instruction;
 mod programs;
 mod terms;
+mod token;
 mod transaction;
 mod verify;
 
@@ -47,5 +48,6 @@ pub use fault::{ExtraInstruction, MalformedTransaction, SvmFault};
 pub use instruction::SvmTransfer;
 pub use programs::{TokenProgram, associated_token_account};
 pub use terms::{SvmLimits, SvmPayTo, SvmTerms, SvmTermsError};
+pub use token::SvmToken;
 pub use transaction::{MAX_WIRE_BYTES, SvmTransaction};
 pub use verify::{SvmIdentified, SvmVerified};

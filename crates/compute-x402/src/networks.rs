@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use compute_wallet::{EvmAddress, Namespace};
+use compute_wallet::{EvmAddress, Namespace, SolanaAddress};
 
+#[cfg(feature = "svm")]
+use crate::exact_svm::{SvmTerms, TokenProgram};
 use crate::token::{OfferError, PermitPaths, TokenTerms};
 
 /// One network: its CAIP-2 id, used by version 2, and its word, used by version 1.
@@ -175,6 +177,61 @@ impl KnownToken {
     }
 }
 
+/// A token on Solana as published lists describe it; kept by SPL Token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownMint {
+    /// Where it lives.
+    pub network: &'static Network,
+    /// Its ticker symbol.
+    pub symbol: &'static str,
+    /// Its mint, in base58.
+    pub address: &'static str,
+    /// Digits after the decimal point.
+    pub decimals: u8,
+}
+
+impl KnownMint {
+    /// The terms under which this token is paid, when `fee_payer` pays the fee.
+    ///
+    /// # Errors
+    /// When the table is wrong, which its test rules out.
+    #[cfg(feature = "svm")]
+    pub fn terms(&self, fee_payer: SolanaAddress) -> Result<SvmTerms, OfferError> {
+        let mint = SolanaAddress::parse(self.address).map_err(OfferError::Address)?;
+        let (network, program) = (self.network.clone(), TokenProgram::Token);
+        SvmTerms::new(network, mint, program, self.decimals, fee_payer)
+            .map_err(|_| OfferError::NotSolana)
+    }
+
+    /// Finds a token by network and mint.
+    #[must_use]
+    pub fn find(network: &Network, mint: &SolanaAddress) -> Option<&'static Self> {
+        let text = mint.to_string();
+        KNOWN_MINTS
+            .iter()
+            .find(|known| known.network == network && known.address == text)
+    }
+}
+
+/// USDC on Solana.
+pub const SOLANA_USDC: KnownMint = KnownMint {
+    network: &Network::SOLANA,
+    symbol: "USDC",
+    address: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+    decimals: 6,
+};
+
+/// USDC on Solana devnet.
+pub const SOLANA_DEVNET_USDC: KnownMint = KnownMint {
+    network: &Network::SOLANA_DEVNET,
+    symbol: "USDC",
+    address: "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU",
+    decimals: 6,
+};
+
+/// Every token on Solana this crate knows.
+pub const KNOWN_MINTS: [KnownMint; 2] = [SOLANA_USDC, SOLANA_DEVNET_USDC];
+
 /// USDC on Base.
 pub const BASE_USDC: KnownToken = KnownToken {
     network: &Network::BASE,
@@ -252,6 +309,16 @@ mod tests {
             ("eip155:31337", "eip155:31337")
         );
         assert_eq!(Network::evm(8453), Network::BASE);
+    }
+
+    #[test]
+    fn known_mints_are_addresses_of_their_network() {
+        for known in KNOWN_MINTS {
+            let mint = SolanaAddress::parse(known.address).unwrap();
+            assert_eq!(KnownMint::find(known.network, &mint), Some(&known));
+            assert_eq!(known.network.namespace(), Namespace::Solana);
+            assert_eq!(KnownMint::find(&Network::BASE, &mint), None);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use compute_wallet::WalletAddress;
 
 use crate::amount::Amount;
 use crate::networks::Network;
+use crate::payload::Version;
 use crate::token::TokenTerms;
 use crate::wire::{v1, v2};
 
@@ -128,7 +129,7 @@ impl Offer {
             description: resource.description.clone(),
             mime_type: resource.mime_type.clone(),
             max_timeout_seconds: self.max_timeout_seconds,
-            extra: Some(self.token.extra()),
+            extra: Some(self.token.extra(Version::V1)),
         }
     }
 
@@ -142,7 +143,7 @@ impl Offer {
             asset: self.token.asset_text().into(),
             pay_to: self.pay_to_text().into(),
             max_timeout_seconds: self.max_timeout_seconds,
-            extra: Some(self.token.extra()),
+            extra: Some(self.token.extra(Version::V2)),
         }
     }
 }

@@ -4,7 +4,10 @@
 
 use compute_wallet::{AddressError, Digest32, Eip712Domain, EvmAddress, WalletAddress};
 
+#[cfg(feature = "svm")]
+use crate::exact_svm::SvmToken;
 use crate::networks::Network;
+use crate::payload::Version;
 use crate::permit2;
 use crate::wire::Extra;
 
@@ -37,6 +40,9 @@ pub enum Method {
         /// Who may be approved.
         paths: PermitPaths,
     },
+    /// On Solana: a transaction that the buyer signed and somebody else pays the fee of.
+    #[cfg(feature = "svm")]
+    Svm(Box<SvmToken>),
 }
 
 /// A token contract on an EVM chain and the EIP-712 domain its holders sign under.
@@ -62,6 +68,9 @@ pub enum OfferError {
     /// EIP-3009 and permits exist on EVM chains only.
     #[error("the network is not an EVM chain")]
     NotEvm,
+    /// The network is not one of Solana.
+    #[error("the network is not a Solana network")]
+    NotSolana,
     /// The token has no `transferWithAuthorization`.
     #[error("the token has no transferWithAuthorization")]
     NoEip3009,
@@ -108,6 +117,19 @@ impl TokenTerms {
             return Err(OfferError::NoPermitPath);
         }
         Ok(Self::evm(network, asset, Method::Permit { token, paths }))
+    }
+
+    /// Describes a token on Solana.
+    #[cfg(feature = "svm")]
+    #[must_use]
+    pub fn svm(token: SvmToken) -> Self {
+        let mint = token.terms().mint();
+        Self {
+            network: token.terms().network().clone(),
+            asset: mint.into(),
+            asset_text: mint.to_string().into(),
+            method: Method::Svm(Box::new(token)),
+        }
     }
 
     fn evm(network: Network, asset: EvmAddress, method: Method) -> Self {
@@ -164,11 +186,27 @@ impl TokenTerms {
     pub const fn as_evm(&self) -> Option<&EvmToken> {
         match &self.method {
             Method::Eip3009 { token, .. } | Method::Permit { token, .. } => Some(token),
+            #[cfg(feature = "svm")]
+            Method::Svm(_) => None,
         }
     }
 
-    /// The `extra` member of an offer.
-    pub(crate) fn extra(&self) -> Extra<'_> {
+    /// What a payment on Solana must satisfy, for tokens there.
+    #[cfg(feature = "svm")]
+    #[must_use]
+    pub const fn as_svm(&self) -> Option<&SvmToken> {
+        match &self.method {
+            Method::Svm(token) => Some(token),
+            Method::Eip3009 { .. } | Method::Permit { .. } => None,
+        }
+    }
+
+    /// The `extra` member of an offer in one version of the protocol.
+    #[cfg_attr(
+        not(feature = "svm"),
+        expect(unused_variables, reason = "only offers on Solana differ by version")
+    )]
+    pub(crate) fn extra(&self, version: Version) -> Extra<'_> {
         match &self.method {
             Method::Eip3009 { token, .. } => token.extra(),
             Method::Permit { token, paths } => {
@@ -182,6 +220,8 @@ impl TokenTerms {
                     ..token.extra()
                 }
             }
+            #[cfg(feature = "svm")]
+            Method::Svm(token) => token.extra(version),
         }
     }
 }

@@ -7,6 +7,8 @@ mod echo;
 mod error;
 mod evm;
 mod proof_key;
+#[cfg(feature = "svm")]
+mod svm;
 mod window;
 
 use compute_wallet::WalletAddress;
@@ -31,13 +33,15 @@ pub struct Identified {
     pub authority: Authority,
     /// The identity of the payment.
     pub proof_key: ProofKey,
-    /// Whom the payer's signature names: who is paid, or whom a direct permit approves.
+    /// Whom the payer's signature names: who is paid (on Solana the token account), or whom a direct
+    /// permit approves.
     pub pay_to: WalletAddress,
     /// How much is paid.
     pub value: Amount,
     /// Unix seconds; the token refuses up to and including this second.
     pub valid_after: u64,
-    /// Unix seconds; the token refuses from this second on.
+    /// Unix seconds; the token refuses from this second on. On Solana only the chain knows how old
+    /// the blockhash is, so nothing is promised: `u64::MAX`.
     pub valid_before: u64,
 }
 
@@ -55,7 +59,9 @@ pub struct Verified {
     pub value: Amount,
     /// The identity of the payment.
     pub proof_key: ProofKey,
-    /// Unix seconds; from then on the payment can no longer settle.
+    /// Unix seconds; from then on the payment can no longer settle. On Solana an estimate: a blockhash
+    /// of this moment lives for 150 blocks, which take 60 to 90 s, and 150 s are allowed for. What
+    /// cannot land any more is for the chain to say.
     pub valid_before: u64,
 }
 
@@ -97,6 +103,8 @@ pub fn identify(payload: &PaymentPayload, token: &TokenTerms) -> Result<Identifi
             takes_contract_wallets,
         } => evm::Authorized::read(payload, token, *takes_contract_wallets)?.identify()?,
         Method::Permit { token, paths } => evm::permitted(payload, token, paths)?.identify()?,
+        #[cfg(feature = "svm")]
+        Method::Svm(token) => svm::Transfer::read(payload, token)?.identify()?,
     };
     Ok(Identified {
         payer: parts.payer,
@@ -131,6 +139,8 @@ pub fn verify(
         Method::Permit { token, paths } => {
             evm::permitted(payload, token, paths)?.verify(offer, window)?
         }
+        #[cfg(feature = "svm")]
+        Method::Svm(token) => svm::Transfer::read(payload, token)?.verify(offer, window)?,
     };
     Ok(Verified {
         offer_index,
@@ -173,6 +183,14 @@ fn check_scheme(payload: &PaymentPayload) -> Result<(), VerifyError> {
     }
 }
 
+/// Why a payload cannot be one of the method that an offer takes.
+const fn unusable(body: &Body) -> VerifyError {
+    match body {
+        Body::Malformed(member) => VerifyError::Payload(member),
+        _ => VerifyError::UnsupportedPayload,
+    }
+}
+
 /// Version 1 payments may carry the CAIP-2 id too, because some clients echo what they were shown.
 fn is_on_network(payload: &PaymentPayload, token: &TokenTerms) -> bool {
     match payload.version() {
@@ -186,7 +204,11 @@ fn is_paid_by(offer: &Offer, body: &Body) -> bool {
         Body::Authorization(signed) => (signed.authorization.to, signed.authorization.value),
         Body::Permit(signed) => (signed.permit.spender, signed.permit.value),
         Body::Permit2(signed) => (signed.transfer.to, signed.transfer.amount),
-        Body::Transaction(_) | Body::Unsupported | Body::Malformed(_) => return false,
+        #[cfg(feature = "svm")]
+        Body::Transaction(text) => return svm::is_paid_by(offer, text),
+        #[cfg(not(feature = "svm"))]
+        Body::Transaction(_) => return false,
+        Body::Unsupported | Body::Malformed(_) => return false,
     };
     WalletAddress::Evm(to) == offer.pay_to() && evm::amount_of(value) == Some(offer.amount())
 }

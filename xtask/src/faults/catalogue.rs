@@ -28,7 +28,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
     Fault { id, text, missing }
 }
 
-const SOLANA: &str = "Solana rail";
 const WATCH: &str = "watch of the chain";
 const MEGAETH: &str = "MegaETH rail";
 const SIGNER: &str = "embedded signer";
@@ -134,9 +133,8 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "a facilitator that is down, slow, huge, redirecting or talks nonsense",
     ),
     fault("F050", "the facilitator answers 429"),
-    later(
+    fault(
         "F051",
-        SOLANA,
         "the facilitator changes its fee payer to an unknown key",
     ),
     fault("F052", "one payload settles twice with different hashes"),
@@ -161,22 +159,16 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "validity in the past, too short, too long, too large",
     ),
     fault("F063", "decimals of another token"),
-    later(
+    fault(
         "F064",
-        SOLANA,
         "a transaction with instructions that it must not have",
     ),
-    later(
-        "F065",
-        SOLANA,
-        "a settlement that is submitted and never lands",
-    ),
-    later(
+    fault("F065", "a settlement that is submitted and never lands"),
+    fault(
         "F066",
-        SOLANA,
         "the same message submitted again before confirmation",
     ),
-    later("F067", SOLANA, "the recipient has no token account"),
+    fault("F067", "the recipient has no token account"),
     later("F068", MEGAETH, "somebody runs ahead with the permit"),
     later("F069", MEGAETH, "crash between permit and transfer"),
     later(

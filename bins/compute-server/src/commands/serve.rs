@@ -11,8 +11,9 @@ use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
 use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
 };
+use compute_rail_solana::{SolanaConfig, SolanaRail, SolanaTimeouts};
 use compute_store::Database;
-use compute_wallet::EvmAddress;
+use compute_wallet::{EvmAddress, Namespace};
 
 use super::ServeArguments;
 use crate::ambient::{OsEntropy, ServerClock, system_time};
@@ -21,7 +22,7 @@ use crate::settings::database::DatabaseMode;
 use crate::settings::facilitator::FacilitatorServiceConfig;
 use crate::settings::limits::duration;
 use crate::settings::providers::VultrSettings;
-use crate::settings::rails::{EmbeddedConfig, RailConfig, Settlement};
+use crate::settings::rails::{EmbeddedConfig, FeePayerConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
 use crate::wiring::Ingredients;
@@ -29,6 +30,9 @@ use crate::{settings, telemetry, wiring};
 
 /// How long a client may take to pay; clients date their payments by it (reliability rules: a price is locked for 300 s).
 const MAX_TIMEOUT_SECONDS: u32 = 300;
+
+/// The same on Solana, where a payment dies with its blockhash after 60 to 90 s.
+const SOLANA_TIMEOUT_SECONDS: u32 = 90;
 
 /// Serves until a signal to end.
 ///
@@ -145,12 +149,16 @@ fn connect_rail(
     timing: &TimingConfig,
 ) -> anyhow::Result<Connected> {
     let label = rail.label.clone();
+    let max_timeout_seconds = match rail.terms.network().namespace() {
+        Namespace::Eip155 => MAX_TIMEOUT_SECONDS,
+        Namespace::Solana => SOLANA_TIMEOUT_SECONDS,
+    };
     let spec = RailSpec {
         label: rail.label,
         decimals: rail.decimals,
         token: Arc::new(rail.terms),
         pay_to: rail.pay_to,
-        max_timeout_seconds: MAX_TIMEOUT_SECONDS,
+        max_timeout_seconds,
         settlement: match &rail.settlement {
             Settlement::Facilitators(facilitators) => masked(facilitators),
             Settlement::Embedded(embedded) => {
@@ -158,6 +166,9 @@ fn connect_rail(
                     "embedded, hot wallet {}",
                     embedded.hot_wallet.address().to_checksum()
                 )
+            }
+            Settlement::FeePayer(config) => {
+                format!("embedded, fee payer {}", config.key.address())
             }
         },
     };
@@ -173,6 +184,14 @@ fn connect_rail(
                 .map(|url| evm_config(*embedded, &url, others, timing))
                 .and_then(|config| Ok(EvmRail::new(spec, config, store, clock.clone())?))
                 .map(|rail| Connected::Embedded(Arc::new(rail)))
+        }
+        Settlement::FeePayer(config) => {
+            let store = Arc::new(database.clone());
+            rail.rpc_url
+                .context("a chain node is needed")
+                .map(|url| solana_config(*config, &url, timing))
+                .and_then(|config| Ok(SolanaRail::new(spec, config, store, clock.clone())?))
+                .map(|rail| Connected::Remote(Arc::new(rail)))
         }
     };
     connected.with_context(|| format!("rails.{label}"))
@@ -226,6 +245,28 @@ fn evm_config(
             poll: timing.call(usual.poll).min(usual.poll),
             bump_after: timing.call(usual.bump_after),
         },
+    }
+}
+
+fn solana_config(
+    fee_payer: FeePayerConfig,
+    rpc_url: &PrivateUrl,
+    timing: &TimingConfig,
+) -> SolanaConfig {
+    let usual = SolanaTimeouts::default();
+    let max_failures = usize::try_from(fee_payer.max_failures_per_payer);
+    SolanaConfig {
+        max_lamports_per_day: fee_payer.max_lamports_per_day.into(),
+        min_balance_lamports: fee_payer.min_balance_lamports.into(),
+        max_failures_per_payer: max_failures.unwrap_or(usize::MAX),
+        finalized_above: fee_payer.finalized_above,
+        timeouts: SolanaTimeouts {
+            node: timing.call(usual.node),
+            call: timing.call(usual.call),
+            poll: timing.call(usual.poll).min(usual.poll),
+            looks_per_send: usual.looks_per_send,
+        },
+        ..SolanaConfig::new(rpc_url.expose(), fee_payer.key)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[rails.<label>]`: the ways to pay.
 
 mod embedded;
+mod solana;
 mod token;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use compute_wallet::EvmAddress;
 use compute_x402::{Recipient, TokenTerms};
 
 pub(crate) use self::embedded::EmbeddedConfig;
+pub(crate) use self::solana::FeePayerConfig;
 use super::check::Check;
 use super::facilitators::{FacilitatorEntry, check_url};
 use super::section::section;
@@ -42,6 +44,22 @@ words!(
     Permit = "permit"
 );
 
+/// The program of Solana that keeps a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenProgramName {
+    /// SPL Token.
+    Token,
+    /// Token-2022.
+    Token2022,
+}
+
+words!(
+    TokenProgramName,
+    "`token` or `token-2022`",
+    Token = "token",
+    Token2022 = "token-2022"
+);
+
 /// Who makes the money of a rail move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SettlementBy {
@@ -66,9 +84,9 @@ section! {
     RailSettings {
         /// The payment protocol.
         protocol: Protocol = Protocol::X402Exact,
-        /// The chain, as a CAIP-2 id such as `eip155:8453`. Needed.
+        /// The chain, as a CAIP-2 id such as `eip155:8453` or `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp`. Needed.
         chain: Option<String> = None,
-        /// The token contract. USDC of the chain when absent, where it is known.
+        /// The token contract; on Solana the mint. USDC of the chain when absent, where it is known.
         asset: Option<String> = None,
         /// The name in the token's EIP-712 domain. Known for known tokens.
         name: Option<String> = None,
@@ -80,7 +98,11 @@ section! {
         method: Option<TokenMethod> = None,
         /// The account that receives the money. Needed.
         pay_to: Option<String> = None,
-        /// Who settles: a remote `facilitator`, or the server itself: `embedded`, with a hot wallet that pays for gas, and no third party. Simulated settlement belongs to the command `dev`.
+        /// On Solana: whether `pay_to` is a token account, which is paid itself, and not a wallet, which is paid into its associated token account. Either way the token account must exist.
+        pay_to_is_token_account: bool = false,
+        /// On Solana: the program that keeps the token. Mints of `token-2022` with extensions are not sold for.
+        token_program: TokenProgramName = TokenProgramName::Token,
+        /// Who settles: a remote `facilitator`, or the server itself: `embedded`, with a hot wallet that pays for gas (on Solana with a fee payer), and no third party. Simulated settlement belongs to the command `dev`.
         settlement: SettlementBy = SettlementBy::Facilitator,
         /// The facilitator that verifies and settles payments. This or `facilitators` is needed.
         facilitator_url: Option<PrivateUrl> = None,
@@ -104,6 +126,20 @@ section! {
         rpc_url: Option<PrivateUrl> = None,
         /// A file that holds the URL of the chain node.
         rpc_url_file: Option<PathBuf> = None,
+        /// On Solana with a facilitator: the account from which it pays fees, as its `/supported` says (`extra.feePayer`). Offers name it; while the facilitator lists another one, the rail is not offered.
+        fee_payer: Option<String> = None,
+        /// On Solana with `embedded`: the secret key of the account that pays fees, as base58 of 64 bytes or the JSON list of a keypair file; needed. The account needs some SOL, some 10 000 lamports a payment, and nothing else.
+        fee_payer_key: Option<Secret> = None,
+        /// A file that holds the key.
+        fee_payer_key_file: Option<PathBuf> = None,
+        /// On Solana with `embedded`: the most that is spent on fees within 24 hours, in lamports: 100 000 000 are 0.1 SOL.
+        max_lamports_per_day: u32 = 100_000_000,
+        /// On Solana with `embedded`: the rail is not offered while the fee payer has less, in lamports.
+        min_balance_lamports: u32 = 20_000_000,
+        /// On Solana with `embedded`: how many failures on the chain within an hour, each at our expense, a payer may cause.
+        max_failures_per_payer: u32 = 3,
+        /// On Solana with `embedded`: larger payments wait until nothing can undo them, about 13 s.
+        finalized_above: Usd = usd(1_000 * MICROS_PER_USD),
         /// The secret key of the hot wallet, as 64 hex digits; needed with `embedded`. The account needs some of the chain's own coin for gas. Rails of one chain may share it, and so do the replicas.
         hot_wallet_key: Option<Secret> = None,
         /// A file that holds the key.
@@ -143,6 +179,7 @@ pub(crate) struct RailConfig {
 pub(crate) enum Settlement {
     Facilitators(Vec<Facilitator>),
     Embedded(Box<EmbeddedConfig>),
+    FeePayer(Box<FeePayerConfig>),
 }
 
 #[cfg(test)]
@@ -151,7 +188,7 @@ impl RailConfig {
     pub(super) fn facilitators(&self) -> &[Facilitator] {
         match &self.settlement {
             Settlement::Facilitators(facilitators) => facilitators,
-            Settlement::Embedded(_) => &[],
+            Settlement::Embedded(_) | Settlement::FeePayer(_) => &[],
         }
     }
 }
@@ -175,6 +212,17 @@ impl RailSettings {
             self.rpc_url.as_ref(),
             self.rpc_url_file.as_ref(),
         );
+        if self.is_on_solana() {
+            let solana = self.check_solana(check, &key)?;
+            return Some(RailConfig {
+                label: parsed_label.ok()?,
+                terms: solana.terms,
+                decimals: solana.decimals,
+                pay_to: solana.pay_to,
+                settlement: solana.settlement,
+                rpc_url,
+            });
+        }
         let treasury = self.check_pay_to(check, &key("pay_to"));
         let token = self.check_token(check, &key);
         let settlement = match self.settlement {
@@ -196,8 +244,10 @@ impl RailSettings {
         };
         let (token, settlement, treasury) = (token?, settlement?, treasury?);
         let (terms, pay_to) = match &settlement {
-            Settlement::Facilitators(_) => (token.eip3009(), Recipient::new(treasury)),
             Settlement::Embedded(embedded) => self.embedded_offer(&token, embedded),
+            Settlement::Facilitators(_) | Settlement::FeePayer(_) => {
+                (token.eip3009(), Recipient::new(treasury))
+            }
         };
         let Ok(terms) = terms else {
             check.problem(&key("chain"), "must be an EVM chain");

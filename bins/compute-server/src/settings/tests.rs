@@ -1,6 +1,7 @@
 mod embedded;
 mod facilitators;
 mod money;
+mod solana;
 
 use super::*;
 

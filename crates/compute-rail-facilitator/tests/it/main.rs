@@ -13,6 +13,7 @@ mod failover;
 mod health;
 mod hostile;
 mod lookup;
+mod solana;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -78,6 +78,12 @@ impl SvmTerms {
         }
     }
 
+    /// Asks for no memo.
+    #[must_use]
+    pub fn without_memo(self) -> Self {
+        Self { memo: None, ..self }
+    }
+
     /// Where the token lives.
     #[must_use]
     pub const fn network(&self) -> &Network {

@@ -144,6 +144,14 @@ impl SvmTransaction {
         self.message.recent_blockhash().to_bytes()
     }
 
+    /// The place of an account in the list of the message, by which a node names it in what it
+    /// tells of the transaction.
+    #[must_use]
+    pub fn position_of(&self, account: &SolanaAddress) -> Option<usize> {
+        let mut keys = self.message.static_account_keys().iter().map(address);
+        keys.position(|key| key == *account)
+    }
+
     /// The accounts that must sign, the fee payer first, each with its signature, not yet checked.
     pub(super) fn signers(&self) -> impl Iterator<Item = (SolanaAddress, &[u8; SIGNATURE_BYTES])> {
         let keys = self.message.static_account_keys().iter();

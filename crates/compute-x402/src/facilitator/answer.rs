@@ -211,14 +211,21 @@ fn find_transaction(answer: &Map<String, Value>) -> Option<String> {
     is_word.then(|| text.to_owned())
 }
 
-/// On EVM chains a hash; facilitators exist that answer `pending` before they send anything.
+/// The digits of base58.
+const BASE58: &str = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/// On EVM chains a hash, on Solana a signature of 64 bytes; facilitators exist that answer `pending`
+/// before they send anything.
 fn is_transaction_on(transaction: &str, network: &Network) -> bool {
     match (network.chain_id(), transaction.strip_prefix("0x")) {
         (Some(_), Some(digits)) => {
             digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
         }
         (Some(_), None) => false,
-        (None, _) => true,
+        (None, _) => {
+            (64..=88).contains(&transaction.len())
+                && transaction.chars().all(|digit| BASE58.contains(digit))
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use compute_wallet::SolanaAddress;
 use serde_json::{Map, Value};
 
 use crate::networks::Network;
@@ -53,7 +54,29 @@ impl Supported {
     /// Whether scheme `exact` is settled on this network in this version.
     #[must_use]
     pub fn supports(&self, version: Version, network: &Network) -> bool {
-        self.kinds.iter().any(|kind| {
+        self.exact_on(version, network).next().is_some()
+    }
+
+    /// Whether payments in scheme `exact` on this Solana network are settled in this version with
+    /// this account as the payer of the fee.
+    #[must_use]
+    pub fn supports_fee_payer(
+        &self,
+        version: Version,
+        network: &Network,
+        fee_payer: &SolanaAddress,
+    ) -> bool {
+        let account = fee_payer.to_string();
+        self.exact_on(version, network)
+            .any(|kind| kind.extra.get("feePayer").and_then(Value::as_str) == Some(&account))
+    }
+
+    fn exact_on(
+        &self,
+        version: Version,
+        network: &Network,
+    ) -> impl Iterator<Item = &SupportedKind> {
+        self.kinds.iter().filter(move |kind| {
             kind.version == version && kind.scheme == EXACT && network.is_named(&kind.network)
         })
     }
@@ -96,6 +119,26 @@ mod tests {
         assert!(supported.supports(Version::V2, &Network::BASE));
         assert!(!supported.supports(Version::V2, &Network::BASE_SEPOLIA));
         assert!(!supported.supports(Version::V1, &Network::BASE));
+    }
+
+    #[test]
+    fn the_fee_payer_is_the_one_of_its_network_and_version() {
+        let (ours, other) = (SolanaAddress::new([1; 32]), SolanaAddress::new([2; 32]));
+        let body = serde_json::json!({"kinds": [
+            {"x402Version": 1, "scheme": "exact", "network": "solana", "extra": {"feePayer": other.to_string()}},
+            {"x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+             "extra": {"feePayer": ours.to_string()}},
+            {"x402Version": 1, "scheme": "exact", "network": "solana-devnet", "extra": {"feePayer": 7}},
+        ]});
+        let supported = Supported::parse(body.to_string().as_bytes()).unwrap();
+        let has = |version, network: Network, account| {
+            supported.supports_fee_payer(version, &network, account)
+        };
+        assert!(has(Version::V2, Network::SOLANA, &ours));
+        assert!(has(Version::V1, Network::SOLANA, &other));
+        assert!(!has(Version::V1, Network::SOLANA, &ours));
+        assert!(!has(Version::V2, Network::SOLANA_DEVNET, &ours));
+        assert!(!has(Version::V1, Network::SOLANA_DEVNET, &ours));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::amount::Amount;
 use crate::offer::Offer;
+use crate::payload::Version;
 
 /// Compares meaning, not bytes: letter case of EVM addresses is free, further members are ignored.
 /// Our `extra` must be contained in theirs (x402 v2, as the reference server compares).
@@ -23,7 +24,7 @@ pub(super) fn is_echo_of(accepted: &Map<String, Value>, offer: &Offer) -> bool {
 }
 
 fn has_our_extra(accepted: &Map<String, Value>, offer: &Offer) -> bool {
-    let ours = offer.token().extra();
+    let ours = offer.token().extra(Version::V2);
     let theirs = accepted.get("extra").and_then(Value::as_object);
     let is_same = |(name, own): (&str, &Option<Cow<'_, str>>)| {
         let Some(own) = own else {

@@ -4,10 +4,13 @@ use compute_wallet::SignatureError;
 
 use crate::error_code::{ErrorCode, MethodCode};
 use crate::exact_evm::SignatureFault;
+#[cfg(feature = "svm")]
+use crate::exact_svm::SvmFault;
 use crate::payload::Version;
 
 /// Why a decoded payment is refused. Its text is a sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// The scheme is not `exact`.
     #[error("only the scheme exact is accepted here")]
@@ -51,6 +54,10 @@ pub enum VerifyError {
     /// The signature is wrapped for a wallet that does not exist yet.
     #[error("wallets that are not deployed yet cannot pay here")]
     FactoryNotAllowed,
+    /// A rule of payments on Solana is broken.
+    #[cfg(feature = "svm")]
+    #[error("{0}")]
+    Svm(SvmFault),
 }
 
 impl VerifyError {
@@ -73,13 +80,32 @@ impl VerifyError {
             Self::PermitSpender => ErrorCode::Method(MethodCode::PERMIT_SPENDER),
             Self::Permit2(fault) => ErrorCode::Method(fault.code()),
             Self::FactoryNotAllowed => ErrorCode::Eip6492FactoryNotAllowed,
+            #[cfg(feature = "svm")]
+            Self::Svm(fault) => fault.code(),
         }
     }
 
     /// Whether the payment has the wrong shape (answer 400) rather than the wrong content (402).
     #[must_use]
     pub const fn is_malformed(&self) -> bool {
-        matches!(self, Self::Payload(_) | Self::UnsupportedPayload)
+        match self {
+            Self::Payload(_) | Self::UnsupportedPayload => true,
+            #[cfg(feature = "svm")]
+            Self::Svm(fault) => fault.is_malformed(),
+            _ => false,
+        }
+    }
+
+    /// Whether the payment may be right at another price: one that was valid until recently, or one
+    /// that another server sees already.
+    #[must_use]
+    pub const fn may_be_another_price(&self) -> bool {
+        match self {
+            Self::Value(_) | Self::Requirements | Self::Permit2(Permit2Fault::Amount) => true,
+            #[cfg(feature = "svm")]
+            Self::Svm(fault) => matches!(fault, SvmFault::Amount),
+            _ => false,
+        }
     }
 }
 
@@ -163,5 +189,12 @@ impl From<SignatureFault> for VerifyError {
             SignatureFault::Erc6492 => Self::FactoryNotAllowed,
             SignatureFault::Refused(source) => Self::Signature(source),
         }
+    }
+}
+
+#[cfg(feature = "svm")]
+impl From<SvmFault> for VerifyError {
+    fn from(fault: SvmFault) -> Self {
+        Self::Svm(fault)
     }
 }

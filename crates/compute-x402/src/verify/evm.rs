@@ -7,7 +7,7 @@ use compute_wallet::{EvmAddress, Uint256, WalletAddress};
 use super::error::{Permit2Fault, VerifyError};
 use super::proof_key::ProofKey;
 use super::window::ValidityWindow;
-use super::{Authority, Parts};
+use super::{Authority, Parts, unusable};
 use crate::amount::Amount;
 use crate::exact_evm::{SignatureFault, SignedAuthorization};
 use crate::offer::Offer;
@@ -159,13 +159,6 @@ pub(super) fn permitted<'a>(
             }))
         }
         other => Err(unusable(other)),
-    }
-}
-
-const fn unusable(body: &Body) -> VerifyError {
-    match body {
-        Body::Malformed(member) => VerifyError::Payload(member),
-        _ => VerifyError::UnsupportedPayload,
     }
 }
 

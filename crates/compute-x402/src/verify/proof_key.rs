@@ -3,12 +3,15 @@
 use std::fmt;
 
 use crate::exact_evm::Authorization;
+#[cfg(feature = "svm")]
+use crate::networks::Network;
 use crate::permit::Permit;
 use crate::permit2::Permit2Transfer;
 use crate::token::EvmToken;
 
 /// The identity of a payment, built from decoded bytes: `eip3009:<chain>:<token>:<from>:<nonce>`,
-/// `erc2612:<chain>:<token>:<owner>:<nonce>`, or `permit2:<chain>:<from>:<nonce>`.
+/// `erc2612:<chain>:<token>:<owner>:<nonce>`, `permit2:<chain>:<from>:<nonce>`, or
+/// `svm:<genesis>:<SHA-256 of the message>`, where the genesis is the reference of the CAIP-2 id.
 ///
 /// Two payments with one key are one payment, however their headers are written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +45,13 @@ impl ProofKey {
             transfer.from,
             transfer.nonce
         ))
+    }
+
+    #[cfg(feature = "svm")]
+    pub(super) fn svm(network: &Network, message_hash: &[u8; 32]) -> Self {
+        let id = network.caip2();
+        let genesis = id.split_once(':').map_or(id, |(_, reference)| reference);
+        Self(format!("svm:{genesis}:{}", hex::encode(message_hash)))
     }
 
     /// The text, fit for a unique column.

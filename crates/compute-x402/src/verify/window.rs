@@ -6,6 +6,10 @@ const MIN_VALIDITY_S: u64 = 6;
 /// Own rule: an unsettled proof must die within a day, so that its fate is decided then.
 const MAX_VALIDITY_S: u64 = 86_400;
 
+/// 150 blocks of at most 1 s. They are made every 0.4 s, but not in every slot.
+#[cfg(feature = "svm")]
+const BLOCKHASH_LIFE_S: u64 = 150;
+
 /// The moment of verification and how long a payment must still be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValidityWindow {
@@ -45,6 +49,13 @@ impl ValidityWindow {
     /// Whether enough time remains before this second.
     pub(super) const fn leaves_time(self, end_s: u64) -> bool {
         end_s >= self.now_s.saturating_add(self.min_validity_s)
+    }
+
+    /// The last moment at which a payment with a blockhash of now may still be included, with
+    /// plenty to spare (x402 reference, section 7.4).
+    #[cfg(feature = "svm")]
+    pub(super) const fn end_of_blockhash(self) -> u64 {
+        self.now_s.saturating_add(BLOCKHASH_LIFE_S)
     }
 
     /// Whether something that begins at this second has begun.

@@ -6,6 +6,7 @@ mod hostile;
 mod malformed;
 mod paying;
 mod properties;
+mod selling;
 mod vectors;
 
 use compute_wallet::{SolanaAddress, SolanaKey};

@@ -8,6 +8,28 @@ fn settle(status: u16, body: &str) -> SettleClass {
     classify_settle(status, body.as_bytes(), &Network::BASE)
 }
 
+#[test]
+fn a_transaction_on_solana_is_a_signature() {
+    let signature =
+        "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnbJLgp8uirBgmQpjKhoR4tjF3ZpRzrFmBV6UjKdiSZkQUW";
+    let answer = |transaction: &str| {
+        let body =
+            format!(r#"{{"success":true,"transaction":"{transaction}","network":"solana"}}"#);
+        classify_settle(200, body.as_bytes(), &Network::SOLANA)
+    };
+    let settled = |transaction: &str| matches!(answer(transaction), SettleClass::Settled { transaction: it, .. } if it == transaction);
+    assert!(settled(signature));
+    for other in [
+        "pending",
+        HASH,
+        &signature[..63],
+        &format!("{signature}1"),
+        &signature.replace('V', "0"),
+    ] {
+        assert!(!settled(other), "{other}");
+    }
+}
+
 fn check_unknown(status: u16, body: &str, expected: UnknownReason) {
     match settle(status, body) {
         SettleClass::Unknown { reason, .. } => assert_eq!(reason, expected, "{body}"),

@@ -12,6 +12,7 @@ mod evm_vectors;
 mod malformed_headers;
 #[cfg(test)]
 mod odd_envelope;
+#[cfg(test)]
 mod offer_receipt;
 #[cfg(test)]
 mod paying;

@@ -12,6 +12,7 @@ mod paying;
 mod rail;
 mod recheck;
 mod refusal;
+mod search;
 mod sender;
 mod service;
 mod settle;

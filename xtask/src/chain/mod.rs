@@ -10,6 +10,7 @@ mod purchase;
 mod report;
 mod setup;
 mod shops;
+mod solana;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use self::shops::Shop;
 use crate::packages;
 
 const USAGE: &str = "\
-usage: cargo xtask chain-test [contracts | facilitator | pay | service]
+usage: cargo xtask chain-test [contracts | facilitator | pay | service | solana]
 
 Runs real token code on local nodes of anvil with the chain ids of Base and MegaETH, lets published clients buy, and
 checks the balances on the chains. Installs what it needs below target/interop.
@@ -31,6 +32,7 @@ checks the balances on the chains. Installs what it needs below target/interop.
   contracts    the contracts, and purchases from a shop of published software: nothing of the server is built
   facilitator  purchases from `compute-server serve` on Base, settled by a published facilitator
   pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
+  solana       purchases from `compute-server serve` on Solana, which settles by itself: LiteSVM behind a node of ours
   service      purchases from a shop of published software, settled by `compute-server serve` as its facilitator
 
 Without a word: all of them.
@@ -43,10 +45,17 @@ enum Part {
     Facilitator,
     Pay,
     Service,
+    Solana,
 }
 
 /// What runs when nothing is named: what must pass.
-const EVERYTHING: &[Part] = &[Part::Contracts, Part::Facilitator, Part::Pay, Part::Service];
+const EVERYTHING: &[Part] = &[
+    Part::Contracts,
+    Part::Facilitator,
+    Part::Pay,
+    Part::Service,
+    Part::Solana,
+];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -56,6 +65,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ["facilitator"] => &[Part::Facilitator],
         ["pay"] => &[Part::Pay],
         ["service"] => &[Part::Service],
+        ["solana"] => &[Part::Solana],
         other => {
             print!("{USAGE}");
             return Ok(match other {
@@ -81,10 +91,14 @@ impl Part {
             Self::Facilitator => "facilitator",
             Self::Pay => "pay",
             Self::Service => "service",
+            Self::Solana => "solana",
         }
     }
 
     fn run(self, folder: &Path) -> Result<()> {
+        if self == Self::Solana {
+            return solana::run(folder);
+        }
         let town = Town::build(folder)?;
         println!(
             "\n{}: two chains are ready, {}",
@@ -100,7 +114,7 @@ impl Part {
             }
             Self::Facilitator => Shop::with_facilitator(&town, folder)?,
             Self::Pay => Shop::embedded(&town, folder)?,
-            Self::Service => Shop::served(&town, folder)?,
+            Self::Service | Self::Solana => Shop::served(&town, folder)?,
         };
         visit(&town, &shop, folder)
     }

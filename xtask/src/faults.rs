@@ -18,7 +18,8 @@ use crate::cargo;
 const USAGE: &str = "\
 usage: cargo xtask faults [options]
 
-Reads target/faults/*.json, which the runners leave (sim, crash-sqlite, crash-postgres, race, tests), and lists for each
+Reads target/faults/*.json, which the runners leave (sim, crash-sqlite, crash-postgres, race, tests,
+chain), and lists for each
 fault of the catalogue who injected it how often; then the open ones.
 
   --open     list only the open ones
@@ -82,11 +83,11 @@ pub(crate) fn folder() -> PathBuf {
     cargo::target_dir().join("faults")
 }
 
-/// The file to which tests append, made empty.
-pub(crate) fn fresh_log() -> Result<PathBuf> {
+/// The file to which the tests of a runner append, made empty.
+pub(crate) fn fresh_log(runner: &str) -> Result<PathBuf> {
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let log = folder.join("tests.log");
+    let log = folder.join(format!("{runner}.log"));
     fs::write(&log, "").with_context(|| format!("empty {}", log.display()))?;
     Ok(log)
 }

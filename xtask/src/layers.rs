@@ -92,6 +92,13 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: true,
     },
     Row {
+        name: "compute-fuzz",
+        place: Place::DevOnly(2),
+        ours: &["compute-wallet", "compute-x402"],
+        externals: Externals::Any,
+        embeddable: false,
+    },
+    Row {
         name: "compute-pricing",
         place: Place::Layer(2),
         ours: &["compute-domain"],

@@ -9,6 +9,7 @@ mod cargo;
 mod chain;
 mod crash;
 mod faults;
+mod fuzz;
 mod interop;
 mod layers;
 mod lint;
@@ -17,6 +18,7 @@ mod mutants;
 mod packages;
 mod postgres;
 mod race;
+mod semver;
 mod sim;
 mod test;
 mod tools;
@@ -38,7 +40,9 @@ usage: cargo xtask <command>
   sim [--help]                 run seeds of the deterministic simulation, or look for planted bugs
   race [--help]                let many clients race at two replicas on PostgreSQL, and check what they were told
   bench [--help]               compare the release server with a bare axum handler
+  semver [--bless]             compare the public API of the embedded crates with the committed one
   mutants [--help]             change the code that decides about money, and expect tests to fail
+  fuzz [--help]                run the decoders of the embedded crates under libFuzzer
   faults [--help]              list the faults that runs have injected, and the open ones
 ";
 
@@ -69,7 +73,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "race" => race::run(rest),
         "bench" => bench::run(rest),
         "faults" => faults::run(rest),
+        "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
+        "semver" => semver::run(rest),
         "sim" => sim::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -14,7 +14,7 @@ pub(crate) fn run(filters: &[String]) -> Result<ExitCode> {
 
     let cluster = Cluster::start()?;
     println!("{TEST_VARIABLE}={}", cluster.url());
-    let log = faults::fresh_log()?;
+    let log = faults::fresh_log("tests")?;
     let mut tests = runner.command();
     tests
         .args(["--no-fail-fast", "--"])

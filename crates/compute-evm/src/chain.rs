@@ -5,7 +5,7 @@ use compute_x402::{ErrorCode, EvmToken};
 use serde_json::json;
 
 use crate::abi;
-use crate::node::{Block, Log, Node, NodeError};
+use crate::node::{Block, Log, Node, NodeError, Receipt};
 use crate::transfer::AuthorizedTransfer;
 
 /// Blocks in one search for log entries; public nodes allow 2 000 to 10 000.
@@ -78,12 +78,9 @@ impl Chain {
         decimals: u8,
         now_s: u64,
     ) -> Result<Option<&'static str>, NodeError> {
-        if self.node.chain_id().await? != token.chain_id() {
-            return Ok(Some("the node serves another chain"));
-        }
-        let head = self.node.block(None).await?;
-        if head.time.saturating_add(MAX_HEAD_AGE_S) < now_s {
-            return Ok(Some("the node is behind"));
+        let head = self.sound_head(token.chain_id(), now_s).await?;
+        if let Err(fault) = head {
+            return Ok(Some(fault));
         }
         let separator = self
             .node
@@ -102,6 +99,25 @@ impl Chain {
         Ok(None)
     }
 
+    /// The newest block, if the node serves this chain and follows it; else what is wrong with it.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn sound_head(
+        &self,
+        chain_id: u64,
+        now_s: u64,
+    ) -> Result<Result<Block, &'static str>, NodeError> {
+        if self.node.chain_id().await? != chain_id {
+            return Ok(Err("the node serves another chain"));
+        }
+        let head = self.node.block(None).await?;
+        if head.time.saturating_add(MAX_HEAD_AGE_S) < now_s {
+            return Ok(Err("the node is behind"));
+        }
+        Ok(Ok(head))
+    }
+
     /// What a transaction did for a payment.
     ///
     /// # Errors
@@ -111,19 +127,8 @@ impl Chain {
         transfer: &AuthorizedTransfer,
         transaction: &str,
     ) -> Result<Mined, NodeError> {
-        let Some(receipt) = self.node.receipt(transaction).await? else {
-            return Ok(Mined::Missing);
-        };
-        let paid = receipt
-            .is_success()
-            .then(|| find_payment(&receipt.logs, transfer))
-            .flatten();
-        Ok(paid.map_or(Mined::Without, |log_index| {
-            Mined::Paid(Evidence {
-                reference: transaction.to_ascii_lowercase(),
-                log_index: Some(log_index),
-            })
-        }))
+        let receipt = self.node.receipt(transaction).await?;
+        Ok(mined_by(receipt, transfer, transaction))
     }
 
     /// What became of an authorization that may have been used since `since_s` (Unix seconds).
@@ -136,7 +141,21 @@ impl Chain {
         since_s: u64,
     ) -> Result<Fate, NodeError> {
         let head = self.node.block(None).await?;
-        if self.is_used(transfer, None).await? {
+        self.fate_at(transfer, head, since_s).await
+    }
+
+    /// The same by what the chain says at this head, and not at that of whichever machine of the
+    /// node answers: one of them may lag.
+    ///
+    /// # Errors
+    /// When the node does not answer, or does not know the head.
+    pub async fn fate_at(
+        &self,
+        transfer: &AuthorizedTransfer,
+        head: Block,
+        since_s: u64,
+    ) -> Result<Fate, NodeError> {
+        if self.is_used(transfer, Some(head.number)).await? {
             // It is used: a search that fails must not make it look as if nothing had happened.
             let unclear = Fate::Unclear("used, but the node does not say by what");
             return Ok(self.used(transfer, head, since_s).await.unwrap_or(unclear));
@@ -210,7 +229,12 @@ impl Chain {
             ));
         };
         let mined = if log.has_topics(&[abi::AUTHORIZATION_USED]) {
-            self.mined(transfer, &log.transaction_hash).await?
+            let receipt = self.node.receipt(&log.transaction_hash).await?;
+            let has_log = |it: &Receipt| it.logs.iter().any(|log| is_use(log, transfer));
+            if receipt.as_ref().is_some_and(|it| !has_log(it)) {
+                return Ok(Fate::Unclear("the node's receipt lacks its own log entry"));
+            }
+            mined_by(receipt, transfer, &log.transaction_hash)
         } else {
             Mined::Without
         };
@@ -256,6 +280,22 @@ impl Chain {
         }
         Ok(None)
     }
+}
+
+fn mined_by(receipt: Option<Receipt>, transfer: &AuthorizedTransfer, transaction: &str) -> Mined {
+    let Some(receipt) = receipt else {
+        return Mined::Missing;
+    };
+    let paid = receipt
+        .is_success()
+        .then(|| find_payment(&receipt.logs, transfer))
+        .flatten();
+    paid.map_or(Mined::Without, |log_index| {
+        Mined::Paid(Evidence {
+            reference: transaction.to_ascii_lowercase(),
+            log_index: Some(log_index),
+        })
+    })
 }
 
 // A node might not filter as asked.

@@ -47,6 +47,26 @@ impl NodeError {
             Self::Refused { code, message, .. } => *code == 3 || message.contains("revert"),
         }
     }
+
+    /// Whether a simulated call was carried out and failed, by its own doing or because its gas ran
+    /// out. Everything else is the node's: that it limits requests, or lacks the block.
+    #[must_use]
+    pub fn is_failed_call(&self) -> bool {
+        // The words of the machines that nodes run, none of which has a code of its own for it.
+        const FAILURES: [&str; 6] = [
+            "out of gas",
+            "outofgas",
+            "opcode",
+            "jump",
+            "stack",
+            "gas required",
+        ];
+        let Self::Refused { message, .. } = self else {
+            return false;
+        };
+        let message = message.to_ascii_lowercase();
+        self.is_revert() || FAILURES.iter().any(|it| message.contains(it))
+    }
 }
 
 /// A block's number and time.
@@ -301,12 +321,12 @@ impl Node {
         fee.as_deref().and_then(read_wei).ok_or_else(unreadable)
     }
 
-    /// Carries a call out without sending it, at the newest block.
+    /// Carries a call out without sending it, at a block, the newest when none is given.
     ///
     /// # Errors
     /// [`NodeError::Refused`] when it reverts; else when the node does not answer.
-    pub async fn simulate(&self, call: &Call<'_>) -> Result<String, NodeError> {
-        let params = json!([call.to_json(), "latest"]);
+    pub async fn simulate(&self, call: &Call<'_>, block: Option<u64>) -> Result<String, NodeError> {
+        let params = json!([call.to_json(), tag(block)]);
         let answer: Option<String> = self.ask("eth_call", params).await?;
         answer.ok_or_else(unreadable)
     }

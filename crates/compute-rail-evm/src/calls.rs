@@ -68,7 +68,7 @@ pub(crate) enum Call {
     Permit2 {
         transfer: Permit2Transfer,
         signature: EvmSignature,
-        sponsored: Option<(Permit, EvmSignature)>,
+        sponsored: Option<Box<(Permit, EvmSignature)>>,
     },
     /// What this wallet received, moved on to the recipient.
     Sweep {
@@ -144,7 +144,7 @@ impl Call {
                 transfer,
                 signature,
                 sponsored,
-            } => permit2_data(transfer, signature, sponsored.as_ref()),
+            } => permit2_data(transfer, signature, sponsored.as_deref()),
             Self::Sweep { to, amount, .. } => Token::transferCall {
                 to: address(*to),
                 value: U256::from(amount.get()),

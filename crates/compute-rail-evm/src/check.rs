@@ -68,7 +68,7 @@ impl EvmRail {
                 .await?;
             return Ok((!is_paid).then_some(ErrorCode::EvmNonceAlreadyUsed));
         }
-        if self.holds(transfer.token, transfer.from).await? < transfer.amount {
+        if self.holds(transfer.token, transfer.from, None).await? < transfer.amount {
             return Ok(Some(ErrorCode::InsufficientFunds));
         }
         self.simulate(call, ErrorCode::EvmSimulationFailed).await
@@ -132,7 +132,7 @@ impl EvmRail {
     }
 
     async fn check_balance(&self, token: EvmAddress, owner: EvmAddress, amount: Amount) -> Verdict {
-        let balance = self.holds(token, owner).await?;
+        let balance = self.holds(token, owner, None).await?;
         Ok((balance < amount).then_some(ErrorCode::InsufficientFunds))
     }
 
@@ -144,7 +144,7 @@ impl EvmRail {
             data: &data,
             gas: None,
         };
-        match self.chain.node().simulate(&simulated).await {
+        match self.chain.node().simulate(&simulated, None).await {
             Ok(_) => Ok(None),
             Err(error) if error.is_revert() => Ok(Some(otherwise)),
             Err(error) => Err(error),
@@ -169,9 +169,10 @@ impl EvmRail {
             data: &data,
             gas: Some(CONTRACT_WALLET_GAS),
         };
-        match self.chain.node().simulate(&question).await {
+        match self.chain.node().simulate(&question, None).await {
             Ok(answer) => Ok(calls::is_yes(&answer)),
-            Err(NodeError::Refused { .. }) => Ok(false),
+            // A node that limits requests has not asked the contract.
+            Err(error) if error.is_failed_call() => Ok(false),
             Err(error) => Err(error),
         }
     }

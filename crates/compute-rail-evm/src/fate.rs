@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::paying::{Paying, Permit2Payment, PermitPayment};
 use crate::rail::EvmRail;
+use crate::settle::Settling;
 
 /// Blocks in one search for log entries; public nodes allow 2 000 to 10 000.
 const WINDOW_BLOCKS: u64 = 2_000;
@@ -17,25 +18,51 @@ const WINDOW_BLOCKS: u64 = 2_000;
 /// A search ends after this many windows.
 const MAX_WINDOWS: u32 = 8;
 
+/// How far a permit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Approval {
+    /// It is the next one that the token takes from its owner.
+    Next,
+    /// Earlier ones of its owner come first.
+    Ahead,
+    /// It is taken, and enough is approved.
+    Given,
+    /// It is taken, and what it approved was used, changed or never enough.
+    Gone,
+}
+
 impl EvmRail {
     /// What became of a payment whose transactions of ours are `sent`.
+    ///
+    /// Everything is asked about one head: the machines of one node may be at different ones, and two
+    /// answers that do not belong together can look like a payment that never happened.
     ///
     /// # Errors
     /// When the node does not answer.
     pub(crate) async fn fate(
         &self,
-        paying: &Paying,
+        settling: &Settling<'_>,
         sent: &[ChainTransaction],
-        since_s: u64,
     ) -> Result<Fate, NodeError> {
-        let fate = match paying {
-            Paying::Authorization { transfer, .. } => self.chain.fate(transfer, since_s).await?,
-            Paying::Permit(payment) => self.fate_of_permit(payment, sent).await?,
-            Paying::Permit2(payment) => self.fate_of_permit2(payment, sent, since_s).await?,
+        let head = self.chain.node().block(None).await?;
+        if head.number < settling.not_before {
+            return Ok(Fate::Unclear("the node went back behind what it has said"));
+        }
+        let since_s = settling.since_s;
+        let fate = match settling.paying {
+            Paying::Authorization { transfer, .. } => {
+                self.chain.fate_at(transfer, head, since_s).await?
+            }
+            Paying::Permit(payment) => self.fate_of_permit(payment, sent, head, since_s).await?,
+            Paying::Permit2(payment) => self.fate_of_permit2(payment, sent, head, since_s).await?,
         };
         match fate {
             Fate::Paid(evidence) if !self.is_deep(&evidence).await? => {
                 Ok(Fate::Unclear("paid, but not deep enough in the chain"))
+            }
+            // On another chain nothing was paid, whatever happened on ours.
+            Fate::Void(_) if self.chain.node().chain_id().await? != self.chain_id() => {
+                Ok(Fate::Unclear("the node serves another chain"))
             }
             fate => Ok(fate),
         }
@@ -59,6 +86,8 @@ impl EvmRail {
         &self,
         payment: &PermitPayment,
         sent: &[ChainTransaction],
+        head: Block,
+        since_s: u64,
     ) -> Result<Fate, NodeError> {
         let to = self.sender.wallet.rules().treasury;
         let pulls = || sent.iter().filter(|it| it.purpose == Purpose::Pull);
@@ -73,27 +102,30 @@ impl EvmRail {
         if pulls().any(|pull| pull.state == SentState::Open) {
             return Ok(Fate::Open);
         }
-        let head = self.chain.node().block(None).await?;
-        let taken = self.permit_nonce(payment, None).await?;
-        if payment.permit.nonce < taken {
-            if self.allowance(payment, None).await? >= payment.amount {
-                return Ok(Fate::Open);
+        match self.approval(payment, head.number).await? {
+            Approval::Given => return Ok(Fate::Open),
+            Approval::Gone => {
+                let firm = self.firm_block(head);
+                if self.approval(payment, firm).await? != Approval::Gone {
+                    let reason =
+                        "the permit is used and the approval gone, but not yet beyond doubt";
+                    return Ok(Fate::Unclear(reason));
+                }
+                // A node may keep the receipt of our own transfer back, or have lost it.
+                return Ok(match self.find_pull(payment, sent, head, since_s).await? {
+                    Some(evidence) => Fate::Paid(evidence),
+                    None => Fate::Void(ErrorCode::Method(MethodCode::PERMIT_NONCE)),
+                });
             }
-            let firm = self.firm_block(head);
-            let is_certain = payment.permit.nonce < self.permit_nonce(payment, Some(firm)).await?
-                && self.allowance(payment, Some(firm)).await? < payment.amount;
-            return Ok(if is_certain {
-                Fate::Void(ErrorCode::Method(MethodCode::PERMIT_NONCE))
-            } else {
-                Fate::Unclear("the permit is used and the approval gone, but not yet beyond doubt")
-            });
+            Approval::Next | Approval::Ahead => {}
         }
         if head.time <= payment.permit.deadline {
             return Ok(Fate::Open);
         }
         let firm = self.firm_block(head);
         let is_past = self.chain.node().block(Some(firm)).await?.time > payment.permit.deadline;
-        if is_past && payment.permit.nonce >= self.permit_nonce(payment, Some(firm)).await? {
+        let at_firm = self.approval(payment, firm).await?;
+        if is_past && matches!(at_firm, Approval::Next | Approval::Ahead) {
             return Ok(Fate::Void(ErrorCode::EvmValidBefore));
         }
         Ok(Fate::Unclear("expired, but not yet beyond doubt"))
@@ -103,6 +135,7 @@ impl EvmRail {
         &self,
         payment: &Permit2Payment,
         sent: &[ChainTransaction],
+        head: Block,
         since_s: u64,
     ) -> Result<Fate, NodeError> {
         let transfer = &payment.transfer;
@@ -112,8 +145,7 @@ impl EvmRail {
                 return Ok(Fate::Paid(evidence));
             }
         }
-        let head = self.chain.node().block(None).await?;
-        if self.is_permit2_used(payment, None).await? {
+        if self.is_permit2_used(payment, Some(head.number)).await? {
             if let Some(evidence) = self.find_permit2(payment, head, since_s).await? {
                 return Ok(Fate::Paid(evidence));
             }
@@ -133,6 +165,30 @@ impl EvmRail {
             return Ok(Fate::Void(ErrorCode::Method(MethodCode::PERMIT2_DEADLINE)));
         }
         Ok(Fate::Unclear("expired, but not yet beyond doubt"))
+    }
+
+    /// How far a permit has come, as it was at a block.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(crate) async fn approval(
+        &self,
+        payment: &PermitPayment,
+        block: u64,
+    ) -> Result<Approval, NodeError> {
+        let next = self.permit_nonce(payment, Some(block)).await?;
+        if payment.permit.nonce > next {
+            return Ok(Approval::Ahead);
+        }
+        if payment.permit.nonce == next {
+            return Ok(Approval::Next);
+        }
+        let allowance = self.allowance(payment, Some(block)).await?;
+        Ok(if allowance >= payment.amount {
+            Approval::Given
+        } else {
+            Approval::Gone
+        })
     }
 
     pub(crate) const fn firm_block(&self, head: Block) -> u64 {
@@ -177,8 +233,9 @@ impl EvmRail {
         &self,
         token: EvmAddress,
         account: EvmAddress,
+        block: Option<u64>,
     ) -> Result<Amount, NodeError> {
-        self.read_amount(token, &abi::balance_of(account), None)
+        self.read_amount(token, &abi::balance_of(account), block)
             .await
     }
 
@@ -254,33 +311,92 @@ impl EvmRail {
         since_s: u64,
     ) -> Result<Option<Evidence>, NodeError> {
         let transfer = &payment.transfer;
-        let node = self.chain.node();
-        let topics = json!([
-            abi::TRANSFER,
-            abi::address_topic(transfer.from),
-            abi::address_topic(transfer.to),
-        ]);
+        let parties = (transfer.from, transfer.to, payment.amount);
         let nonce = hex::encode(transfer.nonce.to_be_bytes());
-        let mut last = head.number;
-        for _ in 0..MAX_WINDOWS {
-            let first = last.saturating_sub(WINDOW_BLOCKS - 1);
-            for log in node.logs(transfer.token, &topics, (first, last)).await? {
-                let hash = log.transaction_hash.clone();
-                let logs = [log];
-                let found =
-                    self.find_transfer(&logs, &hash, transfer.from, transfer.to, payment.amount);
-                let Some(evidence) = found else { continue };
-                let submitted = node.transaction(&hash).await?;
+        let mut search = Search::from(head, since_s);
+        while let Some(found) = self.search_on(&mut search, parties).await? {
+            for evidence in found {
+                let submitted = self.chain.node().transaction(&evidence.reference).await?;
                 if submitted.is_some_and(|it| carries(&it, &nonce)) {
                     return Ok(Some(evidence));
                 }
             }
-            if first == 0 || node.block(Some(first)).await?.time < since_s {
-                return Ok(None);
-            }
-            last = first.saturating_sub(1);
         }
         Ok(None)
+    }
+
+    /// Our own transfer of what a permit approved, by the log of the token.
+    async fn find_pull(
+        &self,
+        payment: &PermitPayment,
+        sent: &[ChainTransaction],
+        head: Block,
+        since_s: u64,
+    ) -> Result<Option<Evidence>, NodeError> {
+        let pulls = || sent.iter().filter(|it| it.purpose == Purpose::Pull);
+        if pulls().next().is_none() {
+            return Ok(None);
+        }
+        let treasury = self.sender.wallet.rules().treasury;
+        let parties = (payment.permit.owner, treasury, payment.amount);
+        let is_own = |it: &Evidence| pulls().any(|pull| pull.hash == it.reference);
+        let mut search = Search::from(head, since_s);
+        while let Some(found) = self.search_on(&mut search, parties).await? {
+            if let Some(evidence) = found.into_iter().find(is_own) {
+                return Ok(Some(evidence));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Transfers of our token in the next blocks of a search, backwards; `None` at its end.
+    async fn search_on(
+        &self,
+        search: &mut Search,
+        (from, to, amount): (EvmAddress, EvmAddress, Amount),
+    ) -> Result<Option<Vec<Evidence>>, NodeError> {
+        let Some(last) = search.next else {
+            return Ok(None);
+        };
+        let node = self.chain.node();
+        let topics = json!([
+            abi::TRANSFER,
+            abi::address_topic(from),
+            abi::address_topic(to),
+        ]);
+        let token = self.sender.wallet.rules().token;
+        let first = last.saturating_sub(WINDOW_BLOCKS - 1);
+        let logs = node.logs(token, &topics, (first, last)).await?;
+        let found = logs.into_iter().filter_map(|log| {
+            let hash = log.transaction_hash.clone();
+            self.find_transfer(&[log], &hash, from, to, amount)
+        });
+        let found = found.collect();
+        search.windows = search.windows.saturating_sub(1);
+        let is_over = search.windows == 0
+            || first == 0
+            || node.block(Some(first)).await?.time < search.since_s;
+        search.next = (!is_over).then(|| first.saturating_sub(1));
+        Ok(Some(found))
+    }
+}
+
+/// Where a search for log entries stands.
+struct Search {
+    /// The newest block that was not searched.
+    next: Option<u64>,
+    windows: u32,
+    /// Unix seconds; what is older does not count.
+    since_s: u64,
+}
+
+impl Search {
+    const fn from(head: Block, since_s: u64) -> Self {
+        Self {
+            next: Some(head.number),
+            windows: MAX_WINDOWS,
+            since_s,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod fate;
 mod paying;
 mod rail;
 mod recheck;
+mod refusal;
 mod sender;
 mod service;
 mod settle;

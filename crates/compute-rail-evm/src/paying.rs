@@ -89,7 +89,7 @@ impl Paying {
                 Body::Permit2(signed) => {
                     let sponsored = match &signed.sponsored {
                         Sponsored::Permit { permit, .. } => {
-                            Some((permit.permit, permit.parse_signature().ok()?))
+                            Some(Box::new((permit.permit, permit.parse_signature().ok()?)))
                         }
                         Sponsored::Absent => None,
                         Sponsored::Malformed => return None,
@@ -137,7 +137,7 @@ impl Permit2Payment {
     fn new(
         transfer: Permit2Transfer,
         signature: EvmSignature,
-        sponsored: Option<(Permit, EvmSignature)>,
+        sponsored: Option<Box<(Permit, EvmSignature)>>,
         offer: &Offer,
     ) -> Option<Self> {
         let is_exact = transfer.amount.to_u128() == Some(offer.amount().get());

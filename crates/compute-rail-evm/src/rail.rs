@@ -9,7 +9,7 @@ use compute_engine::ports::{
     Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
     Store,
 };
-use compute_evm::{Chain, Fate, MAX_LIFE_S, Node};
+use compute_evm::{Chain, Fate, Node};
 use compute_wallet::{EvmAddress, WalletAddress};
 use compute_x402::permit2::{EXACT_PROXY, PERMIT2};
 use compute_x402::{Amount, Body, Method, PaymentPayload, PermitPaths};
@@ -103,6 +103,10 @@ impl EvmRail {
         self.sender.address()
     }
 
+    pub(crate) const fn chain_id(&self) -> u64 {
+        self.sender.wallet.chain_id()
+    }
+
     fn paths(&self) -> Option<&PermitPaths> {
         paths_of(&self.spec)
     }
@@ -135,7 +139,7 @@ impl EvmRail {
             .await
             .map_err(|error| error.to_string())?;
         if self.keeps_money() {
-            let held = self.holds(token.contract(), self.hot_wallet()).await;
+            let held = self.holds(token.contract(), self.hot_wallet(), None).await;
             if held.map_err(|error| error.to_string())? > self.sweep_cap {
                 return Err("too much money lies in the hot wallet".to_owned());
             }
@@ -154,7 +158,7 @@ impl EvmRail {
             return Ok(());
         }
         let rules = self.sender.wallet.rules();
-        let held = self.holds(rules.token, self.hot_wallet()).await;
+        let held = self.holds(rules.token, self.hot_wallet(), None).await;
         let held = held.map_err(|error| error.to_string())?;
         if held.get() == 0 {
             return Ok(());
@@ -181,18 +185,10 @@ impl EvmRail {
         let paying = Paying::of(payment.proof());
         let paying =
             paying.ok_or_else(|| unavailable("the stored proof is no payment in this token"))?;
-        let settling = Settling {
-            paying: &paying,
-            proof_key: &payment.payment().proof_key,
-            since_s: payment
-                .payment()
-                .claimed_at
-                .secs()
-                .saturating_sub(MAX_LIFE_S),
-        };
+        let settling = Settling::new(&paying, payment);
         let sent = self.sender.sent_for(settling.proof_key).await;
         let sent = sent.map_err(|error| unavailable(&error.to_string()))?;
-        let fate = self.fate(&paying, &sent, settling.since_s).await;
+        let fate = self.fate(&settling, &sent).await;
         Ok(
             match fate.map_err(|error| unavailable(&error.to_string()))? {
                 Fate::Paid(evidence) => {

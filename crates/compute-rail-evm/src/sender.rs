@@ -227,10 +227,7 @@ impl Sender {
             if let Some(earlier) = find_effective(&sent, intent.purpose) {
                 return Ok(earlier.clone());
             }
-            let failures = sent
-                .iter()
-                .filter(|it| it.purpose == intent.purpose && is_failed(it));
-            if failures.count() >= MAX_FAILURES {
+            if count_failures(&sent, intent.purpose) >= MAX_FAILURES {
                 return Err(SendError::not_now("it failed on the chain before"));
             }
         }
@@ -356,8 +353,12 @@ pub(crate) fn siblings_of<'a>(
     sent.iter().filter(|it| it.nonce == one.nonce).collect()
 }
 
-const fn is_failed(transaction: &ChainTransaction) -> bool {
-    matches!(transaction.state, SentState::Failed { .. })
+/// How often a payment failed on the chain with this purpose.
+pub(crate) fn count_failures(sent: &[ChainTransaction], purpose: Purpose) -> usize {
+    let is_failed = |it: &&ChainTransaction| {
+        it.purpose == purpose && matches!(it.state, SentState::Failed { .. })
+    };
+    sent.iter().filter(is_failed).count()
 }
 
 /// Rounded down: what is less than a gwei pays for nothing.

@@ -51,6 +51,7 @@ impl Settler for EvmRail {
             paying: &paying,
             proof_key: proof_key.as_str(),
             since_s: self.sender.now().secs().saturating_sub(MAX_LIFE_S),
+            not_before: 0,
         };
         let settle = self.settle_payment(&settling);
         let settlement = tokio::time::timeout(self.timeouts.call, settle).await;

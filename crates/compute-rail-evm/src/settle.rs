@@ -9,13 +9,16 @@ use compute_evm::{Fate, MAX_LIFE_S, NodeError, find_payment};
 use compute_x402::ErrorCode;
 
 use crate::calls::Call;
+use crate::fate::Approval;
 use crate::paying::{Paying, PermitPayment};
 use crate::rail::{EvmRail, unknown};
-use crate::sender::{Intent, SendError, find_effective, siblings_of};
+use crate::sender::{Intent, find_effective, siblings_of};
 use crate::watch::{Included, Seen};
 
 /// After this many looks for a receipt the transaction is handed to the node once more.
 const LOOKS_PER_SEND: u32 = 8;
+
+const LOST: &str = "another transaction took the number of ours";
 
 /// One payment on its way.
 pub(crate) struct Settling<'a> {
@@ -23,12 +26,33 @@ pub(crate) struct Settling<'a> {
     pub(crate) proof_key: &'a str,
     /// Unix seconds; nothing of this payment is older.
     pub(crate) since_s: u64,
+    /// The node has shown this block: an answer from before it is no answer.
+    pub(crate) not_before: u64,
+}
+
+impl<'a> Settling<'a> {
+    pub(crate) fn new(paying: &'a Paying, payment: &'a ClaimedPayment) -> Self {
+        let payment = payment.payment();
+        Self {
+            paying,
+            proof_key: &payment.proof_key,
+            since_s: payment.claimed_at.secs().saturating_sub(MAX_LIFE_S),
+            not_before: 0,
+        }
+    }
+
+    const fn after(&self, included: &Included) -> Self {
+        Self {
+            not_before: included.block,
+            ..*self
+        }
+    }
 }
 
 /// How waiting for a transaction ended.
 enum Waited {
     Done(Included),
-    Failed,
+    Failed(Included),
     Lost,
 }
 
@@ -37,13 +61,7 @@ impl EvmRail {
         let Some(paying) = Paying::of(payment.proof()) else {
             return not_sent("the stored proof is no payment in this token");
         };
-        let claimed_s = payment.payment().claimed_at.secs();
-        let settling = Settling {
-            paying: &paying,
-            proof_key: &payment.payment().proof_key,
-            since_s: claimed_s.saturating_sub(MAX_LIFE_S),
-        };
-        self.settle_payment(&settling).await
+        self.settle_payment(&Settling::new(&paying, payment)).await
     }
 
     pub(crate) async fn settle_payment(&self, settling: &Settling<'_>) -> Settlement {
@@ -51,7 +69,7 @@ impl EvmRail {
             Ok(sent) => sent,
             Err(error) => return not_sent(&error.to_string()),
         };
-        match self.fate(settling.paying, &sent, settling.since_s).await {
+        match self.fate(settling, &sent).await {
             Ok(Fate::Open) => {}
             Ok(fate) => return self.outcome(settling, fate).await,
             Err(error) if sent.is_empty() => return not_sent(&error.to_string()),
@@ -84,7 +102,7 @@ impl EvmRail {
                 .await
             {
                 Ok(signed) => signed,
-                Err(error) => return self.unsigned(settling, sent, error).await,
+                Err(error) => return self.unsigned(settling, Purpose::Settle, error).await,
             },
         };
         match self.wait_for(settling.proof_key, &transaction).await {
@@ -92,8 +110,11 @@ impl EvmRail {
                 Some(evidence) => Settlement::Settled(evidence),
                 None => self.without_transfer(&included),
             },
-            Waited::Failed => self.after_failure(settling).await,
-            Waited::Lost => unknown("another transaction took the number of ours"),
+            Waited::Failed(included) => {
+                self.after_failure(&settling.after(&included), Purpose::Settle)
+                    .await
+            }
+            Waited::Lost => unknown(LOST),
         }
     }
 
@@ -105,33 +126,58 @@ impl EvmRail {
         sent: &[ChainTransaction],
     ) -> Settlement {
         let owner = payment.permit.owner.to_string();
-        let approved = match self.is_approved(payment).await {
-            Ok(approved) => approved,
-            Err(error) => return unknown(&error.to_string()),
+        if find_effective(sent, Purpose::Pull).is_some() {
+            return self.pull(settling, payment, sent, &owner).await;
+        }
+        let approval = match self.approval_now(settling, payment).await {
+            Ok(approval) => approval,
+            Err(reason) => return unknown(&reason),
         };
-        if !approved && find_effective(sent, Purpose::Pull).is_none() {
-            let permit = match find_effective(sent, Purpose::Permit) {
-                Some(found) => found.clone(),
-                None => {
+        match approval {
+            Approval::Given => return self.pull(settling, payment, sent, &owner).await,
+            Approval::Gone => return unknown("the approval is gone"),
+            Approval::Ahead if sent.is_empty() => {
+                return not_sent("an earlier permit of this owner comes first");
+            }
+            Approval::Ahead => return unknown("an earlier permit of this owner comes first"),
+            Approval::Next => {}
+        }
+        let permit = match find_effective(sent, Purpose::Permit) {
+            Some(found) => found.clone(),
+            // Who has nothing to take is not worth the gas of a permit.
+            None => match self.is_covered(settling.paying, None).await {
+                Ok(true) => {
                     let intent = intent(settling, Purpose::Permit, Some(&owner), &payment.call);
                     match self.sender.sign(intent).await {
                         Ok(signed) => signed,
-                        Err(error) => return self.unsigned(settling, sent, error).await,
+                        Err(error) => {
+                            return self.unsigned(settling, Purpose::Permit, error).await;
+                        }
                     }
                 }
-            };
-            // Somebody else may have submitted the permit, and ours failed: only the approval
-            // counts, whoever brought it about.
-            if let Waited::Lost = self.wait_for(settling.proof_key, &permit).await {
-                return unknown("another transaction took the number of ours");
-            }
-            match self.is_approved(payment).await {
-                Ok(true) => {}
-                Ok(false) => return self.after_failure(settling).await,
+                Ok(false) => return self.refused(settling, Purpose::Permit).await,
+                Err(error) if sent.is_empty() => return not_sent(&error.to_string()),
                 Err(error) => return unknown(&error.to_string()),
+            },
+        };
+        let waited = self.wait_for(settling.proof_key, &permit).await;
+        let (included, has_failed) = match waited {
+            Waited::Done(included) => (included, false),
+            Waited::Failed(included) => (included, true),
+            Waited::Lost => return unknown(LOST),
+        };
+        // Somebody else may have submitted the permit, and ours failed: only the approval counts,
+        // whoever brought it about.
+        let settling = settling.after(&included);
+        match self.approval_now(&settling, payment).await {
+            Ok(Approval::Given) => self.pull(&settling, payment, sent, &owner).await,
+            Ok(Approval::Next) if has_failed => {
+                self.after_failure(&settling, Purpose::Permit).await
             }
+            Ok(Approval::Gone) => unknown("the approval was taken back"),
+            Ok(_) => unknown("the permit is in, but the token does not know it"),
+            Err(reason) => unknown(&reason),
         }
-        self.pull(settling, payment, sent, &owner).await
     }
 
     async fn pull(
@@ -150,8 +196,8 @@ impl EvmRail {
                 .await
             {
                 Ok(signed) => signed,
-                // The approval is ours: the money is as good as paid, or the owner spent it.
-                Err(error) => return unknown(&error.to_string()),
+                // The approval is ours: the money is as good as paid, unless the owner spent it.
+                Err(error) => return self.unsigned(settling, Purpose::Pull, error).await,
             },
         };
         match self.wait_for(settling.proof_key, &pull).await {
@@ -159,16 +205,26 @@ impl EvmRail {
                 Some(evidence) => self.outcome(settling, Fate::Paid(evidence)).await,
                 None => self.without_transfer(&included),
             },
-            Waited::Failed => self.after_failure(settling).await,
-            Waited::Lost => unknown("another transaction took the number of ours"),
+            Waited::Failed(included) => {
+                self.after_failure(&settling.after(&included), Purpose::Pull)
+                    .await
+            }
+            Waited::Lost => unknown(LOST),
         }
     }
 
-    async fn is_approved(&self, payment: &PermitPayment) -> Result<bool, NodeError> {
-        Ok(
-            payment.permit.nonce < self.permit_nonce(payment, None).await?
-                && self.allowance(payment, None).await? >= payment.amount,
-        )
+    /// How far a permit has come, by a head that is not older than what the node has shown.
+    async fn approval_now(
+        &self,
+        settling: &Settling<'_>,
+        payment: &PermitPayment,
+    ) -> Result<Approval, String> {
+        let told = |error: NodeError| error.to_string();
+        let head = self.chain.node().block(None).await.map_err(told)?;
+        if head.number < settling.not_before {
+            return Err("the node went back behind what it has said".to_owned());
+        }
+        self.approval(payment, head.number).await.map_err(told)
     }
 
     // Until a transaction of this number is in, for ever: the caller has a time-out.
@@ -177,14 +233,12 @@ impl EvmRail {
         let mut looks = 0_u32;
         loop {
             if looks.is_multiple_of(LOOKS_PER_SEND) {
-                if looks > 0
-                    && let Ok(sent) = self.sender.sent_for(proof_key).await
-                {
-                    // It may have been signed again at a higher price.
-                    known = siblings_of(&sent, transaction)
-                        .into_iter()
-                        .cloned()
-                        .collect();
+                // It may have been signed at several prices, and any of them may be in.
+                if let Ok(sent) = self.sender.sent_for(proof_key).await {
+                    let siblings = siblings_of(&sent, transaction);
+                    if !siblings.is_empty() {
+                        known = siblings.into_iter().cloned().collect();
+                    }
                 }
                 if let Some(newest) = known.last() {
                     self.sender.send(newest).await;
@@ -201,7 +255,7 @@ impl EvmRail {
                     }
                     return match seen {
                         Seen::Done(included) => Waited::Done(included),
-                        Seen::Failed(_) => Waited::Failed,
+                        Seen::Failed(included) => Waited::Failed(included),
                         Seen::Pending | Seen::Lost => Waited::Lost,
                     };
                 }
@@ -232,71 +286,7 @@ impl EvmRail {
         }
     }
 
-    // The simulation said no, or there was no way to sign now.
-    async fn unsigned(
-        &self,
-        settling: &Settling<'_>,
-        sent: &[ChainTransaction],
-        error: SendError,
-    ) -> Settlement {
-        match error {
-            SendError::Reverts(reason) => {
-                tracing::info!(reason, "a payment would fail on the chain");
-                self.refused(settling, sent, ErrorCode::EvmSimulationFailed)
-                    .await
-            }
-            SendError::NotNow(reason) => not_sent(&reason),
-            SendError::Unsure(_) => unknown(&error.to_string()),
-        }
-    }
-
-    // Ours is in and failed: somebody else's may have been faster.
-    async fn after_failure(&self, settling: &Settling<'_>) -> Settlement {
-        let sent = match self.sender.sent_for(settling.proof_key).await {
-            Ok(sent) => sent,
-            Err(error) => return unknown(&error.to_string()),
-        };
-        self.refused(settling, &sent, ErrorCode::InvalidTransactionState)
-            .await
-    }
-
-    async fn refused(
-        &self,
-        settling: &Settling<'_>,
-        sent: &[ChainTransaction],
-        code: ErrorCode,
-    ) -> Settlement {
-        match self.fate(settling.paying, sent, settling.since_s).await {
-            Ok(Fate::Open) => {
-                let code = match self.is_covered(settling.paying).await {
-                    Ok(true) => code,
-                    Ok(false) => ErrorCode::InsufficientFunds,
-                    Err(error) => return unknown(&error.to_string()),
-                };
-                self.let_go(settling).await;
-                declined(&code)
-            }
-            Ok(fate) => self.outcome(settling, fate).await,
-            Err(error) => unknown(&error.to_string()),
-        }
-    }
-
-    async fn is_covered(&self, paying: &Paying) -> Result<bool, NodeError> {
-        let (token, payer, amount) = match paying {
-            Paying::Authorization { transfer, .. } => {
-                (transfer.token, transfer.from, transfer.amount)
-            }
-            Paying::Permit(payment) => (payment.token, payment.permit.owner, payment.amount),
-            Paying::Permit2(payment) => (
-                payment.transfer.token,
-                payment.transfer.from,
-                payment.amount,
-            ),
-        };
-        Ok(self.holds(token, payer).await? >= amount)
-    }
-
-    async fn outcome(&self, settling: &Settling<'_>, fate: Fate) -> Settlement {
+    pub(crate) async fn outcome(&self, settling: &Settling<'_>, fate: Fate) -> Settlement {
         match fate {
             Fate::Paid(evidence) => {
                 self.let_go(settling).await;
@@ -345,13 +335,13 @@ const fn intent<'a>(
     }
 }
 
-fn declined(code: &ErrorCode) -> Settlement {
+pub(crate) fn declined(code: &ErrorCode) -> Settlement {
     Settlement::Declined {
         code: code.as_str().to_owned(),
     }
 }
 
-fn not_sent(reason: &str) -> Settlement {
+pub(crate) fn not_sent(reason: &str) -> Settlement {
     Settlement::NotSent {
         reason: reason.to_owned(),
     }

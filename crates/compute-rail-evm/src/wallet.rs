@@ -85,6 +85,10 @@ impl HotWallet {
         self.key.address()
     }
 
+    pub(crate) const fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
     pub(crate) const fn rules(&self) -> &Rules {
         &self.rules
     }
@@ -213,7 +217,7 @@ impl HotWallet {
             } => {
                 is_token(&transfer.token)?;
                 is_recipient(&transfer.to)?;
-                if let Some((permit, _)) = sponsored {
+                if let Some((permit, _)) = sponsored.as_deref() {
                     ensure(permit.spender == PERMIT2, Forbidden::Spender)?;
                 }
                 is_amount(transfer.amount.to_u128())

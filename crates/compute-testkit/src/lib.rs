@@ -16,6 +16,7 @@ pub mod facilitator;
 pub mod faults_log;
 pub mod market;
 pub mod model_store;
+pub mod node_proxy;
 pub mod planted;
 pub mod provider_suite;
 pub mod race;

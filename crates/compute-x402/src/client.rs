@@ -12,7 +12,7 @@ use crate::exact_evm::{Authorization, SignedAuthorization};
 use crate::header::{self, HeaderError};
 use crate::networks::Network;
 use crate::offer::Offer;
-use crate::payload::{DecodeError, PaymentPayload, Version};
+use crate::payload::{DecodeError, PaymentPayload, Version, check_payment_identifier};
 use crate::permit::{Permit, SignedPermit};
 use crate::permit2::{
     EXACT_PROXY, PERMIT2, Permit2Transfer, SPONSORING_EXTENSION, SignedPermit2, Sponsored,
@@ -86,6 +86,8 @@ impl PaymentRequired {
         if object.get("x402Version").and_then(Value::as_u64) != Some(version.number().into()) {
             return Err(DecodeError::Version);
         }
+        // A payment echoes the extensions, and with such an id it would be none.
+        check_payment_identifier(&object)?;
         let accepts = object.get("accepts").and_then(Value::as_array);
         let accepts = accepts.ok_or(DecodeError::Member("accepts"))?;
         #[cfg(feature = "svm")]
@@ -105,9 +107,7 @@ impl PaymentRequired {
             .and_then(Value::as_str)
             .map(str::to_owned);
         let resource = object.remove("resource");
-        let extensions = object
-            .remove("extensions")
-            .filter(|extensions| !extensions.is_null());
+        let extensions = object.remove("extensions").filter(Value::is_object);
         Ok(Self {
             version,
             error,

@@ -119,6 +119,11 @@ impl ErrorCode {
     /// Reads a code in this project's spelling or in one of other implementations.
     #[must_use]
     pub fn from_wire(text: &str) -> Self {
+        // Cleaned first: a code must not become another one by being repeated.
+        Self::from_printable(&ForeignCode::sanitise(text).0)
+    }
+
+    fn from_printable(text: &str) -> Self {
         match text {
             "payment_required" => Self::PaymentRequired,
             "invalid_payload"
@@ -277,6 +282,13 @@ mod tests {
         assert_eq!(code.as_str().len(), MAX_FOREIGN_CHARS);
     }
 
+    // Found by fuzzing: such a code was foreign at first, and known once it was repeated.
+    #[test]
+    fn a_code_with_unprintable_characters_is_the_code_without_them() {
+        let code = ErrorCode::from_wire("invalid_exact_evm_nonce\u{7f}_already_used\n");
+        assert_eq!(code, ErrorCode::EvmNonceAlreadyUsed);
+    }
+
     proptest! {
         // Whatever a facilitator sends, what we repeat is short and printable.
         #[test]
@@ -284,6 +296,8 @@ mod tests {
             let code = ErrorCode::from_wire(&text);
             prop_assert!(code.as_str().len() <= MAX_FOREIGN_CHARS);
             prop_assert!(code.as_str().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            let again = ErrorCode::from_wire(code.as_str());
+            prop_assert_eq!(again.as_str(), code.as_str());
         }
     }
 }

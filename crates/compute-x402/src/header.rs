@@ -43,6 +43,9 @@ pub enum HeaderError {
     /// More than 16 levels of nesting.
     #[error("the header nests JSON deeper than 16 levels")]
     TooDeep,
+    /// More than 512 values.
+    #[error("the header holds more than 512 JSON values")]
+    TooManyValues,
 }
 
 /// Trims blanks around a header value; an empty rest means that nothing was sent.
@@ -69,6 +72,7 @@ pub fn decode(raw: &[u8]) -> Result<Map<String, Value>, HeaderError> {
         JsonFault::TrailingData => HeaderError::TrailingData,
         JsonFault::DuplicateMember => HeaderError::DuplicateMember,
         JsonFault::TooDeep => HeaderError::TooDeep,
+        JsonFault::TooMany => HeaderError::TooManyValues,
         JsonFault::NotAnObject => HeaderError::NotAnObject,
     })
 }

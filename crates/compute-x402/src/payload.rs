@@ -302,6 +302,11 @@ fn check_optional_members(envelope: &Map<String, Value>) -> Result<(), DecodeErr
             return Err(DecodeError::Member(name));
         }
     }
+    check_payment_identifier(envelope)
+}
+
+/// The id that names a payment may be missing, but not be something else.
+pub(crate) fn check_payment_identifier(envelope: &Map<String, Value>) -> Result<(), DecodeError> {
     match find_payment_identifier(envelope) {
         None => Ok(()),
         Some(Value::String(id)) if is_payment_identifier(id) => Ok(()),

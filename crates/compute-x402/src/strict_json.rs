@@ -7,6 +7,10 @@ use serde_json::{Map, Number, Value};
 /// Deep enough for every published extension schema, far below any stack limit.
 const MAX_DEPTH: u8 = 16;
 
+/// Several times what a payment with every published extension holds. Building values is what reading
+/// costs; without a limit a header of small ones would cost as much as checking a signature.
+const MAX_VALUES: u16 = 512;
+
 /// Why a text is not the one JSON object we expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JsonFault {
@@ -14,17 +18,20 @@ pub(crate) enum JsonFault {
     TrailingData,
     DuplicateMember,
     TooDeep,
+    TooMany,
     NotAnObject,
 }
 
-/// Reads exactly one JSON object: no duplicate members, at most 16 levels, nothing after it.
+/// Reads exactly one JSON object: no duplicate members, at most 16 levels and 512 values, nothing
+/// after it.
 ///
 /// Duplicates matter because two readers of one document may pick different values.
 pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, JsonFault> {
-    let fault = Cell::new(None);
+    let (fault, room) = (Cell::new(None), Cell::new(MAX_VALUES));
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Node {
         depth: 0,
+        room: &room,
         fault: &fault,
     }
     .deserialize(&mut deserializer)
@@ -39,6 +46,8 @@ pub(crate) fn parse_object(text: &str) -> Result<Map<String, Value>, JsonFault> 
 #[derive(Clone, Copy)]
 struct Node<'a> {
     depth: u8,
+    /// How many values may still be read.
+    room: &'a Cell<u16>,
     fault: &'a Cell<Option<JsonFault>>,
 }
 
@@ -63,6 +72,10 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Some(room) = self.room.get().checked_sub(1) else {
+            return Err(self.fail(JsonFault::TooMany));
+        };
+        self.room.set(room);
         deserializer.deserialize_any(self)
     }
 }
@@ -161,6 +174,15 @@ mod tests {
         assert!(parse_object(&nested(16)).is_ok());
         check(&nested(17), JsonFault::TooDeep);
         check(&"[".repeat(100_000), JsonFault::TooDeep);
+    }
+
+    #[test]
+    fn five_hundred_and_twelve_values_are_read_and_one_more_is_not() {
+        // The object and its array are values too.
+        let many = |numbers: usize| format!("{{\"a\":[{}1]}}", "1,".repeat(numbers - 1));
+        assert!(parse_object(&many(510)).is_ok());
+        check(&many(511), JsonFault::TooMany);
+        check(&many(100_000), JsonFault::TooMany);
     }
 
     proptest! {

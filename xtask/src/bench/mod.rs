@@ -7,6 +7,7 @@ mod client;
 mod figures;
 mod ledger;
 mod options;
+mod payment;
 mod process;
 mod round;
 mod scenario;
@@ -30,10 +31,10 @@ const MAX_RESIDENT_KIB: u64 = 60 * 1024;
 const STARTS: usize = 5;
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
-    if let Some((part, rest)) = arguments.split_first()
-        && part == "ledger"
-    {
-        return ledger::run(rest);
+    match arguments.split_first() {
+        Some((part, rest)) if part == "ledger" => return ledger::run(rest),
+        Some((part, rest)) if part == "payment" => return payment::run(rest),
+        _ => {}
     }
     let Some(options) = Options::parse(arguments)? else {
         print!("{}", options::USAGE);

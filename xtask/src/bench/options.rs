@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench [options] [-- <arguments for `compute-server dev`>]
        cargo xtask bench ledger [--rows N] [--debits N] [--database sqlite|postgres]
+       cargo xtask bench payment
 
   --rounds N        rounds per side and scenario (6)
   --seconds N       length of a round (3)

@@ -5,6 +5,7 @@
 //! our server as its facilitator.
 
 mod buyers;
+mod faults;
 mod node;
 mod purchase;
 mod report;
@@ -24,7 +25,7 @@ use self::shops::Shop;
 use crate::packages;
 
 const USAGE: &str = "\
-usage: cargo xtask chain-test [contracts | facilitator | pay | service | solana]
+usage: cargo xtask chain-test [contracts | facilitator | pay | solana | service | faults [words]]
 
 Runs real token code on local nodes of anvil with the chain ids of Base and MegaETH, lets published clients buy, and
 checks the balances on the chains. Installs what it needs below target/interop.
@@ -34,8 +35,10 @@ checks the balances on the chains. Installs what it needs below target/interop.
   pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
   solana       purchases from `compute-server serve` on Solana, which settles by itself: LiteSVM behind a node of ours
   service      purchases from a shop of published software, settled by `compute-server serve` as its facilitator
+  faults       the rail that settles by itself, through a node that misbehaves, and against whoever plays tricks on the
+               chain; with words only the cases that have them in their name or fault
 
-Without a word: all of them.
+Without a word: everything.
 ";
 
 /// A part of the test, in the order of the usage.
@@ -46,6 +49,7 @@ enum Part {
     Pay,
     Service,
     Solana,
+    Faults,
 }
 
 /// What runs when nothing is named: what must pass.
@@ -55,10 +59,15 @@ const EVERYTHING: &[Part] = &[
     Part::Pay,
     Part::Service,
     Part::Solana,
+    Part::Faults,
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (words, filter) = match words.split_first() {
+        Some((&"faults", filter)) => (vec!["faults"], filter.join(" ")),
+        _ => (words, String::new()),
+    };
     let parts = match words.as_slice() {
         [] => EVERYTHING,
         ["contracts"] => &[Part::Contracts],
@@ -66,6 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ["pay"] => &[Part::Pay],
         ["service"] => &[Part::Service],
         ["solana"] => &[Part::Solana],
+        ["faults"] => &[Part::Faults],
         other => {
             print!("{USAGE}");
             return Ok(match other {
@@ -78,7 +88,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     for part in parts {
         let folder = packages::workshop().join("chain-run").join(part.name());
         crate::interop::empty(&folder)?;
-        part.run(&folder)
+        part.run(&folder, &filter)
             .with_context(|| format!("chain-test {}", part.name()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -92,10 +102,11 @@ impl Part {
             Self::Pay => "pay",
             Self::Service => "service",
             Self::Solana => "solana",
+            Self::Faults => "faults",
         }
     }
 
-    fn run(self, folder: &Path) -> Result<()> {
+    fn run(self, folder: &Path, filter: &str) -> Result<()> {
         if self == Self::Solana {
             return solana::run(folder);
         }
@@ -115,6 +126,7 @@ impl Part {
             Self::Facilitator => Shop::with_facilitator(&town, folder)?,
             Self::Pay => Shop::embedded(&town, folder)?,
             Self::Service | Self::Solana => Shop::served(&town, folder)?,
+            Self::Faults => return faults::run(&town, filter),
         };
         visit(&town, &shop, folder)
     }

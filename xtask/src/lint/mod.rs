@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: the rules of this workspace that no compiler checks, one file a rule.
 
 mod docs;
+mod embedding;
 mod failpoints;
 mod graph;
 mod manifests;
@@ -44,6 +45,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("docs", docs::check),
     ("sizes", sizes::check),
     ("migrations", migrations::check),
+    ("embedding", embedding::check),
     ("fail points", failpoints::check),
     ("open marks", marks::check),
 ];

@@ -95,7 +95,7 @@ fn permit2(token: EvmAddress, to: EvmAddress, approved: Option<EvmAddress>) -> C
             valid_after: 0,
         },
         signature: signature(),
-        sponsored: approved.map(|spender| (approval(spender), signature())),
+        sponsored: approved.map(|spender| Box::new((approval(spender), signature()))),
     }
 }
 

@@ -24,6 +24,14 @@ fn vectors(is_wanted: impl Fn(&str) -> bool) -> Vec<Value> {
         .collect()
 }
 
+/// The payment of this name.
+pub(crate) fn vector(id: &str) -> Value {
+    let found = vectors(|_| true)
+        .into_iter()
+        .find(|vector| vector["id"] == id);
+    found.unwrap_or_else(|| panic!("no vector {id}"))
+}
+
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name]
         .as_str()
@@ -31,7 +39,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// The offer the payment answers; name and version of the domain come from our own table.
-fn offer(vector: &Value) -> Offer {
+pub(crate) fn offer(vector: &Value) -> Offer {
     let requirements = &vector["payment_requirements"];
     let network = Network::find(text(requirements, "network")).unwrap();
     let known = KnownToken::find(&network, text(requirements, "asset")).unwrap_or(&MEGAETH_USDM);

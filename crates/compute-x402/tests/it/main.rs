@@ -1,15 +1,17 @@
 //! The crate as its users see it: vectors, hostile input, and both sides talking to each other.
 
 #[cfg(test)]
-mod bad_authorization;
-#[cfg(test)]
-mod bad_envelope;
+mod catalogue;
 #[cfg(test)]
 mod challenge;
+#[cfg(test)]
+mod edge_authorization;
 #[cfg(test)]
 mod evm_vectors;
 #[cfg(test)]
 mod malformed_headers;
+#[cfg(test)]
+mod odd_envelope;
 mod offer_receipt;
 #[cfg(test)]
 mod paying;

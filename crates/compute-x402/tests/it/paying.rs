@@ -3,11 +3,12 @@
 use compute_x402::client::PaymentRequired;
 use compute_x402::facilitator::request_body;
 use compute_x402::{
-    Challenge, DecodeError, ErrorCode, PaymentPayload, ValidityWindow, Version, decode, verify,
+    Challenge, DecodeError, ErrorCode, PaymentPayload, ValidityWindow, Version, decode, header,
+    verify,
 };
 use serde_json::{Value, json};
 
-use crate::shop::{NOW_S, RESOURCE, authorization, buyer, offer, payment};
+use crate::shop::{NOW_S, RESOURCE, authorization, buyer, offer, payment, to_header};
 
 fn challenge_body() -> Vec<u8> {
     let offers = [offer()];
@@ -99,6 +100,26 @@ fn a_client_refuses_what_is_no_challenge() {
 }
 
 #[test]
+fn a_client_refuses_an_extension_that_no_payment_may_echo() {
+    let mut json = header::decode(challenge_header().as_bytes()).unwrap();
+    let mut read = |extensions: Value| {
+        json.insert("extensions".to_owned(), extensions);
+        PaymentRequired::from_header(to_header(&json.clone().into()).as_bytes())
+    };
+    let with_id = |id: Value| json!({"payment-identifier": {"info": {"id": id}}});
+    for id in [json!("short"), json!(7), Value::Null] {
+        let refused = Err(DecodeError::Member("extensions.payment-identifier"));
+        assert_eq!(read(with_id(id)), refused);
+    }
+    // What is no object is no extension: it is left out of the payment.
+    for extensions in [with_id(json!("sixteen-chars_ok")), json!([1]), json!("x")] {
+        let sent = pay(&read(extensions.clone()).unwrap());
+        let echo = sent.to_json().get("extensions").cloned();
+        assert_eq!(echo, Some(extensions).filter(Value::is_object));
+    }
+}
+
+#[test]
 fn a_stored_payment_is_the_same_payment() {
     for version in [Version::V1, Version::V2] {
         let mut json = payment(version, authorization());
@@ -109,6 +130,21 @@ fn a_stored_payment_is_the_same_payment() {
             PaymentPayload::from_json(payload.to_json()).unwrap(),
             payload
         );
+    }
+}
+
+// Found by fuzzing: without care the nearest number that is read is not the one that was written.
+#[test]
+fn a_payment_with_an_awkward_number_reads_back_as_itself() {
+    let mut json = payment(Version::V2, authorization());
+    for bits in (0..2_000_u64).map(|step| step.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+        let number = f64::from_bits(bits);
+        if number.is_finite() {
+            json["anything"] = json!(number);
+            let sent = PaymentPayload::from_json(json.clone()).unwrap();
+            let read = decode(None, Some(sent.to_header().as_bytes())).unwrap();
+            assert_eq!(read, Some(sent), "{number:e}");
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use compute_x402::client::{payload_for, sign};
 use compute_x402::exact_evm::Authorization;
 use compute_x402::networks::BASE_USDC;
 use compute_x402::{
-    Amount, Offer, Recipient, Resource, ValidityWindow, Verified, Version, decode, verify,
+    Amount, DecodeError, Offer, PaymentPayload, Recipient, Resource, ValidityWindow, Verified,
+    Version, decode, verify,
 };
 use serde_json::Value;
 
@@ -87,10 +88,20 @@ pub(crate) fn answer_at(
     x_payment: Option<&str>,
     payment_signature: Option<&str>,
 ) -> Answer {
-    let payload = match decode(
+    let read = decode(
         x_payment.map(str::as_bytes),
         payment_signature.map(str::as_bytes),
-    ) {
+    );
+    answer_for(read, offers, now_s)
+}
+
+/// What the seller answers to what was read.
+pub(crate) fn answer_for(
+    read: Result<Option<PaymentPayload>, DecodeError>,
+    offers: &[Offer],
+    now_s: u64,
+) -> Answer {
+    let payload = match read {
         Ok(Some(payload)) => payload,
         Ok(None) => return Answer::NoPayment,
         Err(error) => return refused(400, error.code().as_str()),

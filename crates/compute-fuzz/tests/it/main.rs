@@ -1,0 +1,4 @@
+//! Every committed input and every seed, through every target.
+
+#[cfg(test)]
+mod replay;

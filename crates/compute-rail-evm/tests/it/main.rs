@@ -1,1 +1,0 @@
-//! The rail against a chain.

@@ -9,6 +9,9 @@ use crate::rpc::{Commitment, RpcError};
 /// A chain whose newest block is older than this stands still, or the node is behind, in seconds.
 const MAX_HEAD_AGE_S: u64 = 60;
 
+/// The signature of no transaction: 64 zero bytes.
+const NO_SIGNATURE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
 /// What one payment costs at most: the base fee of two signatures and the usual limit of priority.
 const USUAL_FEE_LAMPORTS: u64 = 50_000;
 
@@ -30,6 +33,9 @@ impl SolanaRail {
         if head_s.saturating_add(MAX_HEAD_AGE_S) < self.book.now().secs() {
             return Err("the chain node is behind, or the chain stands still".to_owned());
         }
+        // A node that keeps no history can send, and can never show what became of it.
+        let record = self.node.record(NO_SIGNATURE).await;
+        record.map_err(|error| format!("the history of the chain is needed: {error}"))?;
         let terms = self.token.terms();
         let mint = terms.mint();
         let mint = self.node.account(&mint, Commitment::Confirmed).await;

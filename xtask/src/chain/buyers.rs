@@ -2,6 +2,7 @@
 
 use std::iter;
 
+use super::solana;
 use crate::interop::clients::{Client, LIBRARIES, Output, Version};
 use crate::packages::{Bundle, Registry};
 
@@ -42,7 +43,7 @@ impl Method {
     }
 }
 
-const PROGRAMS: &str = "chain";
+pub(super) const PROGRAMS: &str = "chain";
 
 /// What makes the chains: the node, token code, the compiler, and the facilitator.
 pub(super) const TOOLS: Bundle = Bundle {
@@ -103,7 +104,7 @@ pub(super) const BUYERS: &[Buyer] = &[
     clippy::indexing_slicing,
     reason = "evaluated by the compiler, which refuses a place that is not there"
 )]
-const fn library(place: usize) -> &'static Client {
+pub(super) const fn library(place: usize) -> &'static Client {
     &LIBRARIES[place]
 }
 
@@ -130,7 +131,9 @@ const fn on_megaeth(wallet: &'static str, client: &'static Client, method: Metho
 /// Everything that must be installed.
 pub(super) fn bundles() -> impl Iterator<Item = &'static Bundle> {
     let clients = LIBRARIES.iter().chain([&THIRDWEB, &SCRIPTS]);
-    iter::once(&TOOLS).chain(clients.map(|client| &client.bundle))
+    iter::once(&TOOLS)
+        .chain(clients.map(|client| &client.bundle))
+        .chain(solana::bundles())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod purchase;
 mod report;
 mod setup;
 mod shops;
+mod solana;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use self::shops::Shop;
 use crate::packages;
 
 const USAGE: &str = "\
-usage: cargo xtask chain-test [contracts | facilitator | pay | service | faults [words]]
+usage: cargo xtask chain-test [contracts | facilitator | pay | solana | service | faults [words]]
 
 Runs real token code on local nodes of anvil with the chain ids of Base and MegaETH, lets published clients buy, and
 checks the balances on the chains. Installs what it needs below target/interop.
@@ -32,6 +33,7 @@ checks the balances on the chains. Installs what it needs below target/interop.
   contracts    the contracts, and purchases from a shop of published software: nothing of the server is built
   facilitator  purchases from `compute-server serve` on Base, settled by a published facilitator
   pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
+  solana       purchases from `compute-server serve` on Solana, which settles by itself: LiteSVM behind a node of ours
   service      purchases from a shop of published software, settled by `compute-server serve` as its facilitator
   faults       the rail that settles by itself, through a node that misbehaves, and against whoever plays tricks on the
                chain; with words only the cases that have them in their name or fault
@@ -46,6 +48,7 @@ enum Part {
     Facilitator,
     Pay,
     Service,
+    Solana,
     Faults,
 }
 
@@ -55,6 +58,7 @@ const EVERYTHING: &[Part] = &[
     Part::Facilitator,
     Part::Pay,
     Part::Service,
+    Part::Solana,
     Part::Faults,
 ];
 
@@ -70,6 +74,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ["facilitator"] => &[Part::Facilitator],
         ["pay"] => &[Part::Pay],
         ["service"] => &[Part::Service],
+        ["solana"] => &[Part::Solana],
         ["faults"] => &[Part::Faults],
         other => {
             print!("{USAGE}");
@@ -96,11 +101,15 @@ impl Part {
             Self::Facilitator => "facilitator",
             Self::Pay => "pay",
             Self::Service => "service",
+            Self::Solana => "solana",
             Self::Faults => "faults",
         }
     }
 
     fn run(self, folder: &Path, filter: &str) -> Result<()> {
+        if self == Self::Solana {
+            return solana::run(folder);
+        }
         let town = Town::build(folder)?;
         println!(
             "\n{}: two chains are ready, {}",
@@ -116,7 +125,7 @@ impl Part {
             }
             Self::Facilitator => Shop::with_facilitator(&town, folder)?,
             Self::Pay => Shop::embedded(&town, folder)?,
-            Self::Service => Shop::served(&town, folder)?,
+            Self::Service | Self::Solana => Shop::served(&town, folder)?,
             Self::Faults => return faults::run(&town, filter),
         };
         visit(&town, &shop, folder)

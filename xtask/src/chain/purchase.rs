@@ -16,7 +16,7 @@ use crate::interop::clients::Version;
 use crate::interop::purchase::{is_hex, last_json, text};
 
 /// Published clients give a purchase two minutes.
-const PURCHASE_LIMIT: Duration = Duration::from_secs(150);
+pub(super) const PURCHASE_LIMIT: Duration = Duration::from_secs(150);
 
 /// How long after the answer the machine and the last move of the money may take.
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
@@ -25,8 +25,8 @@ const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The clients' own limits, which by default are below the price of a machine.
-const MAX_USD: u32 = 100;
-const MAX_ATOMIC: u32 = 100_000_000;
+pub(super) const MAX_USD: u32 = 100;
+pub(super) const MAX_ATOMIC: u32 = 100_000_000;
 
 /// A purchase that is about to happen.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Money {
 
 impl Money {
     /// After a purchase: the price went from the buyer to the treasury, and the hot wallet keeps nothing.
-    fn paid(self, price: u128) -> Option<Self> {
+    pub(super) fn paid(self, price: u128) -> Option<Self> {
         Some(Self {
             buyer: self.buyer.checked_sub(price)?,
             treasury: self.treasury.checked_add(price)?,
@@ -249,7 +249,7 @@ impl Purchase<'_> {
 }
 
 /// Looks until there is something to see; `None` when the time is over.
-fn wait<T>(mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+pub(super) fn wait<T>(mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     for _ in 0..SETTLED_LIMIT.as_millis().div_ceil(LOOK.as_millis()) {
         if let Some(seen) = look()? {
             return Ok(Some(seen));
@@ -260,7 +260,7 @@ fn wait<T>(mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
 }
 
 /// Micro-dollars in atomic units of a token.
-fn scale(micros: u64, decimals: u32) -> Result<u128> {
+pub(super) fn scale(micros: u64, decimals: u32) -> Result<u128> {
     let unit = decimals
         .checked_sub(6)
         .and_then(|more| 10_u128.checked_pow(more));

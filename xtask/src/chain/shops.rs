@@ -109,6 +109,11 @@ impl Shop {
         Self::serve(&rails, &[BASE, MEGAETH], folder, Vec::new())
     }
 
+    /// Our server with other rails than those of the EVM chains.
+    pub(super) fn with_rails(rails: &str, folder: &Path) -> Result<Self> {
+        Self::serve(rails, &[], folder, Vec::new())
+    }
+
     fn serve(
         rails: &str,
         chains: &'static [u64],
@@ -247,7 +252,7 @@ fn rail(town: &Town, label: &str, chain: u64, settings: &[(&str, &str)]) -> Resu
 }
 
 /// Writes a file that only its owner may read.
-fn write_secret(path: &Path, content: &str) -> Result<()> {
+pub(super) fn write_secret(path: &Path, content: &str) -> Result<()> {
     OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -38,6 +38,13 @@ async fn a_node_that_is_behind_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_node_without_history_cannot_show_what_was_paid() {
+    let market = Market::open().await;
+    market.node.misbehave(|it| it.has_no_history = true);
+    withdrawn(&market, "history").await;
+}
+
+#[tokio::test]
 async fn a_recipient_without_a_token_account_is_not_offered() {
     let market = Market::open().await;
     let account = *ata(&merchant()).as_bytes();

@@ -48,6 +48,8 @@ pub struct Misbehaviour {
     pub oldest_s: u64,
     /// With each look for a transaction so many blocks are made.
     pub blocks_per_look: u64,
+    /// Records of transactions are not kept.
+    pub has_no_history: bool,
     /// Every blockhash is called old.
     pub blockhashes_are_old: bool,
 }

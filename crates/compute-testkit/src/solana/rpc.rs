@@ -103,6 +103,12 @@ fn answer(world: &mut World, method: &str, params: &Value) -> Answer {
                 .map(|name| status(world, name.as_str().unwrap_or_default(), searches))
                 .collect()
         }
+        "getTransaction" if world.misbehaviour.has_no_history => {
+            return Err((
+                -32_011,
+                "Transaction history is not available from this node",
+            ));
+        }
         "getTransaction" => return Ok(record(world, text(0))),
         _ => return Err((-32_601, "Method not found")),
     };

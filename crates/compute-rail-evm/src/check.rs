@@ -109,12 +109,9 @@ impl EvmRail {
     async fn check_permit2(&self, payment: &Permit2Payment) -> Verdict {
         let transfer = &payment.transfer;
         if self.is_permit2_used(payment, None).await? {
-            let head = self.chain.node().block(None).await?;
-            let paid = self
-                .find_permit2(payment, head, self.observed_since())
-                .await?;
             let code = ErrorCode::Method(MethodCode::PERMIT2_NONCE);
-            return Ok(paid.is_none().then_some(code));
+            let is_paid = self.was_observed(payment).await?;
+            return Ok((!is_paid).then_some(code));
         }
         let balance = self.check_balance(transfer.token, transfer.from, payment.amount);
         if let Some(code) = balance.await? {
@@ -125,6 +122,21 @@ impl EvmRail {
         }
         let code = ErrorCode::Method(MethodCode::PERMIT2_SIMULATION);
         self.simulate(&payment.call, code).await
+    }
+
+    /// Whether somebody has submitted a payment through Permit2 just now.
+    async fn was_observed(&self, payment: &Permit2Payment) -> Result<bool, NodeError> {
+        let (node, since_s) = (self.chain.node(), self.observed_since());
+        let head = node.block(None).await?;
+        let Some(evidence) = self.find_permit2(payment, head, since_s).await? else {
+            return Ok(false);
+        };
+        // A search looks at whole ranges of blocks, and finds what is older too.
+        let receipt = node.receipt(&evidence.reference).await?;
+        let Some(number) = receipt.and_then(|receipt| receipt.block()) else {
+            return Err(NodeError::unusable("a log entry without its receipt"));
+        };
+        Ok(node.block(Some(number)).await?.time >= since_s)
     }
 
     fn observed_since(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use compute_engine::StoredProof;
 use compute_evm::AuthorizedTransfer;
-use compute_wallet::{EvmAddress, EvmSignature};
+use compute_wallet::{EvmAddress, EvmSignature, WalletAddress};
 use compute_x402::permit::{Permit, SignedPermit};
 use compute_x402::permit2::{Permit2Transfer, Sponsored};
 use compute_x402::{Amount, Body, Method, Offer, PaymentPayload};
@@ -109,7 +109,8 @@ impl PermitPayment {
     fn new(signed: &SignedPermit, token: EvmAddress, offer: &Offer) -> Option<Self> {
         let permit = signed.permit;
         let is_exact = permit.value.to_u128() == Some(offer.amount().get());
-        is_exact.then_some(())?;
+        let is_for_us = WalletAddress::Evm(permit.spender) == offer.pay_to();
+        (is_exact && is_for_us).then_some(())?;
         Some(Self {
             token,
             permit,
@@ -141,7 +142,9 @@ impl Permit2Payment {
         offer: &Offer,
     ) -> Option<Self> {
         let is_exact = transfer.amount.to_u128() == Some(offer.amount().get());
-        is_exact.then_some(())?;
+        let is_for_us = WalletAddress::Evm(transfer.to) == offer.pay_to()
+            && WalletAddress::Evm(transfer.token) == offer.token().asset();
+        (is_exact && is_for_us).then_some(())?;
         Some(Self {
             transfer,
             amount: offer.amount(),

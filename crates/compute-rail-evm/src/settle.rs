@@ -125,6 +125,10 @@ impl EvmRail {
         payment: &PermitPayment,
         sent: &[ChainTransaction],
     ) -> Settlement {
+        // What the owner approved this wallet for otherwise is not this payment's to take.
+        if payment.permit.spender != self.sender.address() {
+            return not_sent("the permit approves another account");
+        }
         let owner = payment.permit.owner.to_string();
         if find_effective(sent, Purpose::Pull).is_some() {
             return self.pull(settling, payment, sent, &owner).await;

@@ -115,7 +115,6 @@ impl Sender {
     /// # Errors
     /// When node or database do not answer; the next round goes on.
     pub(crate) async fn tend_line(&self) -> Result<(), SendError> {
-        let unread = |error: StoreError| SendError::NotNow(error.to_string());
         let mut tx = self.store.begin(TxMode::Read).await.map_err(unread)?;
         let open = tx.open_chain_transactions(&self.lane, MAX_LOOKS).await;
         let open = open.map_err(unread)?;
@@ -142,7 +141,38 @@ impl Sender {
         }
         match open.iter().filter_map(|it| it.nonce).min() {
             Some(lowest) if lowest > mined => self.fill(mined, lowest).await,
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.bring_back(mined).await,
+        }
+    }
+
+    // Nothing waits, but the chain may have taken back what was concluded: a later transaction would
+    // then wait behind it for ever.
+    async fn bring_back(&self, mined: u64) -> Result<(), SendError> {
+        for nonce in mined..mined.saturating_add(MAX_FILL) {
+            let mut tx = self.store.begin(TxMode::Read).await.map_err(unread)?;
+            let known = tx.chain_transactions_at(&self.lane, nonce).await;
+            let known = known.map_err(unread)?;
+            tx.rollback().await.map_err(unread)?;
+            if known.is_empty() {
+                break;
+            }
+            self.send_taken_back(&known).await;
+        }
+        Ok(())
+    }
+
+    // Of several prices the one that was in: others who saw it may have it still.
+    async fn send_taken_back(&self, known: &[ChainTransaction]) {
+        let was_in = |it: &&ChainTransaction| {
+            matches!(it.state, SentState::Mined { .. } | SentState::Failed { .. })
+        };
+        if let Some(transaction) = known.iter().find(was_in).or(known.last()) {
+            tracing::warn!(
+                chain.lane = %self.lane, chain.transaction = %transaction.hash,
+                "the chain does not have a concluded transaction any more: it is sent again"
+            );
+            self.send(transaction).await;
         }
     }
 
@@ -198,7 +228,8 @@ impl Sender {
 
     // Everything behind a number that nobody signed for waits for ever. It comes from a node that
     // once named too high a count. A number is only filled when no transaction of ours was ever
-    // signed for it: one that was may be in a block that this node does not show.
+    // signed for it: one that was may be in a block that this node does not show, or was in one
+    // that the chain has taken back, and is sent again.
     async fn fill(&self, mined: u64, lowest: u64) -> Result<(), SendError> {
         if lowest - mined > MAX_FILL {
             tracing::error!(
@@ -223,8 +254,11 @@ impl Sender {
         let mut tx = self.store.begin(TxMode::Write).await.map_err(unsigned)?;
         tx.lock_lane(&self.lane, now).await.map_err(unsigned)?;
         let known = tx.chain_transactions_at(&self.lane, nonce).await;
-        if !known.map_err(unsigned)?.is_empty() {
-            return tx.rollback().await.map_err(unsigned);
+        let known = known.map_err(unsigned)?;
+        if !known.is_empty() {
+            tx.rollback().await.map_err(unsigned)?;
+            self.send_taken_back(&known).await;
+            return Ok(());
         }
         let signed = self.wallet.sign(&call, nonce, FILL_GAS, fees)?;
         let transaction = ChainTransaction {
@@ -265,6 +299,10 @@ impl Sender {
         self.send(&transaction).await;
         Ok(())
     }
+}
+
+fn unread(error: StoreError) -> SendError {
+    SendError::NotNow(error.to_string())
 }
 
 /// A transfer of nothing takes 21 000 gas, on `MegaETH` 60 000.

@@ -3,10 +3,18 @@
 //! `cargo xtask chain-test faults` makes the chains and runs this. Every case has a hot wallet of its
 //! own; cases run one after the other, because most of them stop the chain's clockwork.
 
+mod crashes;
+mod guard;
 mod happy;
+mod line;
 mod nodes;
+mod permits;
+mod races;
+mod reorg;
+mod replicas;
 mod till;
 mod town;
+mod wallets;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -18,7 +26,7 @@ use std::time::{Duration, Instant};
 use crate::town::Town;
 
 /// No case takes as long.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 type Running<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -43,7 +51,18 @@ macro_rules! cases {
 pub(crate) use cases;
 
 /// All cases.
-const BATTERY: &[&[Case]] = &[happy::CASES, nodes::CASES];
+const BATTERY: &[&[Case]] = &[
+    happy::CASES,
+    nodes::CASES,
+    line::CASES,
+    races::CASES,
+    permits::CASES,
+    crashes::CASES,
+    replicas::CASES,
+    reorg::CASES,
+    wallets::CASES,
+    guard::CASES,
+];
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -8,14 +8,14 @@ use compute_domain::money::{AssetAmount, Usd};
 use compute_domain::payment::{Evidence, Payment, PaymentState, RailLabel};
 use compute_domain::time::{Span, Timestamp};
 use compute_engine::ports::{
-    ChainTransaction, Check, ClaimedPayment, Lane, Lookup, Rail as _, RailHealth, RailSpec,
-    Settlement, Store, TxMode,
+    ChainTransaction, Check, ClaimedPayment, Lane, Lookup, Purpose, Rail as _, RailHealth,
+    RailSpec, SentState, Settlement, Store, TxMode,
 };
 use compute_engine::{ResourceInfo, StoredProof};
 use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
 use compute_testkit::ambient::ManualClock;
 use compute_testkit::database::TestDatabase;
-use compute_testkit::node_proxy::NodeProxy;
+use compute_testkit::node_proxy::{NodeFault, NodeProxy, ask};
 use compute_wallet::{EvmAddress, EvmKey, Uint256, WalletAddress};
 use compute_x402::client::{sign, sign_permit};
 use compute_x402::exact_evm::Authorization;
@@ -215,7 +215,7 @@ impl<'a> Till<'a> {
         self.claim(way, payload, offer, key.address(), now_s).await
     }
 
-    fn pay(
+    pub(crate) fn pay(
         &self,
         way: Way,
         key: &EvmKey,
@@ -369,6 +369,49 @@ impl<'a> Till<'a> {
         panic!("nothing is ever signed")
     }
 
+    /// A permit gets in, and the process ends before it signs the transfer.
+    pub(crate) async fn stop_before_pull(&self, bill: &Bill) {
+        let pull = "23b872dd";
+        self.proxy
+            .break_calls("F069", "eth_estimateGas", pull, NodeFault::HangUp);
+        for _ in 0..50 {
+            unclear_or_early(&self.settle(bill).await);
+            if self.chain.allowance(bill.payer, self.hot).await >= PRICE {
+                // Once more, so that it is known.
+                unclear(&self.settle(bill).await);
+                let sent = self.signed_for(bill).await;
+                if sent
+                    .iter()
+                    .any(|it| matches!(it.state, SentState::Mined { .. }))
+                {
+                    self.proxy.mend();
+                    return;
+                }
+            }
+        }
+        panic!("the permit does not get in")
+    }
+
+    /// Settles until a transaction with this purpose is signed; it cannot get in.
+    pub(crate) async fn attempt_until(&self, bill: &Bill, purpose: Purpose) {
+        for _ in 0..50 {
+            unclear_or_early(&self.settle(bill).await);
+            let sent = self.signed_for(bill).await;
+            if sent.iter().any(|it| it.purpose == purpose) {
+                return self.wait_until_sent(bill).await;
+            }
+        }
+        panic!("no {purpose} is ever signed")
+    }
+
+    /// What is signed for a payment is in the node's hands.
+    pub(crate) async fn wait_until_sent(&self, bill: &Bill) {
+        let newest = self.signed_for(bill).await.pop().unwrap();
+        let params = json!([format!("0x{}", hex::encode(&newest.raw))]);
+        // The rail may have been too slow to send it; sending it again changes nothing.
+        let _ = ask(&self.chain.url, "eth_sendRawTransaction", &params).await;
+    }
+
     /// The contract and the calldata by which a payment is simulated: what an observer would submit.
     pub(crate) async fn call_of(&self, bill: &Bill) -> (EvmAddress, String) {
         assert_eq!(self.check(bill).await, Check::Fine);
@@ -403,6 +446,40 @@ impl<'a> Till<'a> {
             rail.tend().await;
         }
         panic!("not settled: {said:?}")
+    }
+
+    /// The same while blocks come.
+    pub(crate) async fn insist_while_mining(&self, bill: &Bill) -> Evidence {
+        for _ in 0..40 {
+            if let Settlement::Settled(evidence) = self.settle(bill).await {
+                return evidence;
+            }
+            self.chain.mine(1).await;
+        }
+        panic!("not settled, however many blocks there are")
+    }
+
+    /// What runs beside the payments: a few rounds over the line.
+    pub(crate) async fn tend_on(&self) {
+        for _ in 0..20 {
+            self.rail.tend().await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the newest transaction of a payment is in a block.
+    pub(crate) async fn wait_until_included(&self, bill: &Bill) {
+        let newest = self.signed_for(bill).await.pop().unwrap();
+        self.chain.expect_success(&newest.hash).await;
+    }
+
+    /// After the chain took a payment back, it is made again by the very transaction.
+    pub(crate) async fn assert_paid_again(&self, bill: &Bill, before: &Evidence) {
+        let Settlement::Settled(evidence) = self.settle(bill).await else {
+            panic!("it is in again")
+        };
+        assert_eq!(evidence.reference, before.reference);
+        self.assert_paid_once(bill, &evidence).await;
     }
 
     /// The money of a payment moved once, to whom it belongs, by the transaction that the evidence
@@ -569,6 +646,16 @@ pub(crate) fn refusal(outcome: Settlement) -> String {
 
 pub(crate) fn unclear(outcome: &Settlement) {
     assert!(matches!(outcome, Settlement::Unknown { .. }), "{outcome:?}");
+}
+
+fn unclear_or_early(outcome: &Settlement) {
+    assert!(
+        matches!(
+            outcome,
+            Settlement::Unknown { .. } | Settlement::NotSent { .. }
+        ),
+        "{outcome:?}"
+    );
 }
 
 pub(crate) fn not_sent(outcome: &Settlement) {

@@ -314,6 +314,28 @@ impl Chain {
         self.expect_success(&hash).await;
     }
 
+    /// The payer spends everything in the next block, which others may have to mine.
+    pub(crate) async fn spend(&self, payer: EvmAddress) {
+        let held = self.balance(payer).await;
+        let data = format!(
+            "0xa9059cbb{}{}",
+            word(EvmAddress::new([0x77; 20])),
+            uint(held)
+        );
+        self.act_as(payer, self.token, &data).await;
+    }
+
+    /// The owner takes an approval back in the next block.
+    pub(crate) async fn revoke_next(&self, owner: EvmAddress, spender: EvmAddress) {
+        let data = format!("0x095ea7b3{}{}", word(spender), uint(0));
+        self.act_as(owner, self.token, &data).await;
+    }
+
+    /// The token stops in the next block.
+    pub(crate) async fn pause_next(&self) {
+        self.send(&self.keeper, self.token, "0x8456cb59").await;
+    }
+
     pub(crate) async fn approve(&self, owner: EvmAddress, spender: EvmAddress, amount: u128) {
         let data = format!("0x095ea7b3{}{}", word(spender), uint(amount));
         let hash = self.act_as(owner, self.token, &data).await;

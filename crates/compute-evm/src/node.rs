@@ -128,6 +128,7 @@ pub struct Log {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
+    transaction_hash: Option<String>,
     status: String,
     block_number: String,
     /// What it logged; nothing when it failed.
@@ -265,10 +266,16 @@ impl Node {
     /// The receipt of a transaction, once it is mined.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not answer, or with the receipt of another transaction.
     pub async fn receipt(&self, transaction: &str) -> Result<Option<Receipt>, NodeError> {
-        self.ask("eth_getTransactionReceipt", json!([transaction]))
-            .await
+        let receipt: Option<Receipt> = self
+            .ask("eth_getTransactionReceipt", json!([transaction]))
+            .await?;
+        let named = receipt.as_ref().and_then(|it| it.transaction_hash.as_ref());
+        if named.is_some_and(|hash| !hash.eq_ignore_ascii_case(transaction)) {
+            return Err(NodeError::unusable("the receipt of another transaction"));
+        }
+        Ok(receipt)
     }
 
     /// The code of an account; empty for one without.

@@ -11,6 +11,7 @@ mod fate;
 mod paying;
 mod rail;
 mod refusal;
+mod search;
 mod sender;
 mod settle;
 mod wallet;

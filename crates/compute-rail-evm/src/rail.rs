@@ -21,6 +21,9 @@ use crate::sender::{Limits, Sender};
 use crate::settle::Settling;
 use crate::wallet::{HotWallet, Rules};
 
+/// Less than this part of the cap stays in the hot wallet: with the usual cap, a dollar.
+const CRUMBS: u128 = 1_000;
+
 /// A payment rail that settles by itself, for one token on one chain.
 #[derive(Debug)]
 pub struct EvmRail {
@@ -159,7 +162,8 @@ impl EvmRail {
         let rules = self.sender.wallet.rules();
         let held = self.holds(rules.token, self.hot_wallet(), None).await;
         let held = held.map_err(|error| error.to_string())?;
-        if held.get() == 0 {
+        // Whoever sends us crumbs must not make us spend the gas of the day on them.
+        if held.get() == 0 || held.get() < self.sweep_cap.get() / CRUMBS {
             return Ok(());
         }
         let call = Call::Sweep {

@@ -24,10 +24,13 @@ impl EvmRail {
                 tracing::info!(reason, "a payment would fail on the chain");
                 self.refused(settling, purpose).await
             }
-            // The approval is ours already.
-            SendError::NotNow(reason) if purpose == Purpose::Pull => unknown(&reason),
-            SendError::NotNow(reason) => not_sent(&reason),
+            SendError::GivenUp => self.refused(settling, purpose).await,
             SendError::Unsure(_) => unknown(&error.to_string()),
+            // The approval is ours already.
+            SendError::NotNow(_) | SendError::FarAhead if purpose == Purpose::Pull => {
+                unknown(&error.to_string())
+            }
+            SendError::NotNow(_) | SendError::FarAhead => not_sent(&error.to_string()),
         }
     }
 

@@ -15,6 +15,7 @@ use compute_wallet::EvmAddress;
 
 use crate::calls::Call;
 use crate::wallet::{Fees, Forbidden, HotWallet, MAX_GAS, SignedTransaction};
+use crate::watch::MAX_FILL;
 
 /// Estimates are too low now and then, and a transaction that runs out of gas costs all of it; what
 /// is not used is not paid.
@@ -68,6 +69,12 @@ pub(crate) enum SendError {
     /// Nothing was signed; it may be tried again later.
     #[error("{0}")]
     NotNow(String),
+    /// It failed on the chain as often as it may; nothing was signed.
+    #[error("it failed on the chain before")]
+    GivenUp,
+    /// The node counts far more transactions than we know of; nothing was signed.
+    #[error("the node counts far more transactions of the hot wallet than were signed here")]
+    FarAhead,
     /// It may be signed and stored.
     #[error("the database did not confirm: {0}")]
     Unsure(StoreError),
@@ -96,6 +103,8 @@ struct Prospect {
     gas_limit: u64,
     fees: Fees,
     mined: u64,
+    /// Whether the number of mined ones was asked for twice.
+    is_confirmed: bool,
     balance_gwei: u64,
 }
 
@@ -128,18 +137,42 @@ impl Sender {
     /// # Errors
     /// See [`SendError`].
     pub(crate) async fn sign(&self, intent: Intent<'_>) -> Result<ChainTransaction, SendError> {
-        let prospect = self.ask_chain(intent.call).await?;
-        let mut tx = self.begin().await?;
-        match self.sign_in(tx.as_mut(), intent, &prospect).await {
-            Ok(transaction) => {
-                tx.commit().await.map_err(SendError::Unsure)?;
-                Ok(transaction)
+        let mut prospect = self.ask_chain(intent.call).await?;
+        loop {
+            let mut tx = self.begin().await?;
+            match self.sign_in(tx.as_mut(), intent, &prospect).await {
+                Ok(transaction) => {
+                    tx.commit().await.map_err(SendError::Unsure)?;
+                    return Ok(transaction);
+                }
+                Err(SendError::FarAhead) if !prospect.is_confirmed => {
+                    drop(tx);
+                    self.confirm(&mut prospect).await?;
+                }
+                Err(error) => {
+                    // The error that counts is the first one; an open transaction is rolled back
+                    // anyhow.
+                    drop(tx);
+                    return Err(error);
+                }
             }
-            Err(error) => {
-                // The error that counts is the first one; an open transaction is rolled back anyhow.
-                drop(tx);
-                Err(error)
-            }
+        }
+    }
+
+    // A number far above ours is that of a wallet with a past, or one wrong answer after which the
+    // line would never move again. A wallet with a past had it some blocks ago.
+    async fn confirm(&self, prospect: &mut Prospect) -> Result<(), SendError> {
+        let head = self.node.block(None).await?.number;
+        let firm = head.saturating_sub(self.limits.finality_blocks);
+        let before = self
+            .node
+            .transaction_count(self.address(), Some(firm))
+            .await?;
+        prospect.is_confirmed = prospect.mined <= before.saturating_add(MAX_FILL);
+        if prospect.is_confirmed {
+            Ok(())
+        } else {
+            Err(SendError::FarAhead)
         }
     }
 
@@ -169,6 +202,7 @@ impl Sender {
             gas_limit,
             fees: self.market().await?,
             mined: self.node.transaction_count(self.address(), None).await?,
+            is_confirmed: false,
             balance_gwei: to_gwei(self.node.balance(self.address()).await?),
         })
     }
@@ -227,7 +261,7 @@ impl Sender {
                 return Ok(earlier.clone());
             }
             if count_failures(&sent, intent.purpose) >= MAX_FAILURES {
-                return Err(SendError::not_now("it failed on the chain before"));
+                return Err(SendError::GivenUp);
             }
         }
         self.check_group(tx, intent, now).await?;
@@ -242,6 +276,9 @@ impl Sender {
         }
         if intent.purpose == Purpose::Sweep && open.iter().any(|it| it.purpose == Purpose::Sweep) {
             return Err(SendError::not_now("a sweep is on its way"));
+        }
+        if prospect.mined > stored.saturating_add(MAX_FILL) && !prospect.is_confirmed {
+            return Err(SendError::FarAhead);
         }
         // The chain is ahead of a database that was restored, and of a wallet used by hand.
         let nonce = stored.max(prospect.mined);

@@ -296,8 +296,9 @@ async fn answer(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
                 return hang_up();
             }
             NodeFault::OldHead(head) => {
-                if let Err(refusal) = look_back(&mut params, *head) {
-                    return refusal;
+                if !look_back(&mut params, *head) {
+                    let error = json!({"code": -32_000, "message": "header not found"});
+                    return reply("error", &error);
                 }
             }
             NodeFault::NoLogs => {}
@@ -315,8 +316,8 @@ async fn answer(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     }
 }
 
-/// Asks about an older block instead of the newest.
-fn look_back(params: &mut Value, head: u64) -> Result<(), Response> {
+/// Asks about an older block instead of the newest; `false` when a younger one is asked for.
+fn look_back(params: &mut Value, head: u64) -> bool {
     let tag = format!("{head:#x}");
     for param in params.as_array_mut().into_iter().flatten() {
         if param.as_str() == Some("latest") {
@@ -329,11 +330,10 @@ fn look_back(params: &mut Value, head: u64) -> Result<(), Response> {
             (digits.len() <= 16).then(|| u64::from_str_radix(digits, 16).ok())?
         });
         if number.is_some_and(|number| number > head) {
-            let error = json!({"code": -32_000, "message": "header not found"});
-            return Err(reply("error", &error));
+            return false;
         }
     }
-    Ok(())
+    true
 }
 
 fn change(answer: &mut Value, fault: &NodeFault) {

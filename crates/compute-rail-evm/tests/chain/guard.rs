@@ -10,8 +10,9 @@ use compute_x402::networks::MEGAETH_USDM;
 use compute_x402::{Amount, Network, Offer, PermitPaths, Recipient, TokenTerms};
 use serde_json::json;
 
+use crate::bill::Way;
 use crate::cases;
-use crate::till::{PRICE, Terms, Till, Way, not_sent};
+use crate::till::{PRICE, Terms, Till, not_sent};
 use crate::town::Town;
 
 cases! {
@@ -20,6 +21,7 @@ cases! {
     "F076", "the hot wallet is empty: withdrawn, nothing is signed", empty_wallet;
     "F072", "gas is estimated at the newest block, not at a pending one", no_pending_state;
     "-", "too much money in the hot wallet withdraws the rail until it is swept", sweep_cap;
+    "-", "crumbs in the hot wallet are not worth the gas", crumbs;
     "F071", "a sweep that is lost is made again", lost_sweep;
     "F061", "proofs for another recipient, token or amount are not signed for", foreign_proofs;
     "F070", "permits for others are not used, even when this wallet is approved otherwise", foreign_permits;
@@ -69,9 +71,10 @@ async fn day_is_spent(town: &Town) {
     );
     till.insist(&first).await;
     let cost = till.signed_for(&first).await[0].max_cost;
-    let mut terms = Terms::default();
-    terms.max_gas_per_day_gwei = cost + cost / 2;
-    till.change_terms(terms);
+    till.change_terms(Terms {
+        max_gas_per_day_gwei: cost + cost / 2,
+        ..Terms::default()
+    });
     injected("F076");
     not_sent(&till.settle(&second).await);
     assert_eq!(till.signed_for(&second).await, []);
@@ -126,8 +129,10 @@ async fn no_pending_state(town: &Town) {
 }
 
 async fn sweep_cap(town: &Town) {
-    let mut terms = Terms::default();
-    terms.sweep_cap = PRICE - 1;
+    let terms = Terms {
+        sweep_cap: PRICE - 1,
+        ..Terms::default()
+    };
     let till = Till::on_terms(&town.megaeth, terms).await;
     let bill = till.bill(Way::Sponsored).await;
     // Whatever would sweep fails: the token's transfer cannot be simulated.
@@ -141,6 +146,16 @@ async fn sweep_cap(town: &Town) {
     assert_eq!(till.chain.balance(till.hot).await, 0);
     assert_eq!(till.chain.balance(till.treasury).await, PRICE);
     till.assert_ready().await;
+}
+
+async fn crumbs(town: &Town) {
+    let till = Till::open(&town.megaeth).await;
+    till.chain.mint(till.hot, PRICE - 1).await;
+    till.rail.tend().await;
+    assert_eq!(till.chain.count(till.hot).await, 0);
+    till.chain.mint(till.hot, 1).await;
+    till.rail.tend().await;
+    assert_eq!(till.chain.balance(till.treasury).await, PRICE);
 }
 
 async fn lost_sweep(town: &Town) {

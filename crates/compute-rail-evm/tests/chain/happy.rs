@@ -2,8 +2,9 @@
 
 use compute_engine::ports::{Check, Rail as _};
 
+use crate::bill::Way;
 use crate::cases;
-use crate::till::{PRICE, Till, Way};
+use crate::till::{PRICE, Till};
 use crate::town::Town;
 
 cases! {

@@ -5,8 +5,9 @@ use compute_testkit::faults_log::injected;
 use compute_testkit::node_proxy::NodeFault;
 use serde_json::{Value, json};
 
+use crate::bill::{Bill, Way};
 use crate::cases;
-use crate::till::{Bill, PRICE, Terms, Till, Way, unclear};
+use crate::till::{PRICE, Terms, Till, not_sent, unclear};
 use crate::town::Town;
 
 cases! {
@@ -19,9 +20,11 @@ cases! {
     "F071", "a permit whose number is taken by hand is signed again", permit_used_by_hand;
     "F071", "a pull whose number is taken by hand is signed again", pull_used_by_hand;
     "F071", "a node that names a number too high leaves a gap, which is filled", gap;
+    "F071", "one answer with a number far too high is not believed", glitch;
     "F071", "a filling that is too cheap is paid more", cheap_filling;
     "F071", "a count that is too high at every block: signed twice, moved once", count_ahead;
     "F071", "an older one of several prices is mined, long ago", older_sibling;
+    "F145", "a wallet with a long past and a new database", long_past;
     "F145", "a database that is behind the wallet goes on at the chain's number", database_behind;
 }
 
@@ -240,6 +243,40 @@ async fn gap(town: &Town) {
         till.rail.tend().await;
         assert!(till.waiting().await.is_empty());
     }
+}
+
+async fn glitch(town: &Town) {
+    for way in Way::ALL {
+        let chain = if way == Way::Transfer {
+            &town.base
+        } else {
+            &town.megaeth
+        };
+        let till = Till::open(chain).await;
+        let bill = till.bill(way).await;
+        let high = NodeFault::Lie(json!("0xffff"));
+        till.proxy
+            .break_times("F071", "eth_getTransactionCount", high, 1);
+        not_sent(&till.settle(&bill).await);
+        assert_eq!(till.signed_for(&bill).await, []);
+        let evidence = till.insist(&bill).await;
+        till.assert_paid_once(&bill, &evidence).await;
+        assert_eq!(till.signed_for(&bill).await[0].nonce, Some(0));
+    }
+}
+
+async fn long_past(town: &Town) {
+    let till = Till::open(&town.base).await;
+    for nonce in 0..20 {
+        let hash = till.chain.act_at(till.hot, nonce).await;
+        till.chain.expect_success(&hash).await;
+    }
+    injected("F145");
+    till.chain.mine(4).await;
+    let bill = till.bill(Way::Transfer).await;
+    let evidence = till.insist(&bill).await;
+    till.assert_paid_once(&bill, &evidence).await;
+    assert_eq!(till.signed_for(&bill).await[0].nonce, Some(20));
 }
 
 async fn cheap_filling(town: &Town) {

@@ -2,10 +2,12 @@
 
 use compute_engine::ports::{Check, Lookup, Rail as _, Settlement};
 use compute_testkit::node_proxy::NodeFault;
+use compute_x402::permit2::PERMIT2;
 use serde_json::{Value, json};
 
+use crate::bill::Way;
 use crate::cases;
-use crate::till::{Terms, Till, Way, not_sent, unclear};
+use crate::till::{PRICE, Terms, Till, not_sent, unclear};
 use crate::town::{Chain, Town};
 
 cases! {
@@ -19,6 +21,7 @@ cases! {
     "F073", "answers from heads of different age: never a refusal, and settled once", mixed_heads;
     "F044", "a receipt of success without the transfer settles nothing", receipt_without_logs;
     "F044", "a made-up receipt settles nothing", made_up_receipt;
+    "F044", "the receipt of another payment settles nothing", foreign_receipt;
     "F073", "a node of another chain refuses nobody", another_chain;
     "F073", "a node of another chain, behind, or without a head withdraws the rail", unhealthy_node;
     "F063", "other decimals, another domain or no code withdraw the rail", unhealthy_token;
@@ -354,6 +357,48 @@ async fn made_up_receipt(town: &Town) {
         let till = patient(till);
         let evidence = till.insist(&bill).await;
         till.assert_paid_once(&bill, &evidence).await;
+    }
+}
+
+async fn foreign_receipt(town: &Town) {
+    for way in Way::ALL {
+        let mut till = Till::on_terms(chain_of(town, way), Terms::default()).await;
+        let key = till.chain.fresh_key();
+        till.chain.mint(key.address(), 2 * PRICE).await;
+        if way == Way::Approved {
+            till.chain.approve(key.address(), PERMIT2, 2 * PRICE).await;
+        }
+        // The same payer, amount and recipient.
+        let first = till.bill_of(way, &key, 0).await;
+        let evidence = till.insist(&first).await;
+        let receipt = till.chain.receipt(&evidence.reference).await;
+        let second = till.bill_of(way, &key, 0).await;
+        till.change_terms(Terms::hasty());
+        till.proxy.break_calls(
+            "F044",
+            "eth_sendRawTransaction",
+            "",
+            NodeFault::Lie(json!("0x1")),
+        );
+        till.proxy.break_calls(
+            "F044",
+            "eth_getTransactionReceipt",
+            "",
+            NodeFault::Lie(receipt),
+        );
+        for _ in 0..2 {
+            let outcome = till.attempt(&second).await;
+            unclear(&outcome);
+            let look = till.rail.lookup(&second.claimed).await;
+            assert!(
+                !matches!(look, Ok(Lookup::Settled(_) | Lookup::Never { .. })),
+                "{look:?}"
+            );
+        }
+        till.proxy.mend();
+        let till = patient(till);
+        till.insist(&second).await;
+        assert_eq!(till.moves(&second).await.len(), 2, "{way:?}");
     }
 }
 

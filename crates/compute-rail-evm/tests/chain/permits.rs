@@ -4,8 +4,9 @@ use compute_engine::ports::{Check, Lookup, Purpose, Rail as _, Settlement};
 use compute_testkit::faults_log::injected;
 use futures::join;
 
+use crate::bill::Way;
 use crate::cases;
-use crate::till::{PRICE, Terms, Till, Way, refusal, refused, unclear};
+use crate::till::{PRICE, Terms, Till, refusal, refused, unclear};
 use crate::town::Town;
 
 cases! {
@@ -89,7 +90,7 @@ async fn same_number(town: &Town) {
     let first = till.bill_of(Way::Permit, &key, 0).await;
     till.chain.wait_seconds(2).await;
     let second = till.bill_of(Way::Permit, &key, 0).await;
-    let key_of = |bill: &crate::till::Bill| bill.claimed.payment().proof_key.clone();
+    let key_of = |bill: &crate::bill::Bill| bill.claimed.payment().proof_key.clone();
     assert_eq!(key_of(&first), key_of(&second), "one can be claimed");
     let evidence = till.insist(&first).await;
     injected("F068");

@@ -6,8 +6,9 @@ use compute_wallet::{EvmAddress, EvmKey, StructHasher, keccak256, signing_digest
 use compute_x402::Body;
 use compute_x402::permit2::PERMIT2;
 
+use crate::bill::{Bill, LIFE_S, Way};
 use crate::cases;
-use crate::till::{Bill, LIFE_S, PRICE, Terms, Till, Way, refusal, refused, unclear};
+use crate::till::{PRICE, Terms, Till, refusal, refused, unclear, unclear_or_early};
 use crate::town::{Chain, Town, selector, uint, word};
 
 cases! {
@@ -18,6 +19,7 @@ cases! {
     "F047", "the payer spends the money while ours is in flight: declined, one failure", drained_in_flight;
     "F047", "the payer cancels after the check: declined once that is certain", cancelled;
     "F048", "the token is paused after the check: declined; and while ours is in flight", paused;
+    "F048", "a payment that fails twice on the chain is given up", fails_twice;
     "F048", "the payer is put on the token's block list: declined", blocked;
     "F062", "a payment that expires unsent can never settle", expired;
     "F061", "rows 44, 46, 47, 56, 64 and 67 of bad input have their codes", bad_input;
@@ -216,6 +218,43 @@ async fn paused(town: &Town) {
     assert_eq!(refusal(till.settle(&bill).await), code);
     till.chain.set_paused(false).await;
     assert_eq!(till.mined_and_failed().await, (1, 1));
+    till.assert_unpaid(&bill).await;
+}
+
+async fn fails_twice(town: &Town) {
+    let mut till = Till::on_terms(&town.base, Terms::hasty()).await;
+    let bill = till.bill(Way::Transfer).await;
+    for failures in 1..=2 {
+        till.change_terms(Terms::hasty());
+        till.chain.hold().await;
+        for _ in 0..50 {
+            unclear_or_early(&till.settle(&bill).await);
+            if till.signed_for(&bill).await.len() == failures {
+                break;
+            }
+        }
+        till.wait_until_sent(&bill).await;
+        // It is stopped in the very block that has our transaction, and goes on after it.
+        till.chain.pause_next().await;
+        injected("F048");
+        till.chain.release().await;
+        till.chain.set_paused(false).await;
+        till.change_terms(Terms::default());
+        let outcome = till.settle(&bill).await;
+        if failures == 1 {
+            unclear(&outcome);
+        } else {
+            assert_eq!(refusal(outcome), "invalid_transaction_state");
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(
+            refusal(till.settle(&bill).await),
+            "invalid_transaction_state"
+        );
+        till.rail.tend().await;
+    }
+    assert_eq!(till.mined_and_failed().await, (2, 2));
     till.assert_unpaid(&bill).await;
 }
 

@@ -10,13 +10,15 @@ use compute_testkit::faults_log::injected;
 use futures::future::join_all;
 use futures::join;
 
+use crate::bill::{Bill, Way};
 use crate::cases;
-use crate::till::{Bill, PRICE, Terms, Till, Way};
+use crate::till::{PRICE, Terms, Till, unclear};
 use crate::town::{Chain, Town, quantity};
 
 cases! {
     "F071", "20 payments at once through two replicas on PostgreSQL: 20 transfers, no number twice", transfers;
     "F071", "20 permits and Permit2 payments at once through two replicas on PostgreSQL", permits;
+    "F071", "two replicas raise the price of one transaction at once: it is raised once", one_price;
     "F055 F071", "one payment 16 times at once through two replicas: one transfer", one_payment;
 }
 
@@ -66,7 +68,7 @@ async fn crowd(chain: &Chain, ways: &[Way]) {
         "everything is with the treasury"
     );
     assert!(till.waiting().await.is_empty());
-    let receipts = chain.sent_by(till.hot, 0).await;
+    let receipts = till.receipts().await;
     let failed = receipts.iter().filter(|it| quantity(&it["status"]) == 0);
     assert_eq!(failed.count(), 0);
     let mut numbers = BTreeSet::new();
@@ -78,6 +80,34 @@ async fn crowd(chain: &Chain, ways: &[Way]) {
             );
         }
     }
+}
+
+async fn one_price(town: &Town) {
+    let database = TestDatabase::postgres().await;
+    town.base.settle_down().await;
+    let mut till = Till::over(&town.base, Terms::hasty(), database.store()).await;
+    let bill = till.bill(Way::Transfer).await;
+    till.chain.hold().await;
+    unclear(&till.attempt(&bill).await);
+    till.wait_until_sent(&bill).await;
+    till.chain.set_next_base_fee(20_000_000_000).await;
+    till.chain.mine(1).await;
+    till.pass(13);
+    injected("F071");
+    till.change_terms(Terms::default());
+    let other = Database::connect(database.config()).await.unwrap();
+    let other: Arc<dyn Store> = Arc::new(other);
+    let replica = till.replica(&other);
+    join!(
+        till.rail.tend(),
+        replica.tend(),
+        till.rail.tend(),
+        replica.tend()
+    );
+    assert_eq!(till.signed_for(&bill).await.len(), 2);
+    till.chain.release().await;
+    let evidence = till.insist(&bill).await;
+    till.assert_paid_once(&bill, &evidence).await;
 }
 
 async fn one_payment(town: &Town) {

@@ -3,61 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use compute_domain::id::{OperationId, OwnerId, PaymentId};
-use compute_domain::money::{AssetAmount, Usd};
-use compute_domain::payment::{Evidence, Payment, PaymentState, RailLabel};
+use compute_domain::payment::{Evidence, RailLabel};
 use compute_domain::time::{Span, Timestamp};
 use compute_engine::ports::{
-    ChainTransaction, Check, ClaimedPayment, Lane, Lookup, Purpose, Rail as _, RailHealth,
-    RailSpec, SentState, Settlement, Store, TxMode,
+    ChainTransaction, Check, Lane, Lookup, Purpose, Rail as _, RailHealth, RailSpec, SentState,
+    Settlement, Store, TxMode,
 };
-use compute_engine::{ResourceInfo, StoredProof};
 use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
 use compute_testkit::ambient::ManualClock;
 use compute_testkit::database::TestDatabase;
 use compute_testkit::node_proxy::{NodeFault, NodeProxy, ask};
-use compute_wallet::{EvmAddress, EvmKey, Uint256, WalletAddress};
-use compute_x402::client::{sign, sign_permit};
-use compute_x402::exact_evm::Authorization;
+use compute_wallet::{EvmAddress, EvmKey};
 use compute_x402::networks::{BASE_USDC, MEGAETH_USDM};
-use compute_x402::permit::Permit;
-use compute_x402::permit2::{EXACT_PROXY, PERMIT2, Permit2Transfer, SignedPermit2, Sponsored};
-use compute_x402::{Amount, Offer, PaymentPayload, PermitPaths, Recipient, identify};
+use compute_x402::{PermitPaths, Recipient};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use crate::bill::{Bill, Way};
 use crate::town::{Chain, quantity};
 
 /// What everything costs here, in atomic units.
 pub(crate) const PRICE: u128 = 5_000_000;
 
-/// How long a payment is valid, in seconds.
-pub(crate) const LIFE_S: u64 = 3_600;
-
 /// What a hot wallet has for gas, in wei.
 const GAS_MONEY: u128 = 10_000_000_000_000_000_000;
-
-/// How a payer pays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// EIP-3009 on Base.
-    Transfer,
-    /// ERC-2612 on MegaETH.
-    Permit,
-    /// Permit2 on MegaETH, with a permit for Permit2.
-    Sponsored,
-    /// Permit2 on MegaETH, approved before.
-    Approved,
-}
-
-impl Way {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Transfer,
-        Self::Permit,
-        Self::Sponsored,
-        Self::Approved,
-    ];
-}
 
 /// What can be set about a rail.
 #[derive(Clone, Debug)]
@@ -83,7 +51,7 @@ impl Default for Terms {
             finality_blocks: 3,
             max_fee_per_gas_gwei: 100,
             max_gas_per_day_gwei: 1_000_000_000,
-            sweep_cap: u128::MAX,
+            sweep_cap: 1_000 * PRICE,
         }
     }
 }
@@ -108,19 +76,12 @@ pub(crate) struct Till<'a> {
     pub(crate) hot: EvmAddress,
     pub(crate) clock: ManualClock,
     pub(crate) store: Arc<dyn Store>,
+    /// The newest block when it was opened.
+    opened: u64,
     key: [u8; 32],
     terms: Terms,
     // Gone with the till.
     _database: Option<TestDatabase>,
-}
-
-/// A payment, and what its payer had.
-#[derive(Debug)]
-pub(crate) struct Bill {
-    pub(crate) claimed: ClaimedPayment,
-    pub(crate) payer: EvmAddress,
-    pub(crate) way: Way,
-    had: u128,
 }
 
 impl<'a> Till<'a> {
@@ -143,7 +104,7 @@ impl<'a> Till<'a> {
         let key = chain.fresh_word();
         let hot = EvmKey::from_bytes(&key).unwrap().address();
         chain.give_coin(hot, GAS_MONEY).await;
-        let (_, now_s) = chain.head().await;
+        let (opened, now_s) = chain.head().await;
         let proxy = NodeProxy::before(&chain.url).await.unwrap();
         let treasury = chain.fresh_key().address();
         let clock = ManualClock::at(Timestamp::from_secs(now_s));
@@ -156,6 +117,7 @@ impl<'a> Till<'a> {
             hot,
             clock,
             store,
+            opened,
             key,
             terms,
             _database: None,
@@ -194,156 +156,6 @@ impl<'a> Till<'a> {
     pub(crate) async fn catch_up(&self) {
         let (_, now_s) = self.chain.head().await;
         self.clock.set(Timestamp::from_secs(now_s));
-    }
-
-    /// A payment of a new payer, who has money for two.
-    pub(crate) async fn bill(&self, way: Way) -> Bill {
-        let key = self.chain.fresh_key();
-        self.chain.mint(key.address(), 2 * PRICE).await;
-        if way == Way::Approved {
-            self.chain.approve(key.address(), PERMIT2, PRICE).await;
-        }
-        self.bill_of(way, &key, 0).await
-    }
-
-    /// A payment of a payer, whose permit is so far ahead of the token's counter.
-    pub(crate) async fn bill_of(&self, way: Way, key: &EvmKey, ahead: u128) -> Bill {
-        let nonce = self.chain.permit_nonce(key.address()).await + ahead;
-        let (_, now_s) = self.chain.head().await;
-        let offer = self.rail.spec().offer(Amount::new(PRICE));
-        let payload = self.pay(way, key, nonce, now_s, &offer);
-        self.claim(way, payload, offer, key.address(), now_s).await
-    }
-
-    pub(crate) fn pay(
-        &self,
-        way: Way,
-        key: &EvmKey,
-        nonce: u128,
-        now_s: u64,
-        offer: &Offer,
-    ) -> PaymentPayload {
-        let token = offer.token().as_evm().unwrap();
-        let WalletAddress::Evm(pay_to) = offer.pay_to() else {
-            panic!("an EVM chain has EVM accounts")
-        };
-        let value = Uint256::from(offer.amount().get());
-        let permit = |spender| {
-            let permit = Permit {
-                owner: key.address(),
-                spender,
-                value,
-                nonce: Uint256::from(nonce),
-                deadline: now_s + LIFE_S,
-            };
-            sign_permit(token, permit, key)
-        };
-        match way {
-            Way::Transfer => {
-                let authorization = Authorization {
-                    from: key.address(),
-                    to: pay_to,
-                    value,
-                    valid_after: now_s - 600,
-                    valid_before: now_s + LIFE_S,
-                    nonce: self.chain.fresh_word(),
-                };
-                envelope(offer, &sign(token, authorization, key).to_json(), None)
-            }
-            Way::Permit => envelope(offer, &permit(pay_to).to_json(), None),
-            Way::Sponsored | Way::Approved => {
-                let sponsored = match way {
-                    Way::Sponsored => Sponsored::Permit {
-                        asset: token.contract(),
-                        permit: Box::new(permit(PERMIT2)),
-                    },
-                    _ => Sponsored::Absent,
-                };
-                let transfer = Permit2Transfer {
-                    from: key.address(),
-                    token: token.contract(),
-                    amount: value,
-                    spender: EXACT_PROXY,
-                    nonce: Uint256::from_be_bytes(self.chain.fresh_word()),
-                    deadline: now_s + LIFE_S,
-                    to: pay_to,
-                    valid_after: now_s - 600,
-                };
-                let separator = PermitPaths::none().with_permit2(self.chain.id);
-                let digest = transfer.digest(separator.permit2_separator().unwrap());
-                let extension = sponsored.to_extension();
-                let signed = SignedPermit2::new(transfer, &key.sign_digest(&digest), sponsored);
-                envelope(offer, &signed.to_json(), extension)
-            }
-        }
-    }
-
-    /// A payment of a contract wallet by a signature of this owner.
-    pub(crate) async fn bill_of_contract(&self, wallet: EvmAddress, owner: &EvmKey) -> Bill {
-        let (_, now_s) = self.chain.head().await;
-        let offer = self.rail.spec().offer(Amount::new(PRICE));
-        let authorization = Authorization {
-            from: wallet,
-            to: self.treasury,
-            value: Uint256::from(PRICE),
-            valid_after: now_s - 600,
-            valid_before: now_s + LIFE_S,
-            nonce: self.chain.fresh_word(),
-        };
-        let digest = authorization.digest(offer.token().as_evm().unwrap());
-        let signature = owner.sign_digest(&digest).to_hex();
-        let signed = json!({"signature": signature, "authorization": authorization.to_json()});
-        let payload = envelope(&offer, &signed, None);
-        self.claim(Way::Transfer, payload, offer, wallet, now_s)
-            .await
-    }
-
-    /// A payment as a saga would have claimed it.
-    pub(crate) async fn claim(
-        &self,
-        way: Way,
-        payload: PaymentPayload,
-        offer: Offer,
-        payer: EvmAddress,
-        now_s: u64,
-    ) -> Bill {
-        let proof_key = match identify(&payload, offer.token()) {
-            Ok(identified) => identified.proof_key.into_string(),
-            // What nobody could claim: cases show that it is not signed for either.
-            Err(_) => format!("unverified:{}", hex::encode(self.chain.fresh_word())),
-        };
-        let uuid = Uuid::from_bytes(self.chain.fresh_word()[..16].try_into().unwrap());
-        let payment = Payment {
-            id: PaymentId::from_uuid(uuid),
-            operation: OperationId::from_uuid(uuid),
-            owner: OwnerId::from_uuid(uuid),
-            rail: self.rail.spec().label.clone(),
-            proof_key,
-            payer: WalletAddress::Evm(payer),
-            price: Usd::from_micros(5_000_000).unwrap(),
-            asset: AssetAmount {
-                atomic: PRICE,
-                decimals: self.rail.spec().decimals,
-            },
-            void_after: Timestamp::from_secs(now_s + LIFE_S),
-            claimed_at: Timestamp::from_secs(now_s),
-            state: PaymentState::Claimed,
-        };
-        let proof = StoredProof {
-            payload,
-            offer,
-            resource: ResourceInfo {
-                url: "https://compute.example/compute/provision".to_owned(),
-                description: "24 h".to_owned(),
-                mime_type: "application/json".to_owned(),
-            },
-        };
-        Bill {
-            claimed: ClaimedPayment::for_conformance_suite(payment, proof),
-            payer,
-            way,
-            had: self.chain.balance(payer).await,
-        }
     }
 
     pub(crate) async fn settle(&self, bill: &Bill) -> Settlement {
@@ -459,9 +271,20 @@ impl<'a> Till<'a> {
         panic!("not settled, however many blocks there are")
     }
 
+    /// Tends the line until nothing waits any more.
+    pub(crate) async fn come_to_rest(&self) {
+        for _ in 0..50 {
+            self.rail.tend().await;
+            if self.waiting().await.is_empty() {
+                return;
+            }
+        }
+        panic!("something waits for ever: {:?}", self.waiting().await)
+    }
+
     /// What runs beside the payments: a few rounds over the line.
     pub(crate) async fn tend_on(&self) {
-        for _ in 0..20 {
+        for _ in 0..8 {
             self.rail.tend().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -561,9 +384,14 @@ impl<'a> Till<'a> {
         open.unwrap()
     }
 
+    /// The receipts of everything that the hot wallet has sent.
+    pub(crate) async fn receipts(&self) -> Vec<Value> {
+        self.chain.sent_by(self.hot, self.opened).await
+    }
+
     /// How many transactions of the hot wallet are in, and how many of them failed.
     pub(crate) async fn mined_and_failed(&self) -> (usize, usize) {
-        let receipts = self.chain.sent_by(self.hot, 0).await;
+        let receipts = self.receipts().await;
         let failed = receipts.iter().filter(|it| quantity(&it["status"]) == 0);
         (receipts.len(), failed.count())
     }
@@ -627,15 +455,6 @@ fn spec_of(chain: &Chain, hot: EvmAddress, treasury: EvmAddress) -> RailSpec {
     }
 }
 
-/// A payment of version 2 for one of our offers.
-pub(crate) fn envelope(offer: &Offer, signed: &Value, sponsoring: Option<Value>) -> PaymentPayload {
-    let mut envelope = json!({"x402Version": 2, "accepted": offer.to_v2(), "payload": signed});
-    if let Some(extension) = sponsoring {
-        envelope["extensions"] = json!({"eip2612GasSponsoring": extension});
-    }
-    PaymentPayload::from_json(envelope).unwrap()
-}
-
 /// The code of a settlement that was refused.
 pub(crate) fn refusal(outcome: Settlement) -> String {
     match outcome {
@@ -648,7 +467,7 @@ pub(crate) fn unclear(outcome: &Settlement) {
     assert!(matches!(outcome, Settlement::Unknown { .. }), "{outcome:?}");
 }
 
-fn unclear_or_early(outcome: &Settlement) {
+pub(crate) fn unclear_or_early(outcome: &Settlement) {
     assert!(
         matches!(
             outcome,

@@ -174,11 +174,11 @@ impl Chain {
         let (last, _) = self.head().await;
         let mut found = Vec::new();
         for number in first..=last {
-            let params = json!([format!("{number:#x}")]);
-            let receipts = self.ask("eth_getBlockReceipts", params).await;
-            for receipt in receipts.as_array().unwrap() {
-                if address(&receipt["from"]) == account {
-                    found.push(receipt.clone());
+            let params = json!([format!("{number:#x}"), true]);
+            let block = self.ask("eth_getBlockByNumber", params).await;
+            for transaction in block["transactions"].as_array().unwrap() {
+                if address(&transaction["from"]) == account {
+                    found.push(self.receipt(transaction["hash"].as_str().unwrap()).await);
                 }
             }
         }

@@ -7,8 +7,9 @@ use compute_x402::exact_evm::Authorization;
 use compute_x402::{Amount, ValidityWindow, verify};
 use serde_json::json;
 
+use crate::bill::{Way, envelope};
 use crate::cases;
-use crate::till::{PRICE, Terms, Till, Way, envelope, not_sent, refused};
+use crate::till::{PRICE, Terms, Till, not_sent, refused};
 use crate::town::Town;
 
 cases! {
@@ -110,7 +111,12 @@ async fn hostile_factory(town: &Town) {
     );
     let signed = json!({"signature": wrapper, "authorization": authorization.to_json()});
     let payload = envelope(&offer, &signed, None);
-    let error = verify(&payload, &[offer.clone()], ValidityWindow::at(now_s)).unwrap_err();
+    let error = verify(
+        &payload,
+        core::slice::from_ref(&offer),
+        ValidityWindow::at(now_s),
+    )
+    .unwrap_err();
     assert_eq!(error.code().as_str(), "eip6492_factory_not_allowed");
     assert_eq!(till.rail.vouch(&payload).await, Ok(false));
     let bill = till

@@ -18,9 +18,8 @@ use crate::cargo;
 const USAGE: &str = "\
 usage: cargo xtask faults [options]
 
-Reads target/faults/*.json, which the runners leave (sim, crash-sqlite, crash-postgres, race, tests,
-chain), and lists for each
-fault of the catalogue who injected it how often; then the open ones.
+Reads target/faults/*.json, which the runners leave (sim, crash-sqlite, crash-postgres, race, tests, chain), and lists
+for each fault of the catalogue who injected it how often; then the open ones.
 
   --open     list only the open ones
   --strict   fail when one is open

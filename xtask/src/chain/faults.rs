@@ -12,8 +12,9 @@ pub(super) fn run(town: &Town, filter: &str) -> Result<()> {
     let log = faults::fresh_log("chain")?;
     let mut cases = cargo::cargo();
     cases
-        .args(["test", "-p", "compute-rail-evm", "--test", "chain"])
+        .args(["test", "-q", "-p", "compute-rail-evm", "--test", "chain"])
         .args(["--locked", "--", filter])
+        .env("RUST_BACKTRACE", "0")
         .env("CHAIN_SETUP", &town.file)
         .env(TEST_VARIABLE, cluster.url())
         .env(faults::LOG_VARIABLE, &log);

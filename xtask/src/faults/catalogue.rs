@@ -30,8 +30,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 
 const SOLANA: &str = "Solana rail";
 const WATCH: &str = "watch of the chain";
-const MEGAETH: &str = "MegaETH rail";
-const SIGNER: &str = "embedded signer";
 const MPP: &str = "MPP and Stripe rails";
 const RESIZE: &str = "resize";
 const WEBHOOKS: &str = "webhooks";
@@ -177,35 +175,21 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "the same message submitted again before confirmation",
     ),
     later("F067", SOLANA, "the recipient has no token account"),
-    later("F068", MEGAETH, "somebody runs ahead with the permit"),
-    later("F069", MEGAETH, "crash between permit and transfer"),
-    later(
-        "F070",
-        MEGAETH,
-        "a permit for too much, for others or for too long",
-    ),
-    later(
-        "F071",
-        SIGNER,
-        "account nonces: used twice, stuck, with a gap",
-    ),
-    later("F072", SIGNER, "no pending state to estimate gas against"),
-    later(
+    fault("F068", "somebody runs ahead with the permit"),
+    fault("F069", "crash between permit and transfer"),
+    fault("F070", "a permit for too much, for others or for too long"),
+    fault("F071", "account nonces: used twice, stuck, with a gap"),
+    fault("F072", "no pending state to estimate gas against"),
+    fault(
         "F073",
-        SIGNER,
         "a node without a head, far behind or of another chain",
     ),
-    later(
-        "F074",
-        SIGNER,
-        "a wallet signature that names an arbitrary factory",
-    ),
-    later(
+    fault("F074", "a wallet signature that names an arbitrary factory"),
+    fault(
         "F075",
-        SIGNER,
         "a contract wallet that burns gas or changes its mind",
     ),
-    later("F076", SIGNER, "the gas wallet is empty"),
+    fault("F076", "the gas wallet is empty"),
     later(
         "F077",
         MPP,

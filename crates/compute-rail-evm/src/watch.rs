@@ -120,30 +120,45 @@ impl Sender {
         let open = open.map_err(unread)?;
         tx.rollback().await.map_err(unread)?;
         let mined = self.node.transaction_count(self.address(), None).await?;
+        // What one of them meets does not hold up the others.
+        let mut outcome = Ok(());
         for siblings in by_nonce(&open) {
-            let seen = self.look(&siblings).await?;
-            self.conclude(&siblings, &seen).await.map_err(unread)?;
-            let Some(newest) = siblings.last() else {
-                continue;
-            };
-            match seen {
-                Seen::Pending if newest.nonce == Some(mined) && self.is_slow(newest) => {
-                    self.pay_more(newest).await?;
-                }
-                Seen::Pending => self.send(newest).await,
-                Seen::Lost => tracing::error!(
-                    chain.lane = %self.lane, chain.transaction = %newest.hash,
-                    "another transaction took the number of one of ours: \
-                     is the hot wallet used elsewhere?"
-                ),
-                Seen::Done(_) | Seen::Failed(_) => {}
-            }
+            outcome = outcome.and(self.tend_one(&siblings, mined).await);
         }
-        match open.iter().filter_map(|it| it.nonce).min() {
+        let filled = match open.iter().filter_map(|it| it.nonce).min() {
             Some(lowest) if lowest > mined => self.fill(mined, lowest).await,
             Some(_) => Ok(()),
             None => self.bring_back(mined).await,
+        };
+        outcome.and(filled)
+    }
+
+    async fn tend_one(&self, siblings: &[&ChainTransaction], mined: u64) -> Result<(), SendError> {
+        let Some(newest) = siblings.last() else {
+            return Ok(());
+        };
+        let seen = match self.look(siblings).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                // The node may lack what it is asked about, and take a transaction all the same.
+                self.send(newest).await;
+                return Err(error.into());
+            }
+        };
+        self.conclude(siblings, &seen).await.map_err(unread)?;
+        match seen {
+            Seen::Pending if newest.nonce == Some(mined) && self.is_slow(newest) => {
+                self.pay_more(newest).await?;
+            }
+            Seen::Pending => self.send(newest).await,
+            Seen::Lost => tracing::error!(
+                chain.lane = %self.lane, chain.transaction = %newest.hash,
+                "another transaction took the number of one of ours: \
+                 is the hot wallet used elsewhere?"
+            ),
+            Seen::Done(_) | Seen::Failed(_) => {}
         }
+        Ok(())
     }
 
     // Nothing waits, but the chain may have taken back what was concluded: a later transaction would

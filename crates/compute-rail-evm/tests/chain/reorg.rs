@@ -2,6 +2,8 @@
 
 use compute_engine::ports::{Rail as _, Settlement};
 use compute_testkit::faults_log::injected;
+use compute_testkit::node_proxy::NodeFault;
+use serde_json::json;
 
 use crate::bill::Way;
 use crate::cases;
@@ -12,6 +14,7 @@ cases! {
     "F054", "a transfer is taken back before it is deep enough: sent again, settled once", before_conclusion;
     "F054", "a settled transfer is taken back: the same transaction is sent again", after_conclusion;
     "F054", "a settled transfer is taken back: the next payments do not wait behind it", line_goes_on;
+    "F054 F071", "a node without old blocks: the line goes on", no_old_blocks;
     "F054", "a permit is taken back with the transfer in flight: settled once", permit_taken_back;
 }
 
@@ -58,7 +61,7 @@ async fn after_conclusion(town: &Town) {
         let bill = till.bill(way).await;
         let (before, _) = till.chain.head().await;
         let evidence = till.insist(&bill).await;
-        till.rail.tend().await;
+        till.come_to_rest().await;
         take_back(till.chain, before).await;
         till.assert_unpaid(&bill).await;
         assert_eq!(till.chain.count(till.hot).await, 0);
@@ -78,6 +81,7 @@ async fn line_goes_on(town: &Town) {
         let (first, next) = (till.bill(way).await, till.bill(way).await);
         let (before, _) = till.chain.head().await;
         till.insist(&first).await;
+        till.come_to_rest().await;
         take_back(till.chain, before).await;
         // It goes on behind numbers that the chain does not have any more.
         let (evidence, ()) = futures::join!(till.insist(&next), till.tend_on());
@@ -90,6 +94,34 @@ async fn line_goes_on(town: &Town) {
         };
         till.assert_paid_once(&first, &again).await;
         assert_eq!(till.mined_and_failed().await.1, 0, "{way:?}");
+    }
+}
+
+async fn no_old_blocks(town: &Town) {
+    let mut till = Till::on_terms(&town.base, Terms::hasty()).await;
+    let (first, second) = (
+        till.bill(Way::Transfer).await,
+        till.bill(Way::Transfer).await,
+    );
+    let gap = NodeFault::Lie(json!("0x2"));
+    till.proxy
+        .break_calls("F071", "eth_getTransactionCount", "", gap);
+    for bill in [&first, &second] {
+        crate::till::unclear(&till.attempt(bill).await);
+        till.wait_until_sent(bill).await;
+    }
+    till.proxy.mend();
+    till.change_terms(Terms::default());
+    // It knows the newest count, and not that of a block some time ago.
+    let lacks = NodeFault::Refuse(-32_000, "missing trie node");
+    till.proxy
+        .break_calls("F071", "eth_getTransactionCount", ",\"0x", lacks);
+    for _ in 0..2 {
+        till.rail.tend().await;
+    }
+    for bill in [&first, &second] {
+        let evidence = till.insist(bill).await;
+        till.assert_paid_once(bill, &evidence).await;
     }
 }
 

@@ -271,9 +271,20 @@ impl<'a> Till<'a> {
         panic!("not settled, however many blocks there are")
     }
 
+    /// Tends the line until nothing waits any more.
+    pub(crate) async fn come_to_rest(&self) {
+        for _ in 0..50 {
+            self.rail.tend().await;
+            if self.waiting().await.is_empty() {
+                return;
+            }
+        }
+        panic!("something waits for ever: {:?}", self.waiting().await)
+    }
+
     /// What runs beside the payments: a few rounds over the line.
     pub(crate) async fn tend_on(&self) {
-        for _ in 0..20 {
+        for _ in 0..8 {
             self.rail.tend().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

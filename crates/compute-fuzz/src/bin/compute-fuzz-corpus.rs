@@ -16,8 +16,8 @@ usage: compute-fuzz-corpus list                 the targets, and whether they ch
        compute-fuzz-corpus pack TARGET FOLDER    commits the files of a folder
 ";
 
-/// So much of a corpus is committed; what is longer is found again soon.
-const MAX_CORPUS_BYTES: usize = 64 * 1024;
+/// So much of a corpus is committed; what is left out is found again soon.
+const MAX_CORPUS_BYTES: usize = 16 * 1024;
 
 fn main() -> io::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,24 +51,26 @@ fn unpack(target: &str, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The shortest inputs first, until there is no more room.
+/// What is committed stays, for it may be a find; then the shortest inputs first, until there is no more room.
 fn pack(target: &str, folder: &Path) -> io::Result<()> {
+    let committed = corpus::load(target)?;
     let seeds = seeds::of(target);
-    let mut inputs = corpus::load(target)?;
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let input = fs::read(entry?.path())?;
-        if input.len() <= corpus::MAX_INPUT_BYTES && !seeds.contains(&input) {
-            inputs.push(input);
+        if !seeds.contains(&input) && !committed.contains(&input) {
+            found.push(input);
         }
     }
-    inputs.sort_by_key(Vec::len);
-    let mut room = MAX_CORPUS_BYTES;
-    inputs.retain(|input| {
-        let size = corpus::escape(input).len() + 1;
-        let fits = size <= room;
-        room -= if fits { size } else { 0 };
+    found.sort_by_key(Vec::len);
+    let size = |input: &Vec<u8>| corpus::escape(input).len() + 1;
+    let mut room = MAX_CORPUS_BYTES.saturating_sub(committed.iter().map(size).sum());
+    let new = found.into_iter().take_while(|input| {
+        let fits = size(input) <= room;
+        room = room.saturating_sub(size(input));
         fits
     });
+    let inputs: Vec<_> = committed.into_iter().chain(new).collect();
     println!("{target}: {} inputs", inputs.len());
     corpus::store(target, inputs)
 }

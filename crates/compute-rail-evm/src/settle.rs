@@ -6,7 +6,7 @@
 use compute_domain::payment::Evidence;
 use compute_engine::ports::{ChainTransaction, ClaimedPayment, Purpose, Settlement};
 use compute_evm::{Fate, MAX_LIFE_S, NodeError, find_payment};
-use compute_x402::ErrorCode;
+use compute_x402::{Amount, ErrorCode};
 
 use crate::calls::Call;
 use crate::fate::Approval;
@@ -80,7 +80,7 @@ impl EvmRail {
             Paying::Permit2(payment) => {
                 let outcome = self.settle_once(settling, &payment.call, &sent).await;
                 if matches!(outcome, Settlement::Settled(_)) {
-                    self.sweep_quietly().await;
+                    self.sweep_quietly(Amount::new(1)).await;
                 }
                 outcome
             }

@@ -7,5 +7,6 @@
 mod answer;
 mod gate;
 mod service;
+mod told;
 
 pub use service::{Service, ServiceConfig, router};

@@ -29,6 +29,10 @@ use serde_json::{Map, json};
 
 use crate::answer::{Question, Refusal, json as respond};
 use crate::gate::Gate;
+use crate::told::Told;
+
+/// The name that a client gives a request which it may repeat.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What an operator decides about the service.
 #[derive(Debug, Clone)]
@@ -50,6 +54,7 @@ struct Parts {
     settlers: Vec<(Arc<dyn Settler>, Arc<TokenTerms>)>,
     recipients: BTreeSet<WalletAddress>,
     gate: Gate,
+    told: Told,
     clock: Arc<dyn Clock>,
 }
 
@@ -77,6 +82,7 @@ impl Service {
             settlers: settlers.into_iter().filter_map(usable).collect(),
             recipients: config.recipients.clone(),
             gate: Gate::new(config.token.as_ref(), config.per_payer_per_minute),
+            told: Told::default(),
             clock,
         }))
     }
@@ -161,17 +167,29 @@ async fn settle_payment(
         verified,
         proof,
     } = acceptable;
-    let (settlement, transaction) = settler.settle_for_others(&proof, &verified.proof_key).await;
     let no = |status, code: ErrorCode, message: &str| {
         Refusal::new(status, code, message)
             .paid_by(verified.payer)
             .on(version, proof.offer.network())
     };
+    let key = headers
+        .get(IDEMPOTENCY_KEY)
+        .and_then(|value| value.to_str().ok());
+    let (proof_key, now) = (verified.proof_key.as_str(), service.0.clock.now());
+    let Some(mut asking) = service.0.told.begin(proof_key, key, now) else {
+        let message = "this payment is being settled, or was: repeat the Idempotency-Key of the \
+                       first request to hear its answer again";
+        return refused(no(StatusCode::OK, ErrorCode::DuplicateSettlement, message));
+    };
+    let (settlement, transaction) = settler.settle_for_others(&proof, &verified.proof_key).await;
     match settlement {
-        Settlement::Settled(evidence) => respond(
-            StatusCode::OK,
-            &settled_answer(version, &proof.offer, &evidence.reference, &verified.payer),
-        ),
+        Settlement::Settled(evidence) => {
+            asking.settles();
+            respond(
+                StatusCode::OK,
+                &settled_answer(version, &proof.offer, &evidence.reference, &verified.payer),
+            )
+        }
         Settlement::Declined { code } => {
             let code = ErrorCode::from_wire(&code);
             refused(no(StatusCode::OK, code, "the payment did not settle"))
@@ -201,7 +219,7 @@ impl Service {
     ) -> Result<Acceptable<'_>, Box<Refusal>> {
         let acceptable = self.try_accept(headers, body)?;
         let payer = acceptable.verified.payer;
-        match acceptable.settler.check(&acceptable.proof).await {
+        match acceptable.settler.check_for_others(&acceptable.proof).await {
             Ok(Check::Fine) => Ok(acceptable),
             Ok(Check::Refused { code }) => {
                 let code = ErrorCode::from_wire(&code);

@@ -9,6 +9,7 @@ use compute_x402::{Amount, ErrorCode, MethodCode};
 use crate::calls::{self, Call};
 use crate::paying::{Paying, Permit2Payment, PermitPayment};
 use crate::rail::{EvmRail, unavailable};
+use crate::search::Trace;
 
 /// How recently somebody else may have submitted a buyer's payment, in seconds, for it to count as
 /// this purchase's. Longer would let old transfers to the same account be shown.
@@ -21,6 +22,32 @@ const CONTRACT_WALLET_GAS: u64 = 500_000;
 type Verdict = Result<Option<ErrorCode>, NodeError>;
 
 impl EvmRail {
+    /// The same for another shop. What was used before is a no to it, however it was used: its own
+    /// records are not here, and one payment must not be good for two things.
+    pub(crate) async fn try_check_unused(
+        &self,
+        proof: &StoredProof,
+    ) -> Result<Check, RailUnavailable> {
+        let used = match Paying::of(proof) {
+            Some(Paying::Authorization { transfer, .. }) => {
+                let used = self.chain.is_used(&transfer, None).await;
+                used.map(|used| used.then_some(ErrorCode::EvmNonceAlreadyUsed))
+            }
+            Some(Paying::Permit2(payment)) => {
+                let code = ErrorCode::Method(MethodCode::PERMIT2_NONCE);
+                let used = self.is_permit2_used(&payment, None).await;
+                used.map(|used| used.then_some(code))
+            }
+            Some(Paying::Permit(_)) | None => Ok(None),
+        };
+        match used.map_err(|error| unavailable(&error.to_string()))? {
+            Some(code) => Ok(Check::Refused {
+                code: code.as_str().to_owned(),
+            }),
+            None => self.try_check(proof).await,
+        }
+    }
+
     pub(crate) async fn try_check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
         let paying = Paying::of(proof)
             .ok_or_else(|| unavailable("the proof is no payment in this token"))?;
@@ -128,7 +155,7 @@ impl EvmRail {
     async fn was_observed(&self, payment: &Permit2Payment) -> Result<bool, NodeError> {
         let (node, since_s) = (self.chain.node(), self.observed_since());
         let head = node.block(None).await?;
-        let Some(evidence) = self.find_permit2(payment, head, since_s).await? else {
+        let Trace::Paid(evidence) = self.find_permit2(payment, head, since_s).await? else {
             return Ok(false);
         };
         // A search looks at whole ranges of blocks, and finds what is older too.

@@ -31,7 +31,7 @@ pub struct EvmConfig {
     /// The most that may be spent on gas within 24 hours, in gwei.
     pub max_gas_per_day_gwei: u64,
     /// The most money that may lie in the hot wallet, in atomic units of the token; above it the rail
-    /// is withdrawn until it is swept. Less than a thousandth of it is not worth the gas and stays.
+    /// is withdrawn until it is swept. Less than a ten-thousandth of it moves on with the next sale only.
     pub sweep_cap: u128,
     /// How long things may take.
     pub timeouts: EvmTimeouts,

@@ -9,6 +9,7 @@ use compute_x402::{Amount, ErrorCode, MethodCode};
 
 use crate::paying::{Paying, Permit2Payment, PermitPayment};
 use crate::rail::EvmRail;
+use crate::search::Trace;
 use crate::settle::Settling;
 
 /// How far a permit has come.
@@ -95,6 +96,12 @@ impl EvmRail {
         if pulls().any(|pull| pull.state == SentState::Open) {
             return Ok(Fate::Open);
         }
+        // Ours is in, by what was seen before: that it is not shown now proves nothing.
+        if pulls().any(is_mined) {
+            return Ok(Fate::Unclear(
+                "our transfer is in, and the node does not show it",
+            ));
+        }
         match self.approval(payment, head.number).await? {
             Approval::Given => return Ok(Fate::Open),
             Approval::Gone => {
@@ -139,8 +146,16 @@ impl EvmRail {
             }
         }
         if self.is_permit2_used(payment, Some(head.number)).await? {
-            if let Some(evidence) = self.find_permit2(payment, head, since_s).await? {
+            let found = self.find_permit2(payment, head, since_s).await?;
+            if let Trace::Paid(evidence) = found {
                 return Ok(Fate::Paid(evidence));
+            }
+            // Nothing is void while money of this amount came from this payer and nobody can say
+            // for what, or while ours is known to be in.
+            if found == Trace::Unclear || sent.iter().any(is_mined) {
+                return Ok(Fate::Unclear(
+                    "used, but not in the blocks that were searched",
+                ));
             }
             let firm = self.firm_block(head);
             return Ok(if self.is_permit2_used(payment, Some(firm)).await? {
@@ -294,4 +309,8 @@ impl EvmRail {
             log_index: Some(log.index()?),
         })
     }
+}
+
+const fn is_mined(transaction: &ChainTransaction) -> bool {
+    matches!(transaction.state, SentState::Mined { .. })
 }

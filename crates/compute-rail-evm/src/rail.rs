@@ -21,8 +21,8 @@ use crate::sender::{Limits, Sender};
 use crate::settle::Settling;
 use crate::wallet::{HotWallet, Rules};
 
-/// Less than this part of the cap stays in the hot wallet: with the usual cap, a dollar.
-const CRUMBS: u128 = 1_000;
+/// Less than this part of the cap is moved on with the next sale only: with the usual cap, 10 cents.
+const CRUMBS: u128 = 10_000;
 
 /// A payment rail that settles by itself, for one token on one chain.
 #[derive(Debug)]
@@ -155,16 +155,15 @@ impl EvmRail {
         self.spec.pay_to.address() == WalletAddress::Evm(self.hot_wallet())
     }
 
-    /// Moves on what lies in the hot wallet, if anything does.
-    async fn sweep(&self) -> Result<(), String> {
+    /// Moves on what lies in the hot wallet, if it is as much as this.
+    async fn sweep(&self, least: Amount) -> Result<(), String> {
         if !self.keeps_money() {
             return Ok(());
         }
         let rules = self.sender.wallet.rules();
         let held = self.holds(rules.token, self.hot_wallet(), None).await;
         let held = held.map_err(|error| error.to_string())?;
-        // Whoever sends us crumbs must not make us spend the gas of the day on them.
-        if held.get() == 0 || held.get() < self.sweep_cap.get() / CRUMBS {
+        if held.get() == 0 || held < least {
             return Ok(());
         }
         let call = Call::Sweep {
@@ -179,8 +178,8 @@ impl EvmRail {
     }
 
     /// The money is the shop's already; the next round sweeps what this one could not.
-    pub(crate) async fn sweep_quietly(&self) {
-        if let Err(reason) = self.sweep().await {
+    pub(crate) async fn sweep_quietly(&self, least: Amount) {
+        if let Err(reason) = self.sweep(least).await {
             tracing::info!(payment.rail = %self.spec.label, reason, "not swept now");
         }
     }
@@ -305,7 +304,9 @@ impl Rail for EvmRail {
             if let Err(error) = self.sender.recheck().await {
                 tracing::warn!(payment.rail = %self.spec.label, error = %error, "not looked for");
             }
-            self.sweep_quietly().await;
+            // Whoever sends us crumbs must not make us spend the gas of the day on them.
+            let least = Amount::new(self.sweep_cap.get() / CRUMBS);
+            self.sweep_quietly(least).await;
         };
         if tokio::time::timeout(self.timeouts.call, tend)
             .await

@@ -30,7 +30,16 @@ impl EvmRail {
             SendError::NotNow(_) | SendError::FarAhead if purpose == Purpose::Pull => {
                 unknown(&error.to_string())
             }
-            SendError::NotNow(_) | SendError::FarAhead => not_sent(&error.to_string()),
+            SendError::NotNow(_) | SendError::FarAhead => {
+                // Another replica may have signed it since we looked.
+                match self.sender.sent_for(settling.proof_key).await {
+                    Ok(sent) if find_effective(&sent, purpose).is_none() => {
+                        not_sent(&error.to_string())
+                    }
+                    Ok(_) => unknown("a transaction of this payment is on its way"),
+                    Err(unread) => unknown(&unread.to_string()),
+                }
+            }
         }
     }
 

@@ -241,6 +241,29 @@ impl Sender {
         if self.node.balance(self.address()).await? < price {
             return Err(SendError::not_now("the hot wallet cannot pay for gas"));
         }
+        self.has_room(price).await
+    }
+
+    // What `sign` would refuse: nothing is sold that could not be settled.
+    async fn has_room(&self, price: u128) -> Result<(), SendError> {
+        let unread = |error: StoreError| SendError::not_now(error.to_string());
+        let mut tx = self.store.begin(TxMode::Read).await.map_err(unread)?;
+        let since = self.now().minus(DAY);
+        let spent = tx
+            .lane_cost_since(&self.lane, since)
+            .await
+            .map_err(unread)?;
+        let open = tx.open_chain_transactions(&self.lane, MAX_OPEN).await;
+        let open = open.map_err(unread)?.len();
+        tx.rollback().await.map_err(unread)?;
+        if spent.saturating_add(to_gwei(price)) > self.limits.max_gas_per_day_gwei {
+            return Err(SendError::not_now("the gas of the day is spent"));
+        }
+        if open >= usize::try_from(MAX_OPEN).unwrap_or(usize::MAX) {
+            return Err(SendError::not_now(
+                "too many transactions wait for the chain",
+            ));
+        }
         Ok(())
     }
 

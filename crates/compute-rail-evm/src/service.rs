@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use compute_engine::StoredProof;
-use compute_engine::ports::{Purpose, Settlement, Settler};
+use compute_engine::ports::{Check, Purpose, RailUnavailable, Settlement, Settler};
 use compute_evm::MAX_LIFE_S;
 use compute_wallet::WalletAddress;
 use compute_x402::{Method, PermitPaths, ProofKey, TokenTerms};
 
 use crate::paying::Paying;
-use crate::rail::{EvmRail, unknown};
+use crate::rail::{EvmRail, unavailable, unknown};
 use crate::sender::find_effective;
 use crate::settle::Settling;
 
@@ -32,6 +32,12 @@ impl Settler for EvmRail {
             }
             _ => None,
         }
+    }
+
+    async fn check_for_others(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
+        let check = self.try_check_unused(proof);
+        let checked = tokio::time::timeout(self.timeouts.call, check).await;
+        checked.map_err(|_| unavailable("time ran out"))?
     }
 
     fn signer(&self) -> WalletAddress {

@@ -6,7 +6,7 @@
 use compute_domain::payment::Evidence;
 use compute_engine::ports::{ChainTransaction, ClaimedPayment, Purpose, Settlement};
 use compute_evm::{Fate, MAX_LIFE_S, NodeError, find_payment};
-use compute_x402::ErrorCode;
+use compute_x402::{Amount, ErrorCode};
 
 use crate::calls::Call;
 use crate::fate::Approval;
@@ -67,7 +67,8 @@ impl EvmRail {
     pub(crate) async fn settle_payment(&self, settling: &Settling<'_>) -> Settlement {
         let sent = match self.sender.sent_for(settling.proof_key).await {
             Ok(sent) => sent,
-            Err(error) => return not_sent(&error.to_string()),
+            // What was sent before cannot be read.
+            Err(error) => return unknown(&error.to_string()),
         };
         match self.fate(settling, &sent).await {
             Ok(Fate::Open) => {}
@@ -80,7 +81,7 @@ impl EvmRail {
             Paying::Permit2(payment) => {
                 let outcome = self.settle_once(settling, &payment.call, &sent).await;
                 if matches!(outcome, Settlement::Settled(_)) {
-                    self.sweep_quietly().await;
+                    self.sweep_quietly(Amount::new(1)).await;
                 }
                 outcome
             }

@@ -120,17 +120,18 @@ impl Sender {
         let open = open.map_err(unread)?;
         tx.rollback().await.map_err(unread)?;
         let mined = self.node.transaction_count(self.address(), None).await?;
-        // What one of them meets does not hold up the others.
-        let mut outcome = Ok(());
-        for siblings in by_nonce(&open) {
-            outcome = outcome.and(self.tend_one(&siblings, mined).await);
-        }
+        // First what everything else waits for: the looks below may take all the time there is.
         let filled = match open.iter().filter_map(|it| it.nonce).min() {
             Some(lowest) if lowest > mined => self.fill(mined, lowest).await,
             Some(_) => Ok(()),
             None => self.bring_back(mined).await,
         };
-        outcome.and(filled)
+        // What one of them meets does not hold up the others.
+        let mut outcome = filled;
+        for siblings in by_nonce(&open) {
+            outcome = outcome.and(self.tend_one(&siblings, mined).await);
+        }
+        outcome
     }
 
     async fn tend_one(&self, siblings: &[&ChainTransaction], mined: u64) -> Result<(), SendError> {

@@ -76,6 +76,13 @@ impl Sent {
         )
     }
 
+    /// Whether a record is of this transaction. Its message counts: the buyer can sign it once more
+    /// in another way and send that.
+    fn is_in(&self, record: &Record) -> bool {
+        let recorded = SvmTransaction::from_wire(&record.wire);
+        recorded.is_ok_and(|it| it.message_bytes() == self.transaction.message_bytes())
+    }
+
     /// Whether a record is of this transaction, and the money moved in it.
     fn is_shown_by(&self, record: &Record) -> bool {
         let held = |balances: &[crate::rpc::TokenBalance], place: usize| {
@@ -88,7 +95,7 @@ impl Sent {
             return false;
         };
         let (before, after) = (held(&record.before, place), held(&record.after, place));
-        record.wire == self.wire
+        self.is_in(record)
             && !record.is_failed
             && after.checked_sub(before) == Some(self.transfer.amount.get())
     }
@@ -162,7 +169,7 @@ impl SolanaRail {
         };
         let slot = record.slot;
         Ok(match (status.is_failed, record.is_failed) {
-            (true, true) if record.wire == sent.wire => Seen::Failed { slot },
+            (true, true) if sent.is_in(&record) => Seen::Failed { slot },
             (false, false) if sent.is_shown_by(&record) => Seen::Done { slot },
             (false, false) => Seen::Contradiction("it is said to be in, without the transfer"),
             _ => Seen::Contradiction("status and record of a transaction differ"),

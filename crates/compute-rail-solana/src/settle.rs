@@ -216,12 +216,19 @@ impl SolanaRail {
     /// again what is not.
     pub(crate) async fn try_tend(&self) -> Result<(), RpcError> {
         let open = self.book.open().await;
+        // What one of them meets does not hold up the others.
+        let mut outcome = Ok(());
         for row in open.map_err(|error| RpcError(error.to_string()))? {
-            let sent = Sent::of(&row)?;
-            match self.look(&sent).await? {
-                Seen::Pending => self.send(&sent).await,
-                seen => self.note(&sent, seen).await,
-            }
+            outcome = outcome.and(self.tend_one(&row).await);
+        }
+        outcome
+    }
+
+    async fn tend_one(&self, row: &ChainTransaction) -> Result<(), RpcError> {
+        let sent = Sent::of(row)?;
+        match self.look(&sent).await? {
+            Seen::Pending => self.send(&sent).await,
+            seen => self.note(&sent, seen).await,
         }
         Ok(())
     }

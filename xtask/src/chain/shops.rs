@@ -22,6 +22,9 @@ const MARK: &str = "http://127.0.0.1:";
 /// What stands before the address of our server's facilitator in what it prints.
 const SERVICE_MARK: &str = "facilitator for others: ";
 
+/// Whom the server is paid for what it sells itself while it serves others.
+const OTHER_TREASURY: &str = "0x000000000000000000000000000000000000dEaD";
+
 /// What a client of that facilitator shows.
 const SERVICE_TOKEN: &str = "a-throwaway-token-of-the-chain-test";
 
@@ -67,7 +70,8 @@ impl Shop {
             "[facilitator]\nenabled = true\nlisten = \"127.0.0.1:0\"\ntoken = \"{SERVICE_TOKEN}\"\n\
              recipients = [\"{treasury}\"]\n\n"
         );
-        let rails = embedded_rails(town, folder)?;
+        // That server sells too, for an account of its own.
+        let rails = embedded_rails(town, folder)?.replace(treasury, OTHER_TREASURY);
         let chains = &[BASE, MEGAETH];
         let Self {
             service,

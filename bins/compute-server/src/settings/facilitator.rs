@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use compute_facilitator::ServiceConfig;
 use compute_wallet::{EvmAddress, WalletAddress};
+use compute_x402::Method;
 
 use super::check::Check;
 use super::rails::{RailConfig, Settlement};
@@ -65,14 +66,23 @@ impl FacilitatorService {
         if !self.enabled {
             return None;
         }
-        let mut hot_wallets = BTreeSet::new();
+        // Our own accounts: what is paid to them buys from this shop, and must not buy elsewhere too.
+        let mut own = BTreeSet::new();
+        let mut serves = false;
         for rail in rails {
+            own.insert(rail.pay_to.address());
             if let Settlement::Embedded(embedded) = &rail.settlement {
-                hot_wallets.insert(WalletAddress::Evm(embedded.hot_wallet.address()));
+                own.insert(WalletAddress::Evm(embedded.hot_wallet.address()));
+                own.insert(WalletAddress::Evm(embedded.treasury));
+                serves |= match rail.terms.method() {
+                    Method::Eip3009 { .. } => true,
+                    Method::Permit { paths, .. } => paths.permit2_separator().is_some(),
+                    _ => false,
+                };
             }
         }
-        if hot_wallets.is_empty() {
-            let what = "needs a rail with settlement = \"embedded\"";
+        if !serves {
+            let what = "needs a rail with settlement = \"embedded\" that can pay others: by EIP-3009 or permit2";
             check.problem("facilitator.enabled", what);
         }
         if token.is_none() && !self.listen.ip().is_loopback() {
@@ -83,8 +93,9 @@ impl FacilitatorService {
         let mut recipients = BTreeSet::new();
         for text in &self.recipients {
             match EvmAddress::parse(text).map(WalletAddress::Evm) {
-                Ok(address) if hot_wallets.contains(&address) => {
-                    check.problem(key, format!("{text:?} is a hot wallet: its money is swept"));
+                Ok(address) if own.contains(&address) => {
+                    let what = format!("{text:?} is this shop's own: one payment would buy twice");
+                    check.problem(key, what);
                 }
                 Ok(address) => {
                     recipients.insert(address);

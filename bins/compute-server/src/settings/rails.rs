@@ -158,7 +158,7 @@ section! {
         max_gas_price_gwei: u32 = 50,
         /// With `embedded`: the most that is spent on gas within 24 hours, in gwei: 50 000 000 are 0.05 of the coin.
         max_gas_per_day_gwei: u32 = 50_000_000,
-        /// With `embedded` and `permit`: the rail is withdrawn while more money than this lies in the hot wallet; less than a thousandth of it is not moved on.
+        /// With `embedded` and `permit`: the rail is withdrawn while more money than this lies in the hot wallet; less than a ten-thousandth of it is moved on with the next sale only.
         sweep_cap: Usd = usd(1_000 * MICROS_PER_USD),
     }
 }

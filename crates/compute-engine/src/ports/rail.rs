@@ -172,6 +172,9 @@ pub trait Rail: Send + Sync + core::fmt::Debug {
 pub trait Settler: Rail {
     /// The token as others may be paid in it; `None` when nobody but this shop can be.
     fn terms_for_others(&self) -> Option<Arc<TokenTerms>>;
+    /// As [`Rail::check`], but what was used before is refused, however it was used: whether it
+    /// paid another shop is not known here.
+    async fn check_for_others(&self, proof: &StoredProof) -> Result<Check, RailUnavailable>;
     /// The account that sends the transactions.
     fn signer(&self) -> WalletAddress;
     /// Makes the money of a verified payment move, and names the transaction that was sent for it.

@@ -49,6 +49,23 @@ async fn a_settlement_is_named_with_its_transaction_and_network() {
 }
 
 #[tokio::test]
+async fn one_payment_is_settled_for_one_request() {
+    let desk = settling(settled());
+    let body = question(Version::V2, authorization());
+    let (_, answer) = desk.post("/settle", &body).await;
+    assert_eq!(answer["success"], true);
+    for version in [Version::V2, Version::V1] {
+        let (status, answer) = desk
+            .post("/settle", question(version, authorization()))
+            .await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(answer["success"], false);
+        assert_eq!(answer["errorReason"], "duplicate_settlement");
+    }
+    assert_eq!(desk.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn an_unknown_outcome_is_pending_and_names_what_was_sent() {
     let desk = settling(Settlement::Unknown {
         reason: "secret".to_owned(),

@@ -51,7 +51,7 @@ impl Default for Terms {
             finality_blocks: 3,
             max_fee_per_gas_gwei: 100,
             max_gas_per_day_gwei: 1_000_000_000,
-            sweep_cap: 1_000 * PRICE,
+            sweep_cap: 10_000 * PRICE,
         }
     }
 }

@@ -127,6 +127,9 @@ impl FacilitatorRequest {
         };
         let amount =
             Amount::parse(self.text(amount)?).map_err(|_| RequestError::Requirement(amount))?;
+        if amount.get() == 0 {
+            return Err(RequestError::Requirement("amount"));
+        }
         let pay_to = self.address("payTo", network)?;
         let seconds = self.requirements.get("maxTimeoutSeconds");
         let seconds = seconds

@@ -94,3 +94,36 @@ fn shown(command: &Command) -> String {
     }
     text
 }
+
+/// The pinned release of a tool that cargo runs by this word, below the target folder; installed when it is not there.
+pub(crate) fn find_or_install(word: &str, version: &str) -> Result<PathBuf> {
+    let (name, folder) = (format!("cargo-{word}"), target_dir().join("tools"));
+    let tool = folder.join("bin").join(&name);
+    let is_pinned = || {
+        let said = output(Command::new(&tool).args([word, "--version"]));
+        said.is_ok_and(|text| text.split_whitespace().any(|it| it == version))
+    };
+    if is_pinned() {
+        return Ok(tool);
+    }
+    let mut install = cargo();
+    install
+        .args([
+            "install",
+            "--locked",
+            "--force",
+            "--version",
+            version,
+            "--root",
+        ])
+        .arg(&folder)
+        .arg(&name);
+    if !status(&mut install)?.success() || !is_pinned() {
+        bail!(
+            "{name} {version} is not here and could not be installed; run:\n\n    \
+             cargo install --locked --version {version} --root {} {name}\n",
+            folder.display()
+        );
+    }
+    Ok(tool)
+}

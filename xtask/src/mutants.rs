@@ -2,7 +2,7 @@
 //! the same crate to fail each time.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         print!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     };
-    let tool = find_or_install()?;
+    let tool = cargo::find_or_install("mutants", VERSION)?;
     let mut all = Tally::default();
     // The tests of engine and store need one; starting it costs little.
     let cluster = Cluster::start()?;
@@ -232,40 +232,6 @@ impl Tally {
             permille % 10
         )
     }
-}
-
-/// The tool of the pinned release, below the target folder.
-fn find_or_install() -> Result<PathBuf> {
-    let folder = cargo::target_dir().join("tools");
-    let tool = folder.join("bin/cargo-mutants");
-    if is_pinned(&tool) {
-        return Ok(tool);
-    }
-    let mut install = cargo::cargo();
-    install
-        .args([
-            "install",
-            "--locked",
-            "--force",
-            "--version",
-            VERSION,
-            "--root",
-        ])
-        .arg(&folder)
-        .arg("cargo-mutants");
-    if !cargo::status(&mut install)?.success() || !is_pinned(&tool) {
-        bail!(
-            "cargo-mutants {VERSION} is not here and could not be installed; run:\n\n    \
-             cargo install --locked --version {VERSION} --root {} cargo-mutants\n",
-            folder.display()
-        );
-    }
-    Ok(tool)
-}
-
-fn is_pinned(tool: &Path) -> bool {
-    let version = cargo::output(Command::new(tool).args(["mutants", "--version"]));
-    version.is_ok_and(|text| text.split_whitespace().any(|word| word == VERSION))
 }
 
 #[cfg(test)]

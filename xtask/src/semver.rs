@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         }
         _ => bail!("{USAGE}"),
     };
-    let tool = find_or_install()?;
+    let tool = cargo::find_or_install("public-api", VERSION)?;
     let mut is_same = true;
     for (name, features) in CRATES {
         let now = describe(&tool, name, features)?;
@@ -149,40 +149,6 @@ impl Difference {
             println!("  + {line}");
         }
     }
-}
-
-/// The tool of the pinned release, below the target folder.
-fn find_or_install() -> Result<PathBuf> {
-    let folder = cargo::target_dir().join("tools");
-    let tool = folder.join("bin/cargo-public-api");
-    if is_pinned(&tool) {
-        return Ok(tool);
-    }
-    let mut install = cargo::cargo();
-    install
-        .args([
-            "install",
-            "--locked",
-            "--force",
-            "--version",
-            VERSION,
-            "--root",
-        ])
-        .arg(&folder)
-        .arg("cargo-public-api");
-    if !cargo::status(&mut install)?.success() || !is_pinned(&tool) {
-        bail!(
-            "cargo-public-api {VERSION} is not here and could not be installed; run:\n\n    \
-             cargo install --locked --version {VERSION} --root {} cargo-public-api\n",
-            folder.display()
-        );
-    }
-    Ok(tool)
-}
-
-fn is_pinned(tool: &Path) -> bool {
-    let version = cargo::output(Command::new(tool).args(["public-api", "--version"]));
-    version.is_ok_and(|text| text.split_whitespace().any(|word| word == VERSION))
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ struct Fuzz {
 
 impl Fuzz {
     fn prepare() -> Result<Self> {
-        let tool = find_or_install()?;
+        let tool = cargo::find_or_install("fuzz", VERSION)?;
         let folder = cargo::target_dir().join("fuzz");
         let mut build = Command::new(tool);
         build
@@ -178,38 +178,4 @@ fn host() -> Result<String> {
     let text = cargo::output(Command::new("rustc").arg("-vV"))?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).context("rustc names no host")
-}
-
-/// The tool of the pinned release, below the target folder.
-fn find_or_install() -> Result<PathBuf> {
-    let folder = cargo::target_dir().join("tools");
-    let tool = folder.join("bin/cargo-fuzz");
-    if is_pinned(&tool) {
-        return Ok(tool);
-    }
-    let mut install = cargo::cargo();
-    install
-        .args([
-            "install",
-            "--locked",
-            "--force",
-            "--version",
-            VERSION,
-            "--root",
-        ])
-        .arg(&folder)
-        .arg("cargo-fuzz");
-    if !cargo::status(&mut install)?.success() || !is_pinned(&tool) {
-        bail!(
-            "cargo-fuzz {VERSION} is not here and could not be installed; run:\n\n    \
-             cargo install --locked --version {VERSION} --root {} cargo-fuzz\n",
-            folder.display()
-        );
-    }
-    Ok(tool)
-}
-
-fn is_pinned(tool: &Path) -> bool {
-    let version = cargo::output(Command::new(tool).args(["fuzz", "--version"]));
-    version.is_ok_and(|text| text.split_whitespace().any(|word| word == VERSION))
 }

@@ -142,7 +142,7 @@ async fn sweep_cap(town: &Town) {
     assert_eq!(till.chain.balance(till.hot).await, PRICE);
     assert!(till.withdrawn().await.contains("too much money"));
     till.proxy.mend();
-    till.rail.tend().await;
+    till.sweep().await;
     assert_eq!(till.chain.balance(till.hot).await, 0);
     assert_eq!(till.chain.balance(till.treasury).await, PRICE);
     till.assert_ready().await;
@@ -151,10 +151,10 @@ async fn sweep_cap(town: &Town) {
 async fn crumbs(town: &Town) {
     let till = Till::open(&town.megaeth).await;
     till.chain.mint(till.hot, PRICE - 1).await;
-    till.rail.tend().await;
+    till.sweep().await;
     assert_eq!(till.chain.count(till.hot).await, 0);
     till.chain.mint(till.hot, 1).await;
-    till.rail.tend().await;
+    till.sweep().await;
     assert_eq!(till.chain.balance(till.treasury).await, PRICE);
 }
 
@@ -168,9 +168,8 @@ async fn lost_sweep(town: &Town) {
     let sweep = till.waiting().await;
     assert_eq!(sweep.len(), 1);
     till.proxy.mend();
-    for _ in 0..3 {
-        till.rail.tend().await;
-    }
+    till.sweep().await;
+    till.come_to_rest().await;
     assert_eq!(till.chain.balance(till.treasury).await, PRICE);
     assert_eq!(till.mined_and_failed().await, (1, 0));
     assert!(till.waiting().await.is_empty());

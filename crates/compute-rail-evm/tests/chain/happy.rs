@@ -62,9 +62,8 @@ async fn permit2(town: &Town, way: Way) {
     assert_eq!(till.check(&bill).await, Check::Fine);
     let evidence = till.insist(&bill).await;
     till.assert_moved_once(&bill, &evidence).await;
-    for _ in 0..2 {
-        till.rail.tend().await;
-    }
+    till.sweep().await;
+    till.come_to_rest().await;
     till.assert_paid_once(&bill, &evidence).await;
     assert_eq!(till.chain.balance(till.treasury).await, PRICE);
     assert_eq!(till.chain.balance(till.hot).await, 0);

@@ -271,6 +271,12 @@ impl<'a> Till<'a> {
         panic!("not settled, however many blocks there are")
     }
 
+    /// A round over the line, and the block with what it sent: the node answers before it has made one.
+    pub(crate) async fn sweep(&self) {
+        self.rail.tend().await;
+        self.chain.mine(1).await;
+    }
+
     /// Tends the line until nothing waits any more.
     pub(crate) async fn come_to_rest(&self) {
         for _ in 0..50 {

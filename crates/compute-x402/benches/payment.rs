@@ -42,8 +42,8 @@ const ROUND: Duration = Duration::from_millis(2);
 const MAX_VERIFY: u128 = 130;
 /// The most that refusing may cost, in hundredths of the bare cost.
 const MAX_REFUSE: u128 = 5;
-/// The most that refusing a header of as many values as are read may cost: nothing that is refused without looking at
-/// a signature is dearer.
+/// The most that refusing a well-formed payment may cost that pays something else, with as much junk beside it as is
+/// read: nothing that is refused without looking at a signature is dearer.
 const MAX_CROWDED: u128 = 20;
 
 /// One thing that is measured, and its best time so far.
@@ -190,11 +190,18 @@ impl Seller {
         let accept = |name, header| case(name, MAX_VERIFY, header, true);
         let refuse = |name, header| case(name, MAX_REFUSE, header, false);
         let crowded = |name, header| case(name, MAX_CROWDED, header, false);
-        let long = |element: &str| {
-            let count = 12_000 / element.len();
+        let value = "/payload/authorization/value";
+        let many = |element: &str, count: usize| {
             header(format!("{{\"x402Version\":1,\"a\":[{}1]}}", element.repeat(count)).as_bytes())
         };
-        let value = "/payload/authorization/value";
+        let long = |element: &str| many(element, 12_000 / element.len());
+        let beside = |element: &str| {
+            let mut json = v2.clone();
+            *json.pointer_mut(value).expect("a value") = "90000001".into();
+            let text = json.to_string();
+            let rest = text.strip_prefix('{').expect("an object");
+            header(format!("{{\"a\":[{}1],{rest}", element.repeat(400)).as_bytes())
+        };
         vec![
             accept("verify, version 1", header(v1.to_string().as_bytes())),
             accept("verify, version 2", header(v2.to_string().as_bytes())),
@@ -205,8 +212,15 @@ impl Seller {
             refuse("20 KiB", "A".repeat(20 * 1024)),
             refuse("wrong shape", changed(&v1, "/payload", json!([1, 2]))),
             refuse("wrong type", changed(&v2, value, json!(90_000_000))),
-            crowded("12 KB of numbers", long("1,")),
-            crowded("12 KB of objects", long("{},")),
+            refuse("12 KB of numbers", long("1,")),
+            refuse("12 KB of objects", long("{},")),
+            refuse("12 KB of empty texts", long("\"\",")),
+            refuse("12 KB of members", header(members(12_000 / 8).as_bytes())),
+            refuse("12 KB of blanks", long(&" ".repeat(12_000))),
+            refuse("700 numbers", many("1,", 700)),
+            refuse("700 objects", many("{},", 700)),
+            crowded("a wrong payment beside numbers", beside("1,")),
+            crowded("a wrong payment beside objects", beside("{},")),
             refuse(
                 "12 KB of text",
                 long(&format!("\"{}\",", "a".repeat(11_900))),
@@ -226,6 +240,11 @@ impl Seller {
             ),
         ]
     }
+}
+
+fn members(count: usize) -> String {
+    let members: String = (0..count).map(|i| format!("\"{i:03x}\":1,")).collect();
+    format!("{{{members}\"x402Version\":1}}")
 }
 
 fn header(json: &[u8]) -> String {

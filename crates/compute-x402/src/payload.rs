@@ -9,6 +9,7 @@ use crate::exact_evm::SignedAuthorization;
 use crate::header::{self, HeaderError};
 use crate::permit::SignedPermit;
 use crate::permit2::SignedPermit2;
+use crate::strict_json::{Part, parse_object, parse_outline};
 use crate::wire::{v1, v2};
 
 /// The protocol version a payment was made with.
@@ -102,7 +103,9 @@ pub fn decode(
         (Some(raw), _) | (None, Some(raw)) => raw,
         (None, None) => return Ok(None),
     };
-    let envelope = header::decode(raw).map_err(DecodeError::Header)?;
+    let text = header::decode_text(raw).map_err(DecodeError::Header)?;
+    check_outline(&text)?;
+    let envelope = parse_object(&text).map_err(|fault| DecodeError::Header(fault.into()))?;
     PaymentPayload::from_envelope(envelope).map(Some)
 }
 
@@ -208,26 +211,11 @@ impl PaymentPayload {
     }
 
     pub(crate) fn from_envelope(envelope: Map<String, Value>) -> Result<Self, DecodeError> {
-        let version = match envelope.get("x402Version").and_then(Value::as_u64) {
-            Some(1) => Version::V1,
-            Some(2) => Version::V2,
-            _ => return Err(DecodeError::Version),
-        };
-        let (scheme, network) = match version {
-            Version::V1 => {
-                if envelope.contains_key("accepted") && !envelope.contains_key("scheme") {
-                    return Err(DecodeError::Member("scheme"));
-                }
-                read_terms(&envelope)?
-            }
-            Version::V2 => {
-                let accepted = envelope.get("accepted").and_then(Value::as_object);
-                read_terms(accepted.ok_or(DecodeError::Member("accepted"))?)?
-            }
-        };
-        let payload = envelope.get("payload").and_then(Value::as_object);
-        let payload = payload.filter(|payload| !payload.is_empty());
-        let payload = payload.ok_or(DecodeError::Member("payload"))?;
+        let (version, scheme, network) = read_version_and_terms(&envelope)?;
+        let payload = read_payload(&envelope)?;
+        if payload.is_empty() {
+            return Err(DecodeError::Member("payload"));
+        }
         let body = read_body(payload, envelope.get("extensions"))?;
         check_optional_members(&envelope)?;
         Ok(Self {
@@ -238,6 +226,55 @@ impl PaymentPayload {
             body,
         })
     }
+}
+
+/// Refuses what is no payment before anything else of it is built: clients echo all extensions of a
+/// seller, and junk of that size must not cost what a payment does.
+fn check_outline(text: &str) -> Result<(), DecodeError> {
+    const NOTHING: Part = Part::Members(&[]);
+    const TERMS: Part = Part::Members(&[("scheme", NOTHING), ("network", NOTHING)]);
+    let outline = parse_outline(
+        text,
+        &[
+            ("x402Version", NOTHING),
+            ("scheme", NOTHING),
+            ("network", NOTHING),
+            ("accepted", TERMS),
+            ("payload", NOTHING),
+        ],
+    );
+    let outline = outline.map_err(|fault| DecodeError::Header(fault.into()))?;
+    read_version_and_terms(&outline)?;
+    read_payload(&outline).map(drop)
+}
+
+fn read_version_and_terms(
+    envelope: &Map<String, Value>,
+) -> Result<(Version, String, String), DecodeError> {
+    let version = match envelope.get("x402Version").and_then(Value::as_u64) {
+        Some(1) => Version::V1,
+        Some(2) => Version::V2,
+        _ => return Err(DecodeError::Version),
+    };
+    let terms = match version {
+        Version::V1 => {
+            if envelope.contains_key("accepted") && !envelope.contains_key("scheme") {
+                return Err(DecodeError::Member("scheme"));
+            }
+            envelope
+        }
+        Version::V2 => {
+            let accepted = envelope.get("accepted").and_then(Value::as_object);
+            accepted.ok_or(DecodeError::Member("accepted"))?
+        }
+    };
+    let (scheme, network) = read_terms(terms)?;
+    Ok((version, scheme, network))
+}
+
+fn read_payload(envelope: &Map<String, Value>) -> Result<&Map<String, Value>, DecodeError> {
+    let payload = envelope.get("payload").and_then(Value::as_object);
+    payload.ok_or(DecodeError::Member("payload"))
 }
 
 /// A missing scheme or network has its own code, so it is left empty here; a wrong type has not.

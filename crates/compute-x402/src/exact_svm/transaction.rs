@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use compute_wallet::SolanaAddress;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -57,7 +56,7 @@ impl SvmTransaction {
         if base64.len() > MAX_BASE64_CHARS {
             return Err(MalformedTransaction::TooLong.into());
         }
-        let wire = STANDARD.decode(base64);
+        let wire = STANDARD.decode_to_vec(base64);
         Self::from_wire(&wire.map_err(|_| MalformedTransaction::NotBase64)?)
     }
 
@@ -102,7 +101,7 @@ impl SvmTransaction {
     /// Padded base64 of the transaction, equal to what was read.
     #[must_use]
     pub fn to_base64(&self) -> String {
-        STANDARD.encode(self.to_wire())
+        STANDARD.encode_to_string(self.to_wire())
     }
 
     /// The `payload` member of a payment.

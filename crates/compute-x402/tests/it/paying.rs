@@ -1,12 +1,16 @@
 //! Client, server and facilitator of this crate, talking to each other.
 
+use compute_x402::challenge::payment_identifier_extension;
 use compute_x402::client::PaymentRequired;
+use compute_x402::discovery::{BAZAAR, bazaar_extension};
 use compute_x402::facilitator::request_body;
+use compute_x402::offer_receipt::{OFFER_RECEIPT, ReceiptIssuer};
+use compute_x402::permit2::{SPONSORING_EXTENSION, sponsoring_extension};
 use compute_x402::{
     Challenge, DecodeError, ErrorCode, PaymentPayload, ValidityWindow, Version, decode, header,
     verify,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::shop::{NOW_S, RESOURCE, authorization, buyer, offer, payment, to_header};
 
@@ -194,4 +198,23 @@ fn a_facilitator_sees_neither_a_false_echo_nor_loses_the_extensions() {
         body["paymentPayload"]["extensions"],
         json!({"bazaar": {"info": {}}})
     );
+}
+
+#[test]
+fn a_client_may_echo_more_than_all_extensions_of_a_seller() {
+    let issuer = ReceiptIssuer::new(buyer());
+    let offer = offer();
+    let offers = std::iter::repeat_n(&offer, 5);
+    let schema: Map<String, Value> = (0..45)
+        .map(|i| (format!("member_{i}"), json!({ "type": "string" })))
+        .collect();
+    let mut json = payment(Version::V2, authorization());
+    json["extensions"] = json!({
+        "payment-identifier": payment_identifier_extension()["payment-identifier"],
+        (SPONSORING_EXTENSION): sponsoring_extension(),
+        (OFFER_RECEIPT): issuer.offers(offers, RESOURCE.url, NOW_S),
+        (BAZAAR): bazaar_extension(&json!({ "a": 1 }), &json!({ "properties": schema }), &json!({})),
+    });
+    let read = decode(None, Some(to_header(&json).as_bytes()));
+    assert_eq!(read.unwrap().unwrap().to_json(), json);
 }

@@ -13,6 +13,7 @@ pub mod owner;
 pub mod payment;
 pub mod prepaid;
 pub mod request_key;
+pub mod setup;
 pub mod text;
 pub mod time;
 pub mod transition;

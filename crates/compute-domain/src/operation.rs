@@ -9,7 +9,8 @@ use crate::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
 use crate::instance::FailureCode;
 use crate::money::{HourlyRate, Hours, Usd};
 use crate::request_key::RequestKey;
-use crate::text::{Hostname, Label, SshPublicKey};
+use crate::setup::SshKeys;
+use crate::text::{Hostname, Label};
 use crate::text_enum;
 use crate::time::Timestamp;
 
@@ -134,7 +135,7 @@ pub struct MachineSpec {
     /// Its host name, when the customer chose one.
     pub hostname: Option<Hostname>,
     /// Who may log in; none means a root password.
-    pub ssh_public_key: Option<SshPublicKey>,
+    pub ssh_keys: SshKeys,
 }
 
 /// What follows once a machine is gone that the customer never got.
@@ -173,6 +174,9 @@ pub struct CreditsSpent {
 pub struct OperationData {
     /// What to make; provision only.
     pub spec: Option<MachineSpec>,
+    /// What the new machine does at its first start, sealed, in hexadecimal digits; until the work
+    /// comes to its end. Provision only.
+    pub sealed_user_data: Option<String>,
     /// What it buys; provision and extend.
     pub time: Option<TimeBought>,
     /// What was spent when it was opened; none when a payment pays, or when it is free.
@@ -332,9 +336,12 @@ impl Operation {
         self
     }
 
-    /// Comes to rest.
+    /// Comes to rest. What stays open for a human keeps what it may still need.
     #[must_use]
     pub fn rest(mut self, state: OperationState, now: Timestamp) -> Self {
+        if !matches!(state, OperationState::Stuck { .. }) {
+            self.data.sealed_user_data = None;
+        }
         self.state = state;
         self.finished_at = Some(now);
         self

@@ -29,6 +29,7 @@ mod seal;
 mod subject;
 mod timing;
 mod topup;
+mod user_data;
 mod work;
 
 pub use catalog::{PricedPlan, Shelf};

@@ -7,10 +7,12 @@ use compute_domain::instance::Access;
 use compute_domain::money::{Hours, Usd};
 use compute_domain::operation::{MachineSpec, TimeBought};
 use compute_domain::payment::RailLabel;
-use compute_domain::text::{Hostname, Label, SshPublicKey};
+use compute_domain::setup::{SshKeys, UserData};
+use compute_domain::text::{Hostname, Label};
 use compute_pricing::to_asset;
 use compute_x402::{Amount, Offer};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{PricedPlan, Shelf};
 use crate::engine::Engine;
@@ -23,7 +25,7 @@ use crate::subject::{Priced, Subject, digest_of, time_at};
 const MIME_TYPE: &str = "application/json";
 
 /// A request for a machine, every value parsed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct ProvisionRequest {
     /// Its size.
     pub plan: PlanId,
@@ -40,7 +42,9 @@ pub struct ProvisionRequest {
     /// The rail the customer wants to pay over.
     pub network: RailLabel,
     /// Who may log in; none asks for a root password.
-    pub ssh_public_key: Option<SshPublicKey>,
+    pub ssh_keys: SshKeys,
+    /// What the machine does at its first start.
+    pub user_data: Option<UserData>,
     /// A hint that must agree with the plan.
     pub provider: Option<ProviderId>,
 }
@@ -59,8 +63,10 @@ impl ProvisionRequest {
             &'a Label,
             Tail<'a>,
         );
-        type Tail<'a> = (&'a Option<Hostname>, Hours, &'a Option<SshPublicKey>);
-        let tail = (&self.hostname, self.hours, &self.ssh_public_key);
+        type Tail<'a> = (&'a Option<Hostname>, Hours, &'a SshKeys, Option<[u8; 32]>);
+        let user_data = self.user_data.as_ref();
+        let user_data = user_data.map(|data| Sha256::digest(data.expose()).into());
+        let tail = (&self.hostname, self.hours, &self.ssh_keys, user_data);
         let canonical = Canonical(
             "provision",
             &self.plan,
@@ -74,10 +80,10 @@ impl ProvisionRequest {
 
     /// How the customer will get in.
     pub(crate) const fn access(&self) -> Access {
-        if self.ssh_public_key.is_some() {
-            Access::SshKey
-        } else {
+        if self.ssh_keys.is_empty() {
             Access::Password
+        } else {
+            Access::SshKey
         }
     }
 
@@ -88,7 +94,7 @@ impl ProvisionRequest {
             os: self.os.clone(),
             label: self.label.clone(),
             hostname: self.hostname.clone(),
-            ssh_public_key: self.ssh_public_key.clone(),
+            ssh_keys: self.ssh_keys.clone(),
         }
     }
 }
@@ -273,7 +279,8 @@ mod tests {
             hostname: None,
             hours: Hours::new(24).unwrap(),
             network: RailLabel::parse("base").unwrap(),
-            ssh_public_key: None,
+            ssh_keys: SshKeys::default(),
+            user_data: None,
             provider: None,
         }
     }

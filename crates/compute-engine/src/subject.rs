@@ -152,6 +152,10 @@ impl Engine {
                 let instance = self.new_instance(owner, request, sheet, now)?;
                 operation.instance = Some(instance.id);
                 operation.data.spec = Some(request.machine());
+                let user_data = request.user_data.as_ref();
+                operation.data.sealed_user_data = user_data
+                    .map(|data| self.seal_user_data(id, data))
+                    .transpose()?;
                 let (instance, operation) = match credits {
                     Some(_) => (instance.paid()?, operation.advance(Step::Create, now, now)),
                     None => (instance, operation),

@@ -2,14 +2,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::OperationId;
+use compute_domain::setup::SshKeys;
 use compute_domain::text::SshPublicKey;
 use compute_engine::ports::{
     Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
 use crate::classify::Failure;
@@ -136,21 +139,39 @@ impl Vultr {
         Ok(machines.into_values().collect())
     }
 
-    // A key per order and its attempts, so that it can be removed with the machine. An earlier attempt
-    // that ended before its machine was asked for, or unclear, left its key, which serves as well.
-    async fn provide_key(
+    // Keys per order and its attempts, so that they can be removed with the machine. An earlier attempt
+    // that ended before its machine was asked for, or unclear, left its keys, which serve as well.
+    async fn provide_keys(
         &self,
         tag: &MachineTag,
-        key: &SshPublicKey,
-    ) -> Result<Key, ProviderError> {
+        wanted: &SshKeys,
+    ) -> Result<Vec<Key>, ProviderError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut keys = Vec::new();
         let work = async {
-            if let Some(id) = self.find_key(tag, key).await? {
-                return Ok(Key { id, is_new: false });
+            let known = self.known_keys(tag).await?;
+            for key in wanted {
+                let own = known.iter().find(|(_, known)| known == key);
+                keys.push(match own {
+                    Some((id, _)) => Key {
+                        id: id.clone(),
+                        is_new: false,
+                    },
+                    None => Key {
+                        id: self.client.add_key(&tag::name(tag), key.as_str()).await?,
+                        is_new: true,
+                    },
+                });
             }
-            let id = self.client.add_key(&tag::name(tag), key.as_str()).await?;
-            Ok(Key { id, is_new: true })
+            Ok(())
         };
-        work.await.map_err(|failure: Failure| match failure.into() {
+        let Err(failure) = work.await else {
+            return Ok(keys);
+        };
+        self.drop_own_keys(&keys).await;
+        Err(match Failure::into(failure) {
             // Whatever became of the key, no machine was asked for yet.
             ProviderError::Ambiguous(ambiguity) => {
                 tracing::warn!(provider.name = "vultr", %ambiguity, "an SSH key may be left over");
@@ -160,21 +181,16 @@ impl Vultr {
         })
     }
 
-    // By the name for the order, and by the key itself: the vendor may keep a comment of its own.
-    async fn find_key(
-        &self,
-        tag: &MachineTag,
-        key: &SshPublicKey,
-    ) -> Result<Option<String>, Failure> {
+    // By the name for the order, and by the keys themselves: the vendor may keep comments of its own.
+    async fn known_keys(&self, tag: &MachineTag) -> Result<Vec<(String, SshPublicKey)>, Failure> {
         let start = tag::name_start(tag.operation);
         let rows = self.client.list("ssh-keys", None).await?;
         let keys = rows
             .iter()
             .filter_map(|row| serde_json::from_str::<KeyRow>(row.get()).ok());
-        let own = keys
-            .filter(|row| row.name.starts_with(&start))
-            .find(|row| SshPublicKey::parse(&row.ssh_key).as_ref() == Ok(key));
-        Ok(own.map(|row| row.id))
+        let own = keys.filter(|row| row.name.starts_with(&start));
+        let read = |row: KeyRow| Some((row.id, SshPublicKey::parse(&row.ssh_key).ok()?));
+        Ok(own.filter_map(read).collect())
     }
 
     // A key left behind costs nothing and grants nothing: it is worth a line in the log, not more.
@@ -188,11 +204,13 @@ impl Vultr {
     }
 
     // An earlier attempt may have made a machine that lets its customer in by the key.
-    async fn drop_own_key(&self, key: &Key) {
-        if key.is_new {
-            self.drop_key(&key.id).await;
-        } else {
-            tracing::warn!(provider.name = "vultr", key.id = %key.id, "an SSH key of an earlier attempt may be left over");
+    async fn drop_own_keys(&self, keys: &[Key]) {
+        for key in keys {
+            if key.is_new {
+                self.drop_key(&key.id).await;
+            } else {
+                tracing::warn!(provider.name = "vultr", key.id = %key.id, "an SSH key of an earlier attempt may be left over");
+            }
         }
     }
 
@@ -207,18 +225,16 @@ impl Vultr {
         let os_id = machine.os.as_str().parse();
         let os_id = os_id.map_err(|_| rejected("the image is not a number"))?;
         let name = tag::name(&spec.tag);
-        let key = match &machine.ssh_public_key {
-            Some(key) => Some(self.provide_key(&spec.tag, key).await?),
-            None => None,
-        };
-        let key_id = key.as_ref().map(|key| key.id.as_str());
-        let tags = tag::all(&spec.tag, key_id);
+        let keys = self.provide_keys(&spec.tag, &machine.ssh_keys).await?;
+        let key_ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+        let tags = tag::all(&spec.tag, &key_ids);
         let spare_hostname = tag::hostname(&spec.tag);
         let hostname = machine
             .hostname
             .as_ref()
             .map_or(spare_hostname.as_str(), |h| h.as_str());
-        let keys: Vec<&str> = key_id.into_iter().collect();
+        let user_data = spec.user_data.as_ref();
+        let user_data = user_data.map(|data| SecretString::from(STANDARD.encode(data.expose())));
         let body = CreateBody {
             region: machine.region.as_str(),
             plan: machine.plan.as_str(),
@@ -226,7 +242,8 @@ impl Vultr {
             label: &name,
             hostname,
             tags: &tags,
-            sshkey_id: &keys,
+            sshkey_id: &key_ids,
+            user_data: user_data.as_ref().map(ExposeSecret::expose_secret),
             backups: "disabled",
             enable_ipv6: false,
             activation_email: false,
@@ -248,9 +265,9 @@ impl Vultr {
             }
             Err(failure) => {
                 let error = ProviderError::from(failure);
-                // After an unclear create the key belongs to the machine that may exist.
-                if let (Some(key), false) = (&key, matches!(error, ProviderError::Ambiguous(_))) {
-                    self.drop_own_key(key).await;
+                // After an unclear create the keys belong to the machine that may exist.
+                if !matches!(error, ProviderError::Ambiguous(_)) {
+                    self.drop_own_keys(&keys).await;
                 }
                 Err(error)
             }
@@ -264,8 +281,10 @@ impl Vultr {
             Ok(()) | Err(Failure::NotFound) => {}
             Err(failure) => return Err(failure.into()),
         }
-        if let Some(key) = row.as_ref().and_then(|row| tag::key_id(&row.tags)) {
-            self.drop_key(key).await;
+        if let Some(row) = row {
+            for key in tag::key_ids(&row.tags) {
+                self.drop_key(key).await;
+            }
         }
         Ok(())
     }

@@ -17,14 +17,14 @@ pub(crate) fn operation(id: OperationId) -> String {
     format!("{OPERATION}{id}")
 }
 
-/// Every mark of a machine, with the id of its registered SSH key.
-pub(crate) fn all(tag: &MachineTag, key_id: Option<&str>) -> Vec<String> {
+/// Every mark of a machine, with the ids of its registered SSH keys.
+pub(crate) fn all(tag: &MachineTag, key_ids: &[&str]) -> Vec<String> {
     let mut tags = vec![
         fleet(&tag.environment),
         operation(tag.operation),
         format!("{ATTEMPT}{}", tag.attempt),
     ];
-    tags.extend(key_id.map(|id| format!("{KEY}{id}")));
+    tags.extend(key_ids.iter().map(|id| format!("{KEY}{id}")));
     tags
 }
 
@@ -41,13 +41,17 @@ pub(crate) fn parse(tags: &[String], environment: &str) -> Option<MachineTag> {
     })
 }
 
-/// The id of the SSH key that was registered for the machine alone.
-pub(crate) fn key_id(tags: &[String]) -> Option<&str> {
-    value_of(tags, KEY)
+/// The ids of the SSH keys that were registered for the machine alone.
+pub(crate) fn key_ids(tags: &[String]) -> impl Iterator<Item = &str> {
+    values_of(tags, KEY)
 }
 
-fn value_of<'a>(tags: &'a [String], name: &str) -> Option<&'a str> {
-    tags.iter().find_map(|tag| {
+fn value_of<'a>(tags: &'a [String], name: &'static str) -> Option<&'a str> {
+    values_of(tags, name).next()
+}
+
+fn values_of<'a>(tags: &'a [String], name: &'static str) -> impl Iterator<Item = &'a str> {
+    tags.iter().filter_map(move |tag| {
         let (head, value) = tag.split_at_checked(name.len())?;
         head.eq_ignore_ascii_case(name).then_some(value)
     })
@@ -86,9 +90,9 @@ mod tests {
 
     #[test]
     fn marks_can_be_read_back_in_any_case_and_order() {
-        let mut tags = all(&tag(), Some("key"));
+        let mut tags = all(&tag(), &["key", "other"]);
         assert_eq!(parse(&tags, "prod"), Some(tag()));
-        assert_eq!(key_id(&tags), Some("key"));
+        assert_eq!(key_ids(&tags).collect::<Vec<_>>(), ["key", "other"]);
         tags.reverse();
         let shouted: Vec<String> = tags.iter().map(|tag| tag.to_uppercase()).collect();
         assert_eq!(parse(&shouted, "prod"), Some(tag()));
@@ -96,11 +100,11 @@ mod tests {
 
     #[test]
     fn another_installation_is_not_ours() {
-        let tags = all(&tag(), None);
+        let tags = all(&tag(), &[]);
         assert_eq!(parse(&tags, "dev"), None);
         assert_eq!(parse(&[], "prod"), None);
         assert_eq!(parse(&[fleet("prod")], "prod"), None);
-        assert_eq!(key_id(&tags), None);
+        assert_eq!(key_ids(&tags).count(), 0);
         assert_eq!(
             parse(&[fleet("prod"), "ü".into(), "x402-op=junk".into()], "prod"),
             None

@@ -163,6 +163,9 @@ pub(crate) struct CreateBody<'a> {
     /// A list, whatever its name says.
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     pub(crate) sshkey_id: &'a [&'a str],
+    /// Base64 of what cloud-init gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_data: Option<&'a str>,
     /// Text, not a boolean; `enabled` would add 20 % to the price.
     pub(crate) backups: &'a str,
     pub(crate) enable_ipv6: bool,

@@ -98,7 +98,7 @@ impl SimulatedCloud {
         if !catalogue::has_image(&self.catalog, &machine.os) {
             return refuse("Invalid image.");
         }
-        if machine.ssh_public_key.is_none() && !self.offers_root_password() {
+        if machine.ssh_keys.is_empty() && !self.offers_root_password() {
             return refuse("An SSH key is required.");
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! A whole marketplace in one line: engine, real store, scripted cloud and payment network, manual
 //! clock; and a buyer with a wallet.
 
+use compute_domain::setup::SshKeys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -158,7 +159,8 @@ impl Market {
             hostname: None,
             hours: Hours::new(24).unwrap(),
             network: RailLabel::parse("base").unwrap(),
-            ssh_public_key: None,
+            ssh_keys: SshKeys::default(),
+            user_data: None,
             provider: None,
         }
     }

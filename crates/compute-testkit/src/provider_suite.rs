@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a conformance suite fails by panicking")]
 
+use compute_domain::setup::SshKeys;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -274,7 +275,7 @@ pub async fn a_refused_machine_does_not_exist(fixture: &dyn ProviderFixture) {
 pub async fn a_password_is_told_where_promised(fixture: &dyn ProviderFixture) {
     let provider = fixture.provider();
     let machine = MachineSpec {
-        ssh_public_key: None,
+        ssh_keys: SshKeys::default(),
         ..fixture.machine()
     };
     let outcome = provider
@@ -368,6 +369,7 @@ fn spec(fixture: &dyn ProviderFixture, number: u128, attempt: u32) -> CreateSpec
     CreateSpec {
         machine: fixture.machine(),
         tag,
+        user_data: None,
     }
 }
 

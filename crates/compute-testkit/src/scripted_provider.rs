@@ -60,6 +60,7 @@ pub struct ScriptedMachine {
 
 #[derive(Debug, Default)]
 struct Cloud {
+    orders: Vec<CreateSpec>,
     machines: Vec<ScriptedMachine>,
     faults: VecDeque<CreateFault>,
     refused_deletes: u32,
@@ -143,6 +144,11 @@ impl ScriptedProvider {
     /// From the next catalogue on an hour costs this many micro-dollars.
     pub fn set_rate(&self, micros: i64) {
         self.cloud().rate_micros = micros;
+    }
+
+    /// What was asked for in every create that arrived, in order.
+    pub fn orders(&self) -> Vec<CreateSpec> {
+        self.cloud().orders.clone()
     }
 
     /// Everything that was ever made, by the cloud's own record.
@@ -259,6 +265,7 @@ impl Provider for ScriptedProvider {
         if self.crash.is_dead() {
             return Err(unknown());
         }
+        cloud.orders.push(spec.clone());
         let reason = "scripted".to_owned();
         match fault {
             Some(CreateFault::LostBefore) => return Err(unknown()),

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId};
 use compute_domain::id::OperationId;
 use compute_domain::operation::MachineSpec;
+use compute_domain::setup::UserData;
 use compute_domain::time::Timestamp;
 use secrecy::SecretString;
 
@@ -28,6 +29,8 @@ pub struct CreateSpec {
     pub machine: MachineSpec,
     /// Its mark.
     pub tag: MachineTag,
+    /// What it does at its first start.
+    pub user_data: Option<UserData>,
 }
 
 /// A machine the provider says it made.

@@ -8,6 +8,7 @@ use compute_domain::ledger::{Transfer, TransferReason};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::payment::Payment;
 use compute_domain::prepaid::Prepaid;
+use compute_domain::setup::UserData;
 use compute_domain::time::{Span, Timestamp};
 use secrecy::ExposeSecret;
 
@@ -363,7 +364,10 @@ impl Engine {
                 Ok((rail, claimed)) => rail.lookup(&claimed).await,
                 Err(missing) => Err(missing),
             }),
-            Effect::CreateMachine => Outcome::Created(self.create_machine(work).await),
+            Effect::CreateMachine => {
+                let user_data = self.open_user_data(&work.operation)?;
+                Outcome::Created(self.create_machine(work, user_data).await)
+            }
             Effect::FindMachines => Outcome::Found(match self.provider_of(work) {
                 Ok(provider) => provider.find(work.operation.id).await,
                 Err(missing) => Err(missing),
@@ -424,7 +428,11 @@ impl Engine {
             .ok_or(ProviderError::Unreachable)
     }
 
-    async fn create_machine(&self, work: &Work) -> Result<crate::ports::Created, ProviderError> {
+    async fn create_machine(
+        &self,
+        work: &Work,
+        user_data: Option<UserData>,
+    ) -> Result<crate::ports::Created, ProviderError> {
         let machine = work
             .operation
             .data
@@ -438,9 +446,12 @@ impl Engine {
             operation: work.operation.id,
             attempt: work.operation.data.machine_attempt,
         };
-        self.provider_of(work)?
-            .create(&CreateSpec { machine, tag })
-            .await
+        let spec = CreateSpec {
+            machine,
+            tag,
+            user_data,
+        };
+        self.provider_of(work)?.create(&spec).await
     }
 
     async fn observe(&self, work: &Work) -> Result<crate::ports::Observed, ProviderError> {

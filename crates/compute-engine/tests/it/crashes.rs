@@ -113,7 +113,9 @@ async fn live_through(story: &Story, crash_at: i64, with_key: bool) -> bool {
     if with_key {
         let line =
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
-        request.ssh_public_key = Some(compute_domain::text::SshPublicKey::parse(line).unwrap());
+        request.ssh_keys = compute_domain::text::SshPublicKey::parse(line)
+            .unwrap()
+            .into();
     }
     world.market.crash.at_transaction(crash_at);
     // Whether the buyer got an answer is not the point; what comes to rest is.

@@ -21,6 +21,7 @@ mod promises;
 mod provision;
 mod purse;
 mod restored;
+mod setup;
 mod steps;
 mod storeless;
 mod teardown;

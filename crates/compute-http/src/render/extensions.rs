@@ -118,6 +118,8 @@ static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
                     ("label", json!({ "type": "string" })),
                     ("hostname", json!({ "type": "string" })),
                     ("ssh_public_key", json!({ "type": "string" })),
+                    ("ssh_public_keys", json!({ "type": "array" })),
+                    ("user_data", json!({ "type": "string" })),
                     ("network", json!({ "type": "string" })),
                     ("max_total_usd", json!({ "type": ["string", "number"] })),
                 ],

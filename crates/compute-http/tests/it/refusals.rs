@@ -107,8 +107,10 @@ async fn what_is_not_sold_has_a_code_of_its_own() {
         ("24}", "23}", "invalid_request"),
         ("24}", "4321}", "invalid_request"),
         ("24}", "24,\"auto_extend\":true}", "not_supported"),
-        ("24}", "24,\"user_data\":\"x\"}", "not_supported"),
-        ("24}", "24,\"ssh_public_keys\":[]}", "not_supported"),
+        ("24}", "24,\"user_data\":\" \"}", "invalid_request"),
+        ("24}", "24,\"user_data\":{}}", "invalid_request"),
+        ("24}", "24,\"ssh_public_keys\":[\"x\"]}", "invalid_request"),
+        ("24}", "24,\"ssh_public_keys\":\"x\"}", "invalid_request"),
     ] {
         shop.ask(&ORDER.replace(from, to))
             .await

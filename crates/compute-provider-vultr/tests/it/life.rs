@@ -1,12 +1,13 @@
 use std::net::IpAddr;
 
-use compute_domain::text::Hostname;
+use compute_domain::setup::{SshKeys, UserData};
+use compute_domain::text::{Hostname, SshPublicKey};
 use compute_engine::ports::{CreateSpec, MachineState, Provider};
 use compute_testkit::faults_log::injected;
 use compute_testkit::vultr::{CreateBody, Event, Fault};
 use secrecy::ExposeSecret;
 
-use crate::{KEY, connect, order, order_with_key, start, tag};
+use crate::{KEY, OTHER_KEY, connect, order, order_with_key, start, tag};
 
 fn created(events: &[Event]) -> Vec<(&CreateBody, &str)> {
     fn body(event: &Event) -> Option<(&CreateBody, &str)> {
@@ -133,6 +134,33 @@ async fn orders_with_one_key_share_nothing_at_the_vendor() {
         .collect();
     assert_eq!(own, keys(&journal));
     assert_ne!(own[0], own[1]);
+}
+
+#[tokio::test]
+async fn all_keys_and_the_user_data_come_along_and_the_keys_go_with_the_machine() {
+    let (double, vultr) = start().await;
+    let mut spec = order(1, 1);
+    let lines = [KEY, OTHER_KEY].map(|line| SshPublicKey::parse(line).unwrap());
+    spec.machine.ssh_keys = SshKeys::of(lines).unwrap();
+    spec.user_data = Some(UserData::parse("#cloud-config\n").unwrap());
+    let made = vultr.create(&spec).await.unwrap();
+    let journal = double.journal();
+    let own = keys(&journal);
+    let (body, _) = created(&journal)[0];
+    assert_eq!(body.sshkey_id, own);
+    assert_eq!(own.len(), 2);
+    // Base64 of the text above.
+    assert_eq!(body.user_data.as_deref(), Some("I2Nsb3VkLWNvbmZpZwo="));
+    vultr.destroy(&made.machine).await.unwrap();
+    let removed = double.journal();
+    let removed: Vec<_> = removed
+        .iter()
+        .filter_map(|event| match event {
+            Event::KeyRemoved { id } => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(removed, own);
 }
 
 #[tokio::test]

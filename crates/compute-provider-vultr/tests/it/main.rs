@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use compute_domain::catalog::{OsId, PlanId, RegionId};
 use compute_domain::operation::MachineSpec;
+use compute_domain::setup::SshKeys;
 use compute_domain::text::{Label, SshPublicKey};
 use compute_engine::ports::{CreateSpec, MachineTag};
 use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
@@ -21,6 +22,9 @@ use compute_testkit::vultr::{Handle, Options, spawn};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+const OTHER_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1x3mP/UVbZfIt8BsWc8Sh5rzPmcPMdkmXIiOPwPGXI";
 
 async fn start() -> (Handle, Vultr) {
     let double = spawn(Options::default()).await.unwrap();
@@ -55,14 +59,15 @@ fn order(number: u128, attempt: u32) -> CreateSpec {
             os: OsId::parse("2284").unwrap(),
             label: Label::parse("my agent").unwrap(),
             hostname: None,
-            ssh_public_key: None,
+            ssh_keys: SshKeys::default(),
         },
         tag: tag(number, attempt),
+        user_data: None,
     }
 }
 
 fn order_with_key(number: u128) -> CreateSpec {
     let mut order = order(number, 1);
-    order.machine.ssh_public_key = Some(SshPublicKey::parse(KEY).unwrap());
+    order.machine.ssh_keys = SshPublicKey::parse(KEY).unwrap().into();
     order
 }

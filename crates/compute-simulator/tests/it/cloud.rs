@@ -1,5 +1,6 @@
 //! The simulated cloud as each of the vendors.
 
+use compute_domain::setup::SshKeys;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ fn machine(provider: ProviderId) -> MachineSpec {
         os: OsId::parse(os).unwrap(),
         label: Label::parse("agent").unwrap(),
         hostname: None,
-        ssh_public_key: Some(SshPublicKey::parse(SSH_KEY).unwrap()),
+        ssh_keys: SshPublicKey::parse(SSH_KEY).unwrap().into(),
     }
 }
 
@@ -59,6 +60,7 @@ fn spec(provider: ProviderId, attempt: u32) -> CreateSpec {
     CreateSpec {
         machine: machine(provider),
         tag,
+        user_data: None,
     }
 }
 
@@ -213,7 +215,7 @@ async fn digitalocean_makes_nothing_without_an_ssh_key() {
     let stage = open(ProviderId::DigitalOcean, None, CloudBehaviour::default());
     assert!(!stage.cloud.offers_root_password());
     let mut wanted = spec(ProviderId::DigitalOcean, 1);
-    wanted.machine.ssh_public_key = None;
+    wanted.machine.ssh_keys = SshKeys::default();
     let refusal = stage.cloud.create(&wanted).await.unwrap_err();
     assert!(matches!(refusal, ProviderError::Rejected { .. }));
     let made = stage

@@ -148,8 +148,8 @@ impl SimCloud {
             machine: id,
             root_password: spec
                 .machine
-                .ssh_public_key
-                .is_none()
+                .ssh_keys
+                .is_empty()
                 .then(|| SecretString::from(told)),
         })
     }

@@ -1,5 +1,6 @@
 //! What customers do: a random script for each of them, honest and hostile by turns.
 
+use compute_domain::setup::SshKeys;
 use std::rc::Rc;
 
 use compute_domain::catalog::{OsId, PlanId, RegionId};
@@ -69,10 +70,10 @@ fn machine(world: &World) -> Option<ProvisionRequest> {
     let dice = &world.reactor.dice;
     let (plan, region, os) = *dice.pick(&MACHINES)?;
     let needs_key = plan.starts_with("do:");
-    let ssh_public_key = if needs_key || dice.chance(300) {
-        Some(SshPublicKey::parse(SSH_KEY).ok()?)
+    let ssh_keys = if needs_key || dice.chance(300) {
+        SshPublicKey::parse(SSH_KEY).ok()?.into()
     } else {
-        None
+        SshKeys::default()
     };
     let hours = dice.range(24, 60);
     Some(ProvisionRequest {
@@ -83,7 +84,8 @@ fn machine(world: &World) -> Option<ProvisionRequest> {
         hostname: None,
         hours: Hours::new(u32::try_from(hours).ok()?).ok()?,
         network: network(world)?,
-        ssh_public_key,
+        ssh_keys,
+        user_data: None,
         provider: None,
     })
 }

@@ -1,5 +1,6 @@
 //! Operations and their logs.
 
+use compute_domain::setup::SshKeys;
 use std::sync::Arc;
 
 use compute_domain::catalog::{OsId, PlanId, RegionId};
@@ -26,10 +27,11 @@ fn full_data() -> OperationData {
         os: OsId::parse("ubuntu-24-04-x64").unwrap(),
         label: Label::parse("it's \"quoted\" 🚀").unwrap(),
         hostname: Some(Hostname::parse("web-1").unwrap()),
-        ssh_public_key: None,
+        ssh_keys: SshKeys::default(),
     };
     OperationData {
         spec: Some(spec),
+        sealed_user_data: Some("00ff".to_owned()),
         time: Some(TimeBought {
             hours: Hours::new(24).unwrap(),
             rate: HourlyRate::from_micros(7_000).unwrap(),

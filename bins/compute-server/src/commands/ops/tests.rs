@@ -232,7 +232,7 @@ fn what_the_customer_sent_is_left_out() {
         os: OsId::parse("2284").unwrap(),
         label: Label::parse("my agent").unwrap(),
         hostname: None,
-        ssh_public_key: Some(SshPublicKey::parse(line).unwrap()),
+        ssh_keys: SshPublicKey::parse(line).unwrap().into(),
     };
     let key = compute_domain::request_key::RequestKey::idempotency_key("my-own-name").unwrap();
     let data = &mut story.operations[0].operation.data;

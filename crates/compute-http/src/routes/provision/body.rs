@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use compute_domain::catalog::{OsId, PlanId, ProviderId, RegionId};
 use compute_domain::money::Hours;
+use compute_domain::setup::{SshKeys, UserData};
 use compute_domain::text::{Hostname, Label, SshPublicKey};
 use compute_engine::{Error, ProvisionRequest};
 use http::HeaderMap;
@@ -55,10 +56,12 @@ struct RawPurchase<'a> {
     #[serde(default, deserialize_with = "members::present")]
     use_credits: Option<bool>,
     auto_extend: Option<bool>,
-    user_data: Option<IgnoredAny>,
+    #[serde(borrow)]
+    user_data: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "members::present")]
     max_total_usd: Option<&'a RawValue>,
-    ssh_public_keys: Option<IgnoredAny>,
+    #[serde(borrow)]
+    ssh_public_keys: Option<Vec<Cow<'a, str>>>,
     duration_months: Option<IgnoredAny>,
     ssh_key_id: Option<IgnoredAny>,
     ssh_key_ids: Option<IgnoredAny>,
@@ -113,8 +116,6 @@ impl RawPurchase<'_> {
         ];
         let not_yet = [
             ("auto_extend", self.auto_extend == Some(true)),
-            ("user_data", self.user_data.is_some()),
-            ("ssh_public_keys", self.ssh_public_keys.is_some()),
             ("duration_months", self.duration_months.is_some()),
         ];
         let not_yet = not_yet.map(|(field, is_asked)| (field, "not_supported", is_asked));
@@ -153,12 +154,16 @@ impl RawPurchase<'_> {
                 Hours::PROVISION_DEFAULT,
             )?,
             network: members::network(self.network.as_deref(), &settings.default_network)?,
-            ssh_public_key: self
-                .ssh_public_key
+            ssh_keys: parse_keys(
+                self.ssh_public_key.as_deref(),
+                self.ssh_public_keys.unwrap_or_default(),
+            )?,
+            user_data: self
+                .user_data
                 .as_deref()
-                .map(SshPublicKey::parse)
+                .map(UserData::parse)
                 .transpose()
-                .map_err(|error| broken("ssh_public_key", &error))?,
+                .map_err(|error| broken("user_data", &error))?,
             provider: self.provider.as_deref().map(parse_provider).transpose()?,
         })
     }
@@ -170,6 +175,20 @@ fn required<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, 
 
 fn broken(field: &'static str, error: &impl std::fmt::Display) -> ApiError {
     ApiError::field(field, format!("{field} {error}"))
+}
+
+/// Both members may be there; a key that both name counts once.
+fn parse_keys(one: Option<&str>, more: Vec<Cow<'_, str>>) -> Result<SshKeys, ApiError> {
+    let parse =
+        |field, line: &str| SshPublicKey::parse(line).map_err(|error| broken(field, &error));
+    let mut keys = Vec::new();
+    if let Some(line) = one {
+        keys.push(parse("ssh_public_key", line)?);
+    }
+    for line in more {
+        keys.push(parse("ssh_public_keys", &line)?);
+    }
+    SshKeys::of(keys).map_err(|error| ApiError::field("ssh_public_keys", error.to_string()))
 }
 
 fn parse_image(raw: Option<RawImage<'_>>) -> Result<OsId, ApiError> {

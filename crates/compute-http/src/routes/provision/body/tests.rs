@@ -46,7 +46,7 @@ fn the_least_request_gets_the_published_defaults() {
     assert_eq!(request.label.as_str(), "x402-instance");
     assert_eq!(request.hours.get(), 720);
     assert_eq!(request.network.as_str(), "base");
-    assert_eq!((request.hostname, request.ssh_public_key), (None, None));
+    assert!(request.hostname.is_none() && request.ssh_keys.is_empty());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_full_request_is_read() {
     assert_eq!(request.os.as_str(), "ubuntu-24-04-x64");
     assert_eq!(request.hostname.unwrap().as_str(), "web-1");
     assert_eq!(
-        request.ssh_public_key.unwrap().as_str(),
+        request.ssh_keys.iter().next().unwrap().as_str(),
         SSH_KEY.trim_end_matches(" me@host")
     );
     assert_eq!(request.provider, Some(ProviderId::DigitalOcean));
@@ -125,8 +125,6 @@ fn what_is_not_sold_is_refused_by_name() {
         ("\"ssh_key_id\":\"k\"", "ssh_key_id_not_supported"),
         ("\"ssh_key_ids\":[\"k\"]", "ssh_key_id_not_supported"),
         ("\"auto_extend\":true", "not_supported"),
-        ("\"user_data\":\"x\"", "not_supported"),
-        ("\"ssh_public_keys\":[]", "not_supported"),
         ("\"duration_months\":1", "not_supported"),
     ] {
         assert_eq!(refusal(&with(member)).0, code, "{member}");
@@ -219,5 +217,45 @@ proptest! {
     #[test]
     fn arbitrary_bodies_are_read_or_refused(body in "\\PC{0,200}") {
         let _ = read(&body);
+    }
+}
+
+const KEYS: [&str; 2] = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1x3mP/UVbZfIt8BsWc8Sh5rzPmcPMdkmXIiOPwPGXI",
+];
+
+#[test]
+fn one_key_and_several_are_one_list() {
+    let [a, b] = KEYS;
+    for (members, expected) in [
+        (format!("\"ssh_public_key\":\"{a} me\""), vec![a]),
+        (format!("\"ssh_public_keys\":[\"{b}\",\"{a}\"]"), vec![b, a]),
+        (
+            format!("\"ssh_public_key\":\"{a}\",\"ssh_public_keys\":[\"{b}\",\"{a} again\"]"),
+            vec![a, b],
+        ),
+        ("\"ssh_public_keys\":[]".to_owned(), vec![]),
+    ] {
+        let order = order(&with(&members));
+        let keys: Vec<_> = order.ssh_keys.iter().map(|key| key.as_str()).collect();
+        assert_eq!(keys, expected, "{members}");
+    }
+    let twice = with(&format!("\"ssh_public_keys\":[\"{a}\\n{b}\"]"));
+    assert_eq!(
+        refusal(&twice),
+        ("invalid_request".into(), Some("ssh_public_keys"))
+    );
+}
+
+#[test]
+fn user_data_is_taken_as_it_is_and_within_its_bounds() {
+    let order = order(&with(r##""user_data":"#cloud-config\npackages: [git]\n""##));
+    let data = order.user_data.as_ref().unwrap();
+    assert_eq!(data.expose(), "#cloud-config\npackages: [git]\n");
+    assert!(!format!("{order:?}").contains("packages"));
+    for text in ["", "  ", "a\\u0000b", &"a".repeat(32 * 1024 + 1)] {
+        let refused = refusal(&with(&format!("\"user_data\":\"{text}\"")));
+        assert_eq!(refused, ("invalid_request".into(), Some("user_data")));
     }
 }

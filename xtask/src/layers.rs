@@ -163,7 +163,12 @@ pub(crate) const LAYERS: &[Row] = &[
     Row {
         name: "compute-provider-vultr",
         place: Place::Layer(4),
-        ours: &["compute-outbound", "compute-domain", "compute-engine"],
+        ours: &[
+            "compute-outbound",
+            "compute-domain",
+            "compute-pricing",
+            "compute-engine",
+        ],
         externals: Externals::Not(&[
             "anyhow",
             "axum",
@@ -306,6 +311,13 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-vendor-double",
+        place: Place::DevOnly(6),
+        ours: &["compute-testkit"],
+        externals: Externals::Any,
+        embeddable: false,
+    },
+    Row {
         name: "xtask",
         place: Place::Outside,
         ours: &[],
@@ -381,6 +393,10 @@ mod tests {
             for used in row.ours {
                 match find_row(used).map(|used| used.place) {
                     Some(Place::Layer(lower)) => assert!(lower < own, "{} -> {used}", row.name),
+                    // What is for tests only may stand on what is for tests only.
+                    Some(Place::DevOnly(lower)) if matches!(row.place, Place::DevOnly(_)) => {
+                        assert!(lower < own, "{} -> {used}", row.name);
+                    }
                     other => panic!("{} -> {used}: {other:?}", row.name),
                 }
             }

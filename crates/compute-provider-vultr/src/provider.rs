@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId, RegionId};
@@ -12,16 +12,19 @@ use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::ExposeSecret;
 use serde_json::value::RawValue;
 
-use crate::classify::Failure;
+use crate::classify::{Failure, ambiguous};
 use crate::client::Client;
-use crate::config::{VultrConfig, VultrConfigError};
+use crate::config::{Timeouts, VultrConfig, VultrConfigError};
 use crate::convert::{self, Stock};
-use crate::tag;
+use crate::tag::{self, Whose};
 use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 
 /// Availability is asked region by region; the vendor allows 30 requests a second and takes about
 /// one second for each.
 const PARALLEL_REGIONS: usize = 8;
+
+/// Deletes whose key is remembered at most.
+const REMEMBERED_MAX: usize = 1_000;
 
 /// An SSH key at the vendor.
 #[derive(Debug)]
@@ -36,7 +39,10 @@ struct Key {
 pub struct Vultr {
     client: Client,
     environment: String,
-    call_timeout: Duration,
+    timeouts: Timeouts,
+    /// The keys of machines whose delete was sent: when its answer is lost, the machine cannot be read
+    /// again.
+    deletes: Arc<Mutex<BTreeMap<ProviderInstanceId, String>>>,
 }
 
 impl Vultr {
@@ -46,9 +52,10 @@ impl Vultr {
     /// [`VultrConfigError`] names the setting that cannot be used.
     pub fn new(config: &VultrConfig) -> Result<Self, VultrConfigError> {
         Ok(Self {
-            client: Client::new(config.connect()?, config.timeouts.create),
+            client: Client::new(config.connect()?, config.allowance, config.timeouts.create),
             environment: config.environment.clone(),
-            call_timeout: config.timeouts.call,
+            timeouts: config.timeouts,
+            deletes: Arc::default(),
         })
     }
 
@@ -58,7 +65,7 @@ impl Vultr {
         work: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
         let too_late = |_| ProviderError::Ambiguous(Ambiguity::NoAnswer);
-        tokio::time::timeout(self.call_timeout, work)
+        tokio::time::timeout(self.timeouts.call, work)
             .await
             .map_err(too_late)?
     }
@@ -150,7 +157,10 @@ impl Vultr {
             let id = self.client.add_key(&tag::name(tag), key.as_str()).await?;
             Ok(Key { id, is_new: true })
         };
-        work.await.map_err(|failure: Failure| match failure.into() {
+        // Together with the create it must stay below half a lease.
+        let outcome = tokio::time::timeout(self.timeouts.request, work).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(ambiguous(Ambiguity::NoAnswer)));
+        outcome.map_err(|failure: Failure| match failure.into() {
             // Whatever became of the key, no machine was asked for yet.
             ProviderError::Ambiguous(ambiguity) => {
                 tracing::warn!(provider.name = "vultr", %ambiguity, "an SSH key may be left over");
@@ -258,16 +268,39 @@ impl Vultr {
     }
 
     async fn remove(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
-        // Only to learn the key's id: the delete must not depend on this answer.
+        // Only to learn whose it is, and its key: the delete must not depend on this answer.
         let row = self.client.instance(machine.as_str()).await.ok();
+        if row.is_some_and(|row| self.note_delete(machine, &row) == Whose::Theirs) {
+            return Err(ProviderError::Rejected {
+                reason: "the machine belongs to another installation".to_owned(),
+            });
+        }
         match self.client.delete_instance(machine.as_str()).await {
             Ok(()) | Err(Failure::NotFound) => {}
             Err(failure) => return Err(failure.into()),
         }
-        if let Some(key) = row.as_ref().and_then(|row| tag::key_id(&row.tags)) {
-            self.drop_key(key).await;
+        let key_id = self.deletes().get(machine).cloned();
+        if let Some(key_id) = key_id {
+            self.drop_key(&key_id).await;
+            self.deletes().remove(machine);
         }
         Ok(())
+    }
+
+    fn note_delete(&self, machine: &ProviderInstanceId, row: &InstanceRow) -> Whose {
+        let whose = tag::whose(&row.tags, &self.environment);
+        let mut deletes = self.deletes();
+        if let Some(key_id) = tag::key_id(&row.tags)
+            && whose != Whose::Theirs
+            && deletes.len() < REMEMBERED_MAX
+        {
+            deletes.insert(machine.clone(), key_id.to_owned());
+        }
+        whose
+    }
+
+    fn deletes(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, String>> {
+        self.deletes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -180,6 +180,25 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-provider-digitalocean",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-outbound",
+            "compute-domain",
+            "compute-pricing",
+            "compute-engine",
+        ],
+        externals: Externals::Not(&[
+            "anyhow",
+            "axum",
+            "figment",
+            "hyper",
+            "solana-client",
+            "sqlx",
+        ]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-rail-facilitator",
         place: Place::Layer(4),
         ours: &[
@@ -302,6 +321,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-http",
             "compute-facilitator",
             "compute-provider-vultr",
+            "compute-provider-digitalocean",
             "compute-rail-evm",
             "compute-rail-facilitator",
             "compute-rail-solana",

@@ -66,7 +66,7 @@ impl Shelf {
         self.by_id.get(id).and_then(|index| self.plans.get(*index))
     }
 
-    /// Whether the image fits machines of this provider.
+    /// Whether the image fits machines of this provider, by its id or by another name for it.
     pub fn has_image(&self, provider: ProviderId, id: &OsId) -> bool {
         self.images_of
             .get(&provider)
@@ -97,12 +97,9 @@ impl Shelf {
                     .entry(image.id.clone())
                     .or_insert_with(|| image.clone());
             }
-            let ids = catalog
-                .images
-                .iter()
-                .map(|image| image.id.clone())
-                .collect();
-            images_of.insert(*provider, ids);
+            let images = catalog.images.iter();
+            let ids = images.flat_map(|image| [&image.id].into_iter().chain(&image.aliases));
+            images_of.insert(*provider, ids.cloned().collect());
         }
         plans.sort_by(|a, b| a.plan.id.cmp(&b.plan.id));
         let by_id = plans
@@ -319,7 +316,7 @@ mod tests {
     #[test]
     fn a_provider_that_does_not_answer_does_not_end_the_others_sales() {
         let minute = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
-        let span = |minutes| Span::from_secs(minutes * 60);
+        let span = |minutes: u32| Span::from_secs(minutes * 60);
         let check = |vultr: i64, ocean: i64, expected: &[ProviderId]| {
             let empty = Catalog {
                 plans: Vec::new(),

@@ -167,7 +167,7 @@ pub(crate) fn region(row: &RegionRow) -> Option<Region> {
     })
 }
 
-/// An image under its slug, which stays when the image is rebuilt.
+/// An image under its slug, which stays when the image is rebuilt; its present number names it too.
 pub(crate) fn image(row: &ImageRow) -> Option<OsImage> {
     let is_offered = row.public != Some(false)
         && row
@@ -190,6 +190,11 @@ pub(crate) fn image(row: &ImageRow) -> Option<OsImage> {
         }
         .to_owned(),
         family: row.distribution.to_lowercase().replace(' ', ""),
+        aliases: row
+            .id
+            .iter()
+            .filter_map(|id| OsId::parse(&id.to_string()).ok())
+            .collect(),
     })
 }
 

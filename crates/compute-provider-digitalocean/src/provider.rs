@@ -8,6 +8,7 @@ use compute_engine::ports::{
     Ambiguity, CreateSpec, Created, MachineState, Observed, Provider, ProviderError,
 };
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::classify::{Failure, unreadable};
 use crate::client::{Client, List};
@@ -169,17 +170,18 @@ impl DigitalOcean {
         Ok(machines.into_values().collect())
     }
 
-    async fn provide_key(&self, spec: &CreateSpec) -> Result<Key, ProviderError> {
-        // The vendor would mail a password to the account's owner.
+    /// Everything that a create needs: the image's slug, and the key. No machine is asked for yet.
+    async fn prepare(&self, spec: &CreateSpec, size: &str) -> Result<(String, Key), ProviderError> {
+        // Without a key the vendor would mail a password to the account's owner.
         let Some(key) = &spec.machine.ssh_public_key else {
             return Err(rejected("DigitalOcean needs an SSH key"));
         };
-        let provided = self.client.provide_key(&self.environment, key);
-        // No machine was asked for yet.
-        let too_late = |_| ProviderError::Unreachable;
-        tokio::time::timeout(self.timeouts.request, provided)
-            .await
-            .map_err(too_late)?
+        let image = self.image_slug(&spec.machine.os).await?;
+        if !convert::fits(&image, size) {
+            return Err(rejected("the image is made for another kind of GPU"));
+        }
+        let key = self.client.provide_key(&self.environment, key).await?;
+        Ok((image, key))
     }
 
     async fn order(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
@@ -190,11 +192,10 @@ impl DigitalOcean {
         let Some(size) = convert::slug(&machine.plan) else {
             return Err(rejected("the plan is not one of DigitalOcean"));
         };
-        let image = self.image_slug(&machine.os).await?;
-        if !convert::fits(&image, size) {
-            return Err(rejected("the image is made for another kind of GPU"));
-        }
-        let key = self.provide_key(spec).await?;
+        let deadline = Instant::now() + self.timeouts.call;
+        let prepared = tokio::time::timeout(self.timeouts.request, self.prepare(spec, size));
+        let too_late = |_| ProviderError::Unreachable;
+        let (image, key) = prepared.await.map_err(too_late)??;
         let name = mark::name(&spec.tag, machine.hostname.as_ref());
         let body = CreateBody {
             name: &name,
@@ -226,9 +227,14 @@ impl DigitalOcean {
                 let error = ProviderError::from(failure);
                 // After an unclear create the key belongs to the machine that may exist.
                 if key.is_new && !matches!(error, ProviderError::Ambiguous(_)) {
-                    self.client
-                        .release_key(&self.environment, key.id, None)
-                        .await;
+                    let release = self.client.release_key(&self.environment, key.id, None);
+                    if tokio::time::timeout_at(deadline, release).await.is_err() {
+                        tracing::warn!(
+                            provider.name = "digitalocean",
+                            key.id,
+                            "an SSH key is left over"
+                        );
+                    }
                 }
                 Err(error)
             }
@@ -325,7 +331,8 @@ impl Provider for DigitalOcean {
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
-        // No limit around it: the requests about the key have one together, the create has its own.
+        // No limit around it: what comes before has one, the create has its own, and only what comes
+        // after is cut short.
         self.order(spec).await
     }
 

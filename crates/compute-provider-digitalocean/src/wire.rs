@@ -66,6 +66,7 @@ pub(crate) struct RegionRow {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct ImageRow {
+    pub(crate) id: Option<u64>,
     /// Missing when the image was rebuilt and the slug moved on.
     pub(crate) slug: Option<String>,
     #[serde(default, deserialize_with = "null_as_default")]

@@ -25,6 +25,12 @@ const MAX_PAGES: u32 = 40;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How long an urgent one waits: with its time-out it must stay below half a lease.
+const URGENT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long nothing is sent after a 429 that does not say for how long.
+const UNNAMED_SILENCE: Duration = Duration::from_secs(1);
+
 /// The vendor's API.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -129,7 +135,11 @@ impl Client {
     }
 
     async fn send(&self, request: OutboundRequest, urgency: Urgency) -> Result<Answer, Failure> {
-        let turn = self.pace.turn(urgency, PATIENCE).await;
+        let patience = match urgency {
+            Urgency::Usual => PATIENCE,
+            Urgency::Urgent => URGENT_PATIENCE,
+        };
+        let turn = self.pace.turn(urgency, patience).await;
         turn.map_err(|early| {
             let retry_after = Some(early.wait);
             Failure::Port(ProviderError::Throttled { retry_after })
@@ -139,10 +149,9 @@ impl Client {
         if answer.status.is_success() {
             return Ok(answer);
         }
-        if answer.status == StatusCode::TOO_MANY_REQUESTS
-            && let Some(silence) = silence(&answer)
-        {
-            self.pace.hold_off(silence);
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            self.pace
+                .hold_off(silence(&answer).unwrap_or(UNNAMED_SILENCE));
         }
         Err(status(&answer))
     }

@@ -154,6 +154,7 @@ pub(crate) fn image(row: &OsRow) -> Option<OsImage> {
         name: row.name.clone(),
         arch: row.arch.clone(),
         family: row.family.clone(),
+        aliases: Vec::new(),
     })
 }
 

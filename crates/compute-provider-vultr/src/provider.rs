@@ -11,6 +11,7 @@ use compute_engine::ports::{
 use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::ExposeSecret;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::classify::{Failure, ambiguous};
 use crate::client::Client;
@@ -216,6 +217,7 @@ impl Vultr {
         let machine = &spec.machine;
         let os_id = machine.os.as_str().parse();
         let os_id = os_id.map_err(|_| rejected("the image is not a number"))?;
+        let deadline = Instant::now() + self.timeouts.call;
         let name = tag::name(&spec.tag);
         let key = match &machine.ssh_public_key {
             Some(key) => Some(self.provide_key(&spec.tag, key).await?),
@@ -260,7 +262,10 @@ impl Vultr {
                 let error = ProviderError::from(failure);
                 // After an unclear create the key belongs to the machine that may exist.
                 if let (Some(key), false) = (&key, matches!(error, ProviderError::Ambiguous(_))) {
-                    self.drop_own_key(key).await;
+                    let dropped = self.drop_own_key(key);
+                    if tokio::time::timeout_at(deadline, dropped).await.is_err() {
+                        tracing::warn!(provider.name = "vultr", key.id = %key.id, "an SSH key is left over");
+                    }
                 }
                 Err(error)
             }

@@ -224,6 +224,7 @@ fn images_go_by_slug() {
         .find(|image| image.id.as_str() == "ubuntu-24-04-x64");
     let ubuntu = ubuntu.unwrap();
     assert_eq!(ubuntu.name, "Ubuntu 24.04 (LTS) x64");
+    assert_eq!(ubuntu.aliases, [OsId::parse("247516813").unwrap()]);
     assert_eq!(
         (ubuntu.arch.as_str(), ubuntu.family.as_str()),
         ("x64", "ubuntu")

@@ -1,5 +1,6 @@
 use compute_domain::text::SshPublicKey;
 use compute_engine::ports::{CreateSpec, Provider, ProviderError};
+use compute_testkit::faults_log::injected;
 use compute_vendor_double::digitalocean::Event;
 use compute_vendor_double::wire::{Call, Disturbance};
 
@@ -21,6 +22,7 @@ async fn without_a_key_nothing_is_asked_for() {
 
 #[tokio::test]
 async fn orders_with_one_key_share_its_record_until_the_last_one_ends() {
+    injected("F123");
     let (cloud, ocean) = start().await;
     let first = ocean.create(&order(1, 1)).await.unwrap().machine;
     let second = ocean.create(&order(2, 1)).await.unwrap().machine;

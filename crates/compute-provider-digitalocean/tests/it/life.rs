@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use compute_domain::catalog::{OsId, ProviderInstanceId};
 use compute_domain::text::Hostname;
 use compute_engine::ports::{Ambiguity, MachineState, Provider, ProviderError};
+use compute_testkit::faults_log::injected;
 use compute_vendor_double::digitalocean::{Event, Habits};
 use compute_vendor_double::wire::{Call, Disturbance};
 use serde_json::{Value, json};
@@ -127,6 +128,7 @@ async fn a_machine_that_shows_up_late_is_found_late() {
 
 #[tokio::test]
 async fn a_machine_of_another_installation_is_not_deleted() {
+    injected("F125");
     let (cloud, ocean) = start().await;
     let neighbour = connect(&cloud.url(), "test-token", "dev");
     let mut theirs = order(1, 1);
@@ -182,8 +184,30 @@ async fn an_old_number_of_an_image_is_understood() {
     assert_eq!(images.collect::<Vec<_>>(), ["ubuntu-24-04-x64"; 2]);
 }
 
+/// The list changes between two pages, and a row stands on both.
+#[tokio::test]
+async fn a_row_on_two_pages_is_one_machine() {
+    injected("F114");
+    let (cloud, ocean) = start().await;
+    ocean.create(&order(1, 1)).await.unwrap();
+    let row = json!({ "id": cloud.droplets()[0], "name": "web", "status": "active",
+        "tags": ["x402compute-prod", "x402-op:00000000-0000-0000-0000-000000000001", "x402-attempt:1"] });
+    let next = "https://api.digitalocean.com/v2/droplets?page=2&per_page=200";
+    let page = json!({ "droplets": [row], "meta": { "total": 2 },
+        "links": { "pages": { "next": next } } });
+    let lists = Call::new("GET", "/v2/droplets");
+    cloud
+        .wire()
+        .disturb_times(lists, Disturbance::Text(page.to_string()), 3);
+    let found = ocean.list().await.unwrap();
+    let ids: std::collections::BTreeSet<_> = found.iter().map(|it| &it.machine).collect();
+    assert_eq!(ids.len(), found.len(), "{found:?}");
+    assert_eq!(found.len(), 1);
+}
+
 #[tokio::test]
 async fn lists_are_read_to_their_last_page() {
+    injected("F114");
     let (cloud, ocean) = start().await;
     for number in 0..401_u128 {
         let tags = [

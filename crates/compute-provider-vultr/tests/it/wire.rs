@@ -4,7 +4,7 @@
 use compute_engine::ports::{Ambiguity, MachineState, Provider, ProviderError};
 use compute_provider_vultr::Vultr;
 use compute_testkit::faults_log::injected;
-use compute_testkit::provider_suite::{ProviderFixture, run};
+use compute_testkit::provider_suite::run;
 use compute_testkit::vultr::{Event, Handle, Options, spawn_behind};
 use compute_vendor_double::contract::Vendor;
 use compute_vendor_double::wire::{Call, Disturbance, Wire};
@@ -68,7 +68,7 @@ async fn everything_it_sends_is_in_the_vendors_document() {
     let vultr = connect(&double.api_url(), "test-key", "prod");
     let neighbour = connect(&double.api_url(), "test-key", "dev");
     let account = Account::new(double, vultr, neighbour);
-    run(&account as &dyn ProviderFixture).await;
+    run(&account).await;
     assert!(wire.count("POST", "/v2/instances") > 5);
 }
 

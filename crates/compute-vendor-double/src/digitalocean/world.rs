@@ -239,16 +239,7 @@ impl World {
     }
 
     fn check(&self, body: &CreateBody) -> Result<(), Refusal> {
-        let is_named = !body.name.is_empty()
-            && body.name.len() <= 255
-            && body
-                .name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
-            && body
-                .name
-                .ends_with(|last: char| last.is_ascii_alphanumeric());
-        if !is_named {
+        if !is_hostname(&body.name) {
             return refuse(
                 422,
                 "Only valid hostname characters are allowed. (a-z, A-Z, 0-9, . and -)",
@@ -283,6 +274,11 @@ impl World {
         if image.number("min_disk_size") > size.number("disk") {
             return refuse(422, "The image does not fit on the disk of this size.");
         }
+        self.check_belongings(body)
+    }
+
+    /// Keys, tags, and the room in the account.
+    fn check_belongings(&self, body: &CreateBody) -> Result<(), Refusal> {
         let is_registered = |wanted: &Value| {
             let named = wanted
                 .as_str()
@@ -358,6 +354,13 @@ impl World {
             droplet.forced = Some((status.to_owned(), is_locked));
         });
     }
+}
+
+fn is_hostname(name: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+    (1..=255).contains(&name.len())
+        && name.bytes().all(is_allowed)
+        && name.ends_with(|last: char| last.is_ascii_alphanumeric())
 }
 
 pub(super) fn now_ms() -> u64 {

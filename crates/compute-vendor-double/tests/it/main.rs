@@ -1,6 +1,7 @@
 //! The double, through real HTTP.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a helper that cannot do its part fails the test"
 )]

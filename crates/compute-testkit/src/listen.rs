@@ -43,6 +43,10 @@ impl fmt::Debug for Listening {
     }
 }
 
+/// The number under which a wire before a stand-in has noted a request, as an extension of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestNumber(pub usize);
+
 /// Marks an answer that is never sent: the connection is closed instead.
 #[derive(Clone, Copy, Debug)]
 struct HangUp;

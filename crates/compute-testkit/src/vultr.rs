@@ -133,7 +133,7 @@ impl Handle {
     pub fn place(&self, body: serde_json::Value) -> Result<String, String> {
         let body = serde_json::from_value(body).map_err(|error| error.to_string())?;
         lock(&self.shared)
-            .create(body)
+            .create(body, None)
             .map(|(id, _)| id)
             .map_err(|refusal| refusal.1)
     }

@@ -5,6 +5,7 @@ mod handler;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
+pub use compute_testkit::listen::RequestNumber;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -104,10 +105,6 @@ pub struct Exchange {
     /// The status that was sent back; `None` when nothing was.
     pub status: Option<u16>,
 }
-
-/// The number of the exchange in which a double does something, as an extension of its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestNumber(pub usize);
 
 /// Holds a request until the test lets it go.
 #[derive(Debug)]

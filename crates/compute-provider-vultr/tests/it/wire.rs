@@ -127,9 +127,19 @@ async fn a_delete_is_repeated_until_it_is_known() {
     assert_eq!(error, NO_ANSWER);
     line.vultr.destroy(&machine).await.unwrap();
     let journal = line.double.journal();
-    let deleted = journal.iter();
-    let deleted = deleted.filter(|event| matches!(event, Event::Deleted { .. }));
-    assert_eq!(deleted.count(), 1);
+    let deleted = journal.iter().filter_map(|event| match event {
+        Event::Deleted { request, .. } => Some(request.unwrap()),
+        _ => None,
+    });
+    let [request] = deleted.collect::<Vec<_>>()[..] else {
+        panic!("{journal:?}")
+    };
+    // It was the one whose answer was lost.
+    let exchange = line.wire.exchanges().remove(request);
+    assert_eq!(
+        (exchange.method.as_str(), exchange.status),
+        ("DELETE", None)
+    );
     // The machine could not be read any more, and its key is gone all the same.
     assert!(
         matches!(journal.last(), Some(Event::KeyRemoved { .. })),

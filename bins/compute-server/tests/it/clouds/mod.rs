@@ -1,14 +1,16 @@
 //! `serve` with two clouds, each behind a wire that loses and garbles. What was made and deleted is
 //! read from the clouds' own records.
 
-use compute_testkit::faults_log::injected;
+mod faults;
+mod trouble;
+
 use compute_testkit::{facilitator, vultr};
 use compute_vendor_double::contract::Vendor;
 use compute_vendor_double::digitalocean;
 use compute_vendor_double::wire::{Call, Disturbance, Wire};
 use serde_json::{Value, json};
 
-use crate::buyer::{Buyer, order, pay, post, text};
+use crate::buyer::{Buyer, order, post, text};
 use crate::first_sale::id_of;
 use crate::on_both_databases;
 use crate::rehearsal::serve_with;
@@ -20,11 +22,20 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
 /// Waits that a fault makes long, and what they are here; divided by 20 like every other.
-const SHORT: [(&str, &str); 4] = [
+const SHORT: [(&str, &str); 13] = [
     ("COMPUTE_SERVER_TIMING__FIND_WINDOW", "20s"),
     ("COMPUTE_SERVER_TIMING__FIND_LOOKS", "3"),
     ("COMPUTE_SERVER_TIMING__GONE_GAP", "10s"),
     ("COMPUTE_SERVER_TIMING__READY_WINDOW", "60s"),
+    ("COMPUTE_SERVER_TIMING__WATCH_EVERY", "10s"),
+    ("COMPUTE_SERVER_TIMING__WATCH_ROUND_EVERY", "10s"),
+    ("COMPUTE_SERVER_TIMING__LOST_WINDOW", "20s"),
+    ("COMPUTE_SERVER_TIMING__LOST_LOOKS", "3"),
+    ("COMPUTE_SERVER_TIMING__LOST_FLEET_WINDOW", "40s"),
+    ("COMPUTE_SERVER_TIMING__SWEEP_EVERY", "20s"),
+    ("COMPUTE_SERVER_TIMING__ORPHAN_AGE", "20s"),
+    ("COMPUTE_SERVER_TIMING__ORPHAN_QUARANTINE", "20s"),
+    ("COMPUTE_SERVER_TIMING__RETRY_MAX", "10s"),
 ];
 
 /// Both clouds and a server that sells them.
@@ -201,20 +212,6 @@ impl Cloud<'_> {
         assert_eq!(live, [active["provider_instance_id"].as_str().unwrap()]);
         id
     }
-
-    fn fails(status: u16) -> (Disturbance, Disturbance) {
-        let text = || "Internal error.".to_owned();
-        (
-            Disturbance::FailBefore {
-                status,
-                text: text(),
-            },
-            Disturbance::FailAfter {
-                status,
-                text: text(),
-            },
-        )
-    }
 }
 
 async fn two_clouds_sell_side_by_side(backend: Backend) {
@@ -269,15 +266,8 @@ async fn digitalocean_needs_a_key_before_it_asks_for_money() {
     let shop = Shop::open(Backend::Sqlite).await;
     let cloud = shop.cloud(Vendor::DigitalOcean);
     let mut order = cloud.order();
-    order["ssh_public_key"] = Value::Null;
-    let order_without = match order {
-        Value::Object(mut members) => {
-            members.remove("ssh_public_key");
-            Value::Object(members)
-        }
-        other => other,
-    };
-    let refused = post(&shop.server, &order_without, &[]).await;
+    order.as_object_mut().unwrap().remove("ssh_public_key");
+    let refused = post(&shop.server, &order, &[]).await;
     let problem = refused.json(400).unwrap();
     assert_eq!(problem["code"], "ssh_key_required", "{problem}");
     let detail = problem["detail"].as_str().unwrap();
@@ -320,144 +310,4 @@ async fn a_cloud_that_is_away_does_not_end_the_others_sales() {
     assert!(plans.iter().all(|plan| plan["provider"] == "vultr"));
     buyer.buy(&server, &order()).await;
     assert_eq!(vultr.0.machines().len(), 1);
-}
-
-/// Every way in which a create, a list or a delete can go wrong without being refused.
-async fn every_fault_delivers_one_machine(vendor: Vendor) {
-    let shop = Shop::open(Backend::Sqlite).await;
-    let cloud = shop.cloud(vendor);
-    let (before, after) = Cloud::fails(500);
-    let creates = [
-        ("F100", Disturbance::DropAfter),
-        ("F100", Disturbance::SilenceAfter),
-        ("F101", after.clone()),
-        ("F101", Disturbance::PageAfter),
-        ("F120", Disturbance::HalfAfter),
-        ("F100", Disturbance::DropBefore),
-        ("F101", before.clone()),
-        (
-            "F106",
-            Disturbance::Throttle {
-                retry_after: Some(1),
-            },
-        ),
-    ];
-    let deletes = [
-        Disturbance::DropAfter,
-        Disturbance::DropBefore,
-        after,
-        before,
-        Disturbance::PageAfter,
-    ];
-    let orders = creates.len();
-    for (number, (fault, disturbance)) in creates.into_iter().enumerate() {
-        cloud.disturb("POST", disturbance.clone());
-        // The first look for what was made goes wrong too.
-        cloud.disturb("GET", Disturbance::PageBefore);
-        let id = cloud.buy().await;
-        injected(fault);
-        let (made, _) = cloud.history();
-        assert_eq!(made.len(), number + 1, "{disturbance:?} made one machine");
-        cloud.disturb("DELETE", deletes[number % deletes.len()].clone());
-        shop.destroy(&id).await;
-        injected("F109");
-        assert_eq!(cloud.live(), Vec::<String>::new());
-        cloud.wire().calm();
-    }
-    let (made, deleted) = cloud.history();
-    assert_eq!(made, deleted, "each machine was deleted once, and no other");
-    assert_eq!(made.len(), orders);
-    assert_eq!(cloud.keys(), 0);
-    shop.check_wires();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_vultr_delivers_one_machine() {
-    every_fault_delivers_one_machine(Vendor::Vultr).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_digitalocean_delivers_one_machine() {
-    every_fault_delivers_one_machine(Vendor::DigitalOcean).await;
-}
-
-/// What cannot be delivered comes back, and nothing is left at the cloud.
-async fn what_is_refused_is_credited(vendor: Vendor, status: u16, texts: &[&str]) {
-    let shop = Shop::open(Backend::Sqlite).await;
-    let cloud = shop.cloud(vendor);
-    for text in texts {
-        let text = (*text).to_owned();
-        cloud.disturb("POST", Disturbance::FailBefore { status, text });
-        let order = cloud.order();
-        let payment = shop.buyer.sign(&shop.server, &order).await;
-        let answer = pay(&shop.server, &order, &payment).await;
-        assert!(
-            matches!(answer.status, 502 | 503),
-            "{}",
-            crate::buyer::text(&answer)
-        );
-        let problem = answer.json(answer.status).unwrap();
-        assert!(problem["details"]["credited"].is_number(), "{problem}");
-        injected("F104");
-    }
-    assert_eq!(cloud.history().0.len(), 0);
-    assert_eq!(cloud.keys(), 0);
-    shop.check_wires();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_vultr_refuses_is_credited() {
-    let limit = "Server add failed: You have reached the maximum number of active instances for this account.";
-    let texts = [
-        "Plan is not available in this location",
-        limit,
-        "Invalid os_id.",
-    ];
-    what_is_refused_is_credited(Vendor::Vultr, 400, &texts).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_digitalocean_refuses_is_credited() {
-    let texts = [
-        "Size is not available in this region.",
-        "creating this/these droplet(s) will exceed your droplet limit",
-        "You specified an invalid image for Droplet creation.",
-    ];
-    what_is_refused_is_credited(Vendor::DigitalOcean, 422, &texts).await;
-}
-
-/// DigitalOcean's own: late lists, late tags, a delete that must wait, a placement that fails.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn digitalocean_may_be_late() {
-    let shop = Shop::open(Backend::Sqlite).await;
-    let cloud = shop.cloud(Vendor::DigitalOcean);
-    shop.ocean.set_habits(digitalocean::Habits {
-        boot_looks: 8,
-        hidden_lists: 2,
-        hidden_looks: 2,
-        untagged_looks: 6,
-        ghost_lists: 3,
-        tags_list_gpus: false,
-        refuses_early_delete: true,
-    });
-    cloud.disturb("POST", Disturbance::DropAfter);
-    let id = cloud.buy().await;
-    shop.destroy(&id).await;
-    injected("F100");
-
-    // It is accepted, and then it is not there.
-    shop.ocean.fail_next_placement();
-    let order = cloud.order();
-    let id = id_of(&shop.buyer.buy(&shop.server, &order).await);
-    let failed = shop.buyer.wait_for(&shop.server, &id, "failed").await;
-    assert!(
-        failed["credited"].is_number() || failed.get("failure").is_some(),
-        "{failed}"
-    );
-    injected("F102");
-
-    let (made, deleted) = cloud.history();
-    assert_eq!((made.len(), deleted.len()), (2, 1));
-    assert_eq!(cloud.live(), Vec::<String>::new());
-    shop.check_wires();
 }

@@ -137,6 +137,8 @@ fn after<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tag() -> MachineTag {
@@ -211,5 +213,36 @@ mod tests {
         let whole = name(&tag(), Some(&chosen));
         assert!(whole.len() <= NAME_MAX && whole.starts_with(&format!("{label}.x402-")));
         assert_eq!(read(&[], &whole, "prod"), ours());
+    }
+
+    proptest! {
+        /// Whatever host name the customer chose, the name is legal and says whose it is.
+        #[test]
+        fn every_name_is_read_back(
+            chosen in "[a-z0-9]{1,63}([.][a-z0-9]{1,63}){0,2}",
+            operation in any::<u128>(),
+            attempt in any::<u32>(),
+            environment in "[a-z]{1,6}",
+        ) {
+            let operation = OperationId::from_uuid(Uuid::from_u128(operation));
+            let tag = MachineTag { environment, operation, attempt };
+            let chosen = Hostname::parse(&chosen).unwrap();
+            for name in [name(&tag, None), name(&tag, Some(&chosen))] {
+                prop_assert!(name.len() <= NAME_MAX);
+                prop_assert!(Hostname::parse(&name).is_ok(), "{name}");
+                let whose = read(&[], &name, &tag.environment);
+                prop_assert_eq!(whose, Whose::Ours(tag.clone()));
+            }
+        }
+
+        /// No text of the vendor makes the readers panic.
+        #[test]
+        fn no_text_panics(
+            tags in prop::collection::vec("[x4-][x0-9a-z:=_é-]{0,60}", 0..5),
+            name in "[a-z0-9.-]{0,80}|x402-.{0,60}",
+        ) {
+            let _ = read(&tags, &name, "prod");
+            let _ = key_id(&tags);
+        }
     }
 }

@@ -246,6 +246,11 @@ impl DigitalOcean {
             Ok(row) => {
                 let operation = match mark::read(&row.tags, &row.name, &self.environment) {
                     Whose::Theirs => {
+                        tracing::error!(
+                            provider.name = "digitalocean",
+                            machine = id,
+                            "a machine of another installation is not deleted"
+                        );
                         return Err(rejected("the machine belongs to another installation"));
                     }
                     Whose::Ours(tag) => Some(tag.operation),

@@ -276,6 +276,7 @@ impl Vultr {
         // Only to learn whose it is, and its key: the delete must not depend on this answer.
         let row = self.client.instance(machine.as_str()).await.ok();
         if row.is_some_and(|row| self.note_delete(machine, &row) == Whose::Theirs) {
+            tracing::error!(provider.name = "vultr", %machine, "a machine of another installation is not deleted");
             return Err(ProviderError::Rejected {
                 reason: "the machine belongs to another installation".to_owned(),
             });

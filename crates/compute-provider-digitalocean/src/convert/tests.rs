@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::wire::GpuInfo;
 
@@ -299,4 +301,31 @@ fn ids_go_beyond_32_bits_and_dates_are_read() {
         seen.created_at,
         Some(Timestamp::from_millis(1_791_597_380_000))
     );
+}
+
+proptest! {
+    /// Whatever the vendor writes into a row, it is sold at a price above zero in an open region, or not
+    /// at all, and nothing panics.
+    #[test]
+    fn no_row_panics_or_is_given_away(
+        slug in "[a-z0-9-]{0,30}",
+        hourly in "-?[0-9]{1,12}([.][0-9]{1,20})?(e-?[0-9]{1,3})?",
+        monthly in "-?[0-9]{1,12}([.][0-9]{1,20})?|null|\"[a-z]{0,3}\"",
+        transfer in "-?[0-9]{1,12}([.][0-9]{1,6})?|null",
+        regions in prop::collection::vec("[a-z]{3}[0-9]|", 0..4),
+    ) {
+        let text = format!(
+            r#"{{"slug":"{slug}","memory":1,"vcpus":1,"disk":1,"transfer":{transfer},
+                "price_monthly":{monthly},"price_hourly":{hourly},
+                "regions":{regions:?},"available":true}}"#
+        );
+        // A number with a leading zero is no JSON, and the row is left out as it would be in a list.
+        let Ok(row) = serde_json::from_str::<SizeRow<'_>>(&text) else {
+            return Ok(());
+        };
+        if let Some(plan) = plan(&row, &open()) {
+            prop_assert!(plan.cost.micros() > 0);
+            prop_assert!(!plan.locations.is_empty());
+        }
+    }
 }

@@ -58,6 +58,22 @@ async fn a_machine_is_made_boots_and_is_deleted() {
     assert_eq!(deletes.count(), 1);
 }
 
+/// The answer shows another name than was asked for: the machine is ours all the same.
+#[tokio::test]
+async fn a_name_that_the_vendor_changed_does_not_lose_the_machine() {
+    injected("F122");
+    let (cloud, ocean) = start().await;
+    let answer = json!({ "droplet": { "id": 5_000_000_001_u64, "name": "X402-PROD" } });
+    let creates = Call::new("POST", "/v2/droplets");
+    cloud
+        .wire()
+        .disturb(creates, Disturbance::Text(answer.to_string()));
+    let made = ocean.create(&order(1, 1)).await.unwrap().machine;
+    let found = ocean.find(tag(1, 1).operation).await.unwrap();
+    assert_eq!(found[0].machine, made);
+    assert_eq!(cloud.creates_sent(), 1);
+}
+
 #[tokio::test]
 async fn the_host_name_is_what_the_customer_chose() {
     let (cloud, ocean) = start().await;

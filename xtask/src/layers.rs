@@ -163,7 +163,31 @@ pub(crate) const LAYERS: &[Row] = &[
     Row {
         name: "compute-provider-vultr",
         place: Place::Layer(4),
-        ours: &["compute-outbound", "compute-domain", "compute-engine"],
+        ours: &[
+            "compute-outbound",
+            "compute-domain",
+            "compute-pricing",
+            "compute-engine",
+        ],
+        externals: Externals::Not(&[
+            "anyhow",
+            "axum",
+            "figment",
+            "hyper",
+            "solana-client",
+            "sqlx",
+        ]),
+        embeddable: false,
+    },
+    Row {
+        name: "compute-provider-digitalocean",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-outbound",
+            "compute-domain",
+            "compute-pricing",
+            "compute-engine",
+        ],
         externals: Externals::Not(&[
             "anyhow",
             "axum",
@@ -297,11 +321,19 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-http",
             "compute-facilitator",
             "compute-provider-vultr",
+            "compute-provider-digitalocean",
             "compute-rail-evm",
             "compute-rail-facilitator",
             "compute-rail-solana",
             "compute-simulator",
         ],
+        externals: Externals::Any,
+        embeddable: false,
+    },
+    Row {
+        name: "compute-vendor-double",
+        place: Place::DevOnly(6),
+        ours: &["compute-testkit"],
         externals: Externals::Any,
         embeddable: false,
     },
@@ -381,6 +413,10 @@ mod tests {
             for used in row.ours {
                 match find_row(used).map(|used| used.place) {
                     Some(Place::Layer(lower)) => assert!(lower < own, "{} -> {used}", row.name),
+                    // What is for tests only may stand on what is for tests only.
+                    Some(Place::DevOnly(lower)) if matches!(row.place, Place::DevOnly(_)) => {
+                        assert!(lower < own, "{} -> {used}", row.name);
+                    }
                     other => panic!("{} -> {used}: {other:?}", row.name),
                 }
             }

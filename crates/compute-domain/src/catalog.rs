@@ -173,6 +173,9 @@ pub struct OsImage {
     pub arch: String,
     /// Family, such as `ubuntu`.
     pub family: String,
+    /// Other ids that an order may name it by, such as the number behind a slug.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<OsId>,
 }
 
 /// Everything one provider sells at one moment.

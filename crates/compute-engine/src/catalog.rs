@@ -50,6 +50,9 @@ pub struct Shelf {
     sources: BTreeMap<ProviderId, i64>,
 }
 
+/// A provider, the revision of its catalogue, when the provider last confirmed it, and the catalogue.
+type Part = (ProviderId, i64, Timestamp, Catalog);
+
 /// The present shelf and the superseded ones with the moment they stopped to be present.
 #[derive(Debug, Default)]
 pub(crate) struct ShelfHistory {
@@ -63,7 +66,7 @@ impl Shelf {
         self.by_id.get(id).and_then(|index| self.plans.get(*index))
     }
 
-    /// Whether the image fits machines of this provider.
+    /// Whether the image fits machines of this provider, by its id or by another name for it.
     pub fn has_image(&self, provider: ProviderId, id: &OsId) -> bool {
         self.images_of
             .get(&provider)
@@ -75,11 +78,7 @@ impl Shelf {
         self.regions.iter().any(|region| region.id == *id)
     }
 
-    fn build(
-        revision: u64,
-        parts: &[(ProviderId, i64, Timestamp, Catalog)],
-        markup: &BTreeMap<ProviderId, Markup>,
-    ) -> Option<Self> {
+    fn build(revision: u64, parts: &[Part], markup: &BTreeMap<ProviderId, Markup>) -> Option<Self> {
         let as_of = parts.iter().map(|part| part.2).min()?;
         let mut plans = Vec::new();
         let mut regions = BTreeMap::new();
@@ -98,12 +97,9 @@ impl Shelf {
                     .entry(image.id.clone())
                     .or_insert_with(|| image.clone());
             }
-            let ids = catalog
-                .images
-                .iter()
-                .map(|image| image.id.clone())
-                .collect();
-            images_of.insert(*provider, ids);
+            let images = catalog.images.iter();
+            let ids = images.flat_map(|image| [&image.id].into_iter().chain(&image.aliases));
+            images_of.insert(*provider, ids.cloned().collect());
         }
         plans.sort_by(|a, b| a.plan.id.cmp(&b.plan.id));
         let by_id = plans
@@ -122,6 +118,29 @@ impl Shelf {
             sources: parts.iter().map(|part| (part.0, part.1)).collect(),
         })
     }
+}
+
+/// Takes providers off the shelf whose catalogues become too old before the next round, so that one
+/// that does not answer does not end the others' sales.
+fn withdraw(parts: &mut Vec<Part>, now: Timestamp, max_age: Span, refresh: Span) {
+    // Rounds come a little early or late.
+    let next_round = now
+        .plus(refresh)
+        .plus(Span::from_millis(refresh.millis() / 2));
+    let is_fresh = |part: &Part| part.2.plus(max_age) >= next_round;
+    if !parts.iter().any(is_fresh) {
+        return;
+    }
+    parts.retain(|part| {
+        let is_fresh = is_fresh(part);
+        if !is_fresh {
+            tracing::error!(
+                provider.name = %part.0, confirmed_at = %part.2.rfc3339(),
+                "a provider has not confirmed its catalogue for long: nothing of it is sold"
+            );
+        }
+        is_fresh
+    });
 }
 
 /// A plan whose price cannot be expressed is not for sale.
@@ -235,6 +254,11 @@ impl Engine {
             ));
         }
         let now = self.now();
+        let (max_age, refresh) = (
+            self.config.sales.catalog_max_age,
+            self.timing().catalog_refresh,
+        );
+        withdraw(&mut parts, now, max_age, refresh);
         let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         history.put(
             &parts,
@@ -249,7 +273,7 @@ impl Engine {
 impl ShelfHistory {
     fn put(
         &mut self,
-        parts: &[(ProviderId, i64, Timestamp, Catalog)],
+        parts: &[Part],
         markup: &BTreeMap<ProviderId, Markup>,
         now: Timestamp,
         grace: Span,
@@ -283,4 +307,36 @@ enum FetchError {
     Provider(#[from] crate::ports::ProviderError),
     #[error("the catalogue cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_does_not_answer_does_not_end_the_others_sales() {
+        let minute = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
+        let span = |minutes: u32| Span::from_secs(minutes * 60);
+        let check = |vultr: i64, ocean: i64, expected: &[ProviderId]| {
+            let empty = Catalog {
+                plans: Vec::new(),
+                regions: Vec::new(),
+                images: Vec::new(),
+            };
+            let mut parts = vec![
+                (ProviderId::Vultr, 1, minute(vultr), empty.clone()),
+                (ProviderId::DigitalOcean, 1, minute(ocean), empty),
+            ];
+            withdraw(&mut parts, minute(100), span(60), span(10));
+            let left: Vec<_> = parts.iter().map(|part| part.0).collect();
+            assert_eq!(left, expected, "{vultr} {ocean}");
+        };
+        let both = &[ProviderId::Vultr, ProviderId::DigitalOcean][..];
+        check(100, 100, both);
+        check(100, 55, both);
+        check(100, 54, &both[..1]);
+        check(30, 100, &both[1..]);
+        // Then the age of the shelf says that nothing is for sale.
+        check(30, 35, both);
+    }
 }

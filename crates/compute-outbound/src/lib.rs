@@ -11,6 +11,7 @@ mod answer;
 mod client;
 mod config;
 mod error;
+mod pace;
 mod request;
 mod tls;
 
@@ -18,6 +19,7 @@ pub use answer::{Answer, NotJson};
 pub use client::OutboundClient;
 pub use config::{BearerToken, ConfigError, OutboundConfig};
 pub use error::{NotSentReason, OutboundError, UnknownReason};
+pub use pace::{Allowance, Pace, TooFast, Urgency};
 pub use request::OutboundRequest;
 // The types of HTTP that appear in this crate's signatures.
 pub use http::{HeaderName, HeaderValue, Method, StatusCode};

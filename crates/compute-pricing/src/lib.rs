@@ -3,9 +3,11 @@
 //! Integers only, total functions, and every rounding has a named direction: prices round up.
 
 mod asset;
+mod decimal;
 mod rate;
 
 pub use asset::{MAX_DECIMALS, to_asset};
+pub use decimal::{cost_basis, parse_micros};
 pub use rate::{Markup, daily, monthly, price, sell_rate};
 
 /// A price does not fit, or a parameter is out of bounds.

@@ -46,6 +46,11 @@ pub(crate) fn transport(error: &OutboundError) -> Failure {
     }
 }
 
+/// How long the vendor wants silence.
+pub(crate) fn silence(answer: &Answer) -> Option<Duration> {
+    answer.retry_after().map(|wait| wait.min(MAX_RETRY_AFTER))
+}
+
 /// An answer whose status is not a success.
 pub(crate) fn status(answer: &Answer) -> Failure {
     let reason = reason(answer);
@@ -53,7 +58,7 @@ pub(crate) fn status(answer: &Answer) -> Failure {
         StatusCode::NOT_FOUND => return Failure::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Unauthorized,
         StatusCode::TOO_MANY_REQUESTS => ProviderError::Throttled {
-            retry_after: answer.retry_after().map(|wait| wait.min(MAX_RETRY_AFTER)),
+            retry_after: silence(answer),
         },
         // The answer of 2021 to what is 404 today.
         StatusCode::BAD_REQUEST if has(&reason, &["invalid instance id"]) => {
@@ -69,10 +74,12 @@ pub(crate) fn status(answer: &Answer) -> Failure {
 }
 
 fn refusal(reason: String) -> ProviderError {
+    // The account's limit. Its count includes machines deleted a moment ago.
+    if has(&reason, &["maximum number", "limit"]) {
+        tracing::error!(provider.name = "vultr", %reason, "the account's limit is reached");
+        return ProviderError::NoCapacity { reason };
+    }
     let no_capacity = [
-        // The account's limit. Its count includes machines deleted a moment ago.
-        "maximum number",
-        "limit",
         // The wording of "out of stock" is not documented.
         "not available",
         "sold out",

@@ -1,14 +1,17 @@
 //! Requests to the vendor: lists page by page, single things, and the two that spend money.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use compute_engine::ports::Ambiguity;
-use compute_outbound::{Answer, OutboundClient, OutboundRequest};
+use compute_engine::ports::{Ambiguity, ProviderError};
+use compute_outbound::{
+    Allowance, Answer, OutboundClient, OutboundRequest, Pace, StatusCode, Urgency,
+};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::classify::{Failure, ambiguous, status, transport};
+use crate::classify::{Failure, ambiguous, silence, status, transport};
 use crate::wire::{
     Availability, CreateBody, CreatedRow, InstanceAnswer, InstanceRow, KeyAnswer, KeyBody, Meta,
 };
@@ -19,17 +22,32 @@ const PAGE_SIZE: &str = "500";
 /// A list longer than this is taken for a broken one: 20 000 rows.
 const MAX_PAGES: u32 = 40;
 
+/// How long a request waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long an urgent one waits: with its time-out it must stay below half a lease.
+const URGENT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long nothing is sent after a 429 that does not say for how long.
+const UNNAMED_SILENCE: Duration = Duration::from_secs(1);
+
 /// The vendor's API.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: OutboundClient,
+    pace: Arc<Pace>,
     create_timeout: Duration,
 }
 
 impl Client {
-    pub(crate) const fn new(http: OutboundClient, create_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        http: OutboundClient,
+        allowance: Allowance,
+        create_timeout: Duration,
+    ) -> Self {
         Self {
             http,
+            pace: Arc::new(Pace::new(allowance)),
             create_timeout,
         }
     }
@@ -83,11 +101,12 @@ impl Client {
             .json(body)
             .map_err(|error| transport(&error))?
             .total_timeout(self.create_timeout);
-        Ok(read::<InstanceAnswer<CreatedRow>>(&self.ask(request).await?)?.instance)
+        let answer = self.ask_urgently(request).await?;
+        Ok(read::<InstanceAnswer<CreatedRow>>(&answer)?.instance)
     }
 
     pub(crate) async fn delete_instance(&self, id: &str) -> Result<(), Failure> {
-        self.ask(OutboundRequest::delete(&["instances", id]))
+        self.ask_urgently(OutboundRequest::delete(&["instances", id]))
             .await
             .map(drop)
     }
@@ -96,7 +115,9 @@ impl Client {
         let request = OutboundRequest::post(&["ssh-keys"])
             .json(&KeyBody { name, ssh_key })
             .map_err(|error| transport(&error))?;
-        Ok(read::<KeyAnswer>(&self.ask(request).await?)?.ssh_key.id)
+        Ok(read::<KeyAnswer>(&self.ask_urgently(request).await?)?
+            .ssh_key
+            .id)
     }
 
     pub(crate) async fn delete_key(&self, id: &str) -> Result<(), Failure> {
@@ -106,11 +127,33 @@ impl Client {
     }
 
     async fn ask(&self, request: OutboundRequest) -> Result<Answer, Failure> {
-        match self.http.send(request).await {
-            Ok(answer) if answer.status.is_success() => Ok(answer),
-            Ok(answer) => Err(status(&answer)),
-            Err(error) => Err(transport(&error)),
+        self.send(request, Urgency::Usual).await
+    }
+
+    async fn ask_urgently(&self, request: OutboundRequest) -> Result<Answer, Failure> {
+        self.send(request, Urgency::Urgent).await
+    }
+
+    async fn send(&self, request: OutboundRequest, urgency: Urgency) -> Result<Answer, Failure> {
+        let patience = match urgency {
+            Urgency::Usual => PATIENCE,
+            Urgency::Urgent => URGENT_PATIENCE,
+        };
+        let turn = self.pace.turn(urgency, patience).await;
+        turn.map_err(|early| {
+            let retry_after = Some(early.wait);
+            Failure::Port(ProviderError::Throttled { retry_after })
+        })?;
+        let answer = self.http.send(request).await;
+        let answer = answer.map_err(|error| transport(&error))?;
+        if answer.status.is_success() {
+            return Ok(answer);
         }
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            self.pace
+                .hold_off(silence(&answer).unwrap_or(UNNAMED_SILENCE));
+        }
+        Err(status(&answer))
     }
 }
 

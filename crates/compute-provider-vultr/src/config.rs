@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use compute_outbound::{BearerToken, ConfigError, OutboundClient, OutboundConfig};
+use compute_outbound::{Allowance, BearerToken, ConfigError, OutboundClient, OutboundConfig};
 use secrecy::SecretString;
 
 /// The vendor's public address.
@@ -23,6 +23,8 @@ pub struct VultrConfig {
     pub extra_roots_pem: Option<Vec<u8>>,
     /// How long calls may take.
     pub timeouts: Timeouts,
+    /// How often this process asks.
+    pub allowance: Allowance,
 }
 
 /// How long calls may take. Together the parts of one call must stay below half a lease.
@@ -49,8 +51,15 @@ impl Default for Timeouts {
     }
 }
 
+/// A third of what the vendor allows a client address: 30 requests a second (the introduction of its
+/// document, 2026). Burst and refill of any second stay within that.
+const USUAL: Allowance = Allowance {
+    burst: 20,
+    every: Duration::from_millis(100),
+};
+
 impl VultrConfig {
-    /// The vendor's public API with the default time-outs.
+    /// The vendor's public API with the default time-outs and a third of its limit.
     #[must_use]
     pub fn new(api_key: SecretString, environment: impl Into<String>) -> Self {
         Self {
@@ -59,6 +68,7 @@ impl VultrConfig {
             environment: environment.into(),
             extra_roots_pem: None,
             timeouts: Timeouts::default(),
+            allowance: USUAL,
         }
     }
 

@@ -1,25 +1,31 @@
 //! From the vendor's rows to the marketplace's nouns, leaving out what cannot be sold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use compute_domain::address::public_address;
 use compute_domain::catalog::{
     Gpu, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region, RegionId,
 };
+use compute_domain::money::HourlyRate;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{MachineState, Observed};
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::price::cost_basis;
 use crate::tag;
 use crate::wire::{InstanceRow, OsRow, PlanRow, RegionRow};
+
+/// Hours after which the vendor's monthly price is reached: an hour is billed at 1/672 of it,
+/// about 8 % more than `hourly_cost` says (reference: vendor's billing notes, 2026).
+const BILLED_HOURS_PER_MONTH: i64 = 672;
 
 /// Images that are no systems of their own, or need a paid licence.
 const UNSOLD_FAMILIES: [&str; 5] = ["application", "backup", "iso", "snapshot", "windows"];
 
 /// GPUs of dedicated machines, whose rows lack them (collected from public crawlers, 2026).
-const DEDICATED_GPUS: [(&str, &str, u32); 9] = [
+const DEDICATED_GPUS: [(&str, &str, u32); 12] = [
     ("vcg-a16-6c-64g-16vram", "NVIDIA_A16", 16),
     ("vcg-a16-96c-960g-256vram", "NVIDIA_A16", 256),
     ("vcg-a40-24c-120g-48vram", "NVIDIA_A40", 48),
@@ -29,6 +35,10 @@ const DEDICATED_GPUS: [(&str, &str, u32); 9] = [
     ("vcg-a100-48c-480g-320vram", "NVIDIA_A100", 320),
     ("vcg-a100-96c-960g-640vram", "NVIDIA_A100", 640),
     ("vcg-h100-216c-1914gb-640vram", "NVIDIA_H100", 640),
+    ("vcg-b200-248c-2826g-1536vram", "NVIDIA_B200", 1536),
+    // Sources disagree on the number of GPUs; the id tells their memory.
+    ("vcg-mi325x-252c-2872g-1536vram", "AMD_MI325X", 1536),
+    ("vcg-mi355x-252c-2872g-2304vram", "AMD_MI355X", 2304),
 ];
 
 /// Which plans can be had in each region now.
@@ -46,14 +56,14 @@ pub(crate) fn plan(row: &PlanRow<'_>, stock: &Stock) -> Option<Plan> {
     let id = PlanId::parse(&row.id)
         .ok()
         .filter(|id| id.provider() == ProviderId::Vultr)?;
-    let cost = cost_basis(row.hourly_cost, row.monthly_cost)?;
+    let usual_cost = cost(row.hourly_cost, row.monthly_cost)?;
     let mut regional_cost = BTreeMap::new();
     let mut unpriced = BTreeSet::new();
     for (region, own) in &row.location_cost {
         let Ok(region) = RegionId::parse(region) else {
             continue;
         };
-        match cost_basis(own.hourly_cost, own.monthly_cost) {
+        match cost(own.hourly_cost, own.monthly_cost) {
             Some(cost) => regional_cost.insert(region, cost),
             // A price that cannot be read must not become the general, lower one.
             None => {
@@ -85,10 +95,15 @@ pub(crate) fn plan(row: &PlanRow<'_>, stock: &Stock) -> Option<Plan> {
         disk_gb: row.disk.checked_mul(row.disk_count.max(1))?,
         bandwidth_gb: row.bandwidth,
         gpu: gpu(row),
-        cost,
+        cost: usual_cost,
         regional_cost,
         locations: locations.into_iter().collect(),
     })
+}
+
+fn cost(hourly: Option<&RawValue>, monthly: Option<&RawValue>) -> Option<HourlyRate> {
+    let (hourly, monthly) = (hourly.map(RawValue::get), monthly.map(RawValue::get));
+    compute_pricing::cost_basis(hourly, monthly, BILLED_HOURS_PER_MONTH)
 }
 
 fn has_gpu(row: &PlanRow<'_>) -> bool {
@@ -139,11 +154,13 @@ pub(crate) fn image(row: &OsRow) -> Option<OsImage> {
         name: row.name.clone(),
         arch: row.arch.clone(),
         family: row.family.clone(),
+        aliases: Vec::new(),
     })
 }
 
 /// A look at a machine, or `None` when its id cannot be one.
 pub(crate) fn observed(row: &InstanceRow, environment: &str) -> Option<Observed> {
+    // While pending the vendor says `0.0.0.0` or nothing.
     let address = public_address(&row.main_ip).or_else(|| public_address(&row.v6_main_ip));
     Some(Observed {
         machine: ProviderInstanceId::parse(&row.id).ok()?,
@@ -171,37 +188,6 @@ fn state(row: &InstanceRow, address: Option<IpAddr>) -> MachineState {
         ("suspended", ..) => MachineState::Suspended,
         _ => MachineState::Unclear,
     }
-}
-
-// While pending the vendor says `0.0.0.0` or nothing.
-fn public_address(text: &str) -> Option<IpAddr> {
-    let address: IpAddr = text.parse().ok()?;
-    let is_public = match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    };
-    is_public.then_some(address)
-}
-
-const fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    !(address.is_unspecified()
-        || address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_broadcast()
-        || first == 0
-        // Carrier-grade NAT, 100.64.0.0/10 (RFC 6598).
-        || (first == 100 && second & 0xc0 == 64))
-}
-
-const fn is_public_v6(address: Ipv6Addr) -> bool {
-    !(address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.is_unique_local()
-        || address.is_unicast_link_local())
 }
 
 fn created_at(text: &str) -> Option<Timestamp> {

@@ -8,7 +8,6 @@ mod classify;
 mod client;
 mod config;
 mod convert;
-mod price;
 mod provider;
 mod tag;
 mod wire;

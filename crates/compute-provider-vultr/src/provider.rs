@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -14,17 +14,21 @@ use compute_engine::ports::{
 use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
-use crate::classify::Failure;
+use crate::classify::{Failure, ambiguous};
 use crate::client::Client;
-use crate::config::{VultrConfig, VultrConfigError};
+use crate::config::{Timeouts, VultrConfig, VultrConfigError};
 use crate::convert::{self, Stock};
-use crate::tag;
+use crate::tag::{self, Whose};
 use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 
 /// Availability is asked region by region; the vendor allows 30 requests a second and takes about
 /// one second for each.
 const PARALLEL_REGIONS: usize = 8;
+
+/// Deletes whose key is remembered at most.
+const REMEMBERED_MAX: usize = 1_000;
 
 /// An SSH key at the vendor.
 #[derive(Debug)]
@@ -39,7 +43,10 @@ struct Key {
 pub struct Vultr {
     client: Client,
     environment: String,
-    call_timeout: Duration,
+    timeouts: Timeouts,
+    /// The keys of machines whose delete was sent: when its answer is lost, the machine cannot be read
+    /// again.
+    deletes: Arc<Mutex<BTreeMap<ProviderInstanceId, Vec<String>>>>,
 }
 
 impl Vultr {
@@ -49,9 +56,10 @@ impl Vultr {
     /// [`VultrConfigError`] names the setting that cannot be used.
     pub fn new(config: &VultrConfig) -> Result<Self, VultrConfigError> {
         Ok(Self {
-            client: Client::new(config.connect()?, config.timeouts.create),
+            client: Client::new(config.connect()?, config.allowance, config.timeouts.create),
             environment: config.environment.clone(),
-            call_timeout: config.timeouts.call,
+            timeouts: config.timeouts,
+            deletes: Arc::default(),
         })
     }
 
@@ -61,7 +69,7 @@ impl Vultr {
         work: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
         let too_late = |_| ProviderError::Ambiguous(Ambiguity::NoAnswer);
-        tokio::time::timeout(self.call_timeout, work)
+        tokio::time::timeout(self.timeouts.call, work)
             .await
             .map_err(too_late)?
     }
@@ -145,6 +153,7 @@ impl Vultr {
         &self,
         tag: &MachineTag,
         wanted: &SshKeys,
+        deadline: Instant,
     ) -> Result<Vec<Key>, ProviderError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -167,10 +176,13 @@ impl Vultr {
             }
             Ok(())
         };
-        let Err(failure) = work.await else {
+        // Together with the create it must stay below half a lease.
+        let outcome = tokio::time::timeout(self.timeouts.request, work).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(ambiguous(Ambiguity::NoAnswer)));
+        let Err(failure) = outcome else {
             return Ok(keys);
         };
-        self.drop_own_keys(&keys).await;
+        self.drop_own_keys(&keys, deadline).await;
         Err(match Failure::into(failure) {
             // Whatever became of the key, no machine was asked for yet.
             ProviderError::Ambiguous(ambiguity) => {
@@ -204,10 +216,13 @@ impl Vultr {
     }
 
     // An earlier attempt may have made a machine that lets its customer in by the key.
-    async fn drop_own_keys(&self, keys: &[Key]) {
+    async fn drop_own_keys(&self, keys: &[Key], deadline: Instant) {
         for key in keys {
             if key.is_new {
-                self.drop_key(&key.id).await;
+                let dropped = tokio::time::timeout_at(deadline, self.drop_key(&key.id));
+                if dropped.await.is_err() {
+                    tracing::warn!(provider.name = "vultr", key.id = %key.id, "an SSH key is left over");
+                }
             } else {
                 tracing::warn!(provider.name = "vultr", key.id = %key.id, "an SSH key of an earlier attempt may be left over");
             }
@@ -224,8 +239,11 @@ impl Vultr {
         let machine = &spec.machine;
         let os_id = machine.os.as_str().parse();
         let os_id = os_id.map_err(|_| rejected("the image is not a number"))?;
+        let deadline = Instant::now() + self.timeouts.call;
         let name = tag::name(&spec.tag);
-        let keys = self.provide_keys(&spec.tag, &machine.ssh_keys).await?;
+        let keys = self
+            .provide_keys(&spec.tag, &machine.ssh_keys, deadline)
+            .await?;
         let key_ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
         let tags = tag::all(&spec.tag, &key_ids);
         let spare_hostname = tag::hostname(&spec.tag);
@@ -267,7 +285,7 @@ impl Vultr {
                 let error = ProviderError::from(failure);
                 // After an unclear create the keys belong to the machine that may exist.
                 if !matches!(error, ProviderError::Ambiguous(_)) {
-                    self.drop_own_keys(&keys).await;
+                    self.drop_own_keys(&keys, deadline).await;
                 }
                 Err(error)
             }
@@ -275,18 +293,40 @@ impl Vultr {
     }
 
     async fn remove(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
-        // Only to learn the key's id: the delete must not depend on this answer.
+        // Only to learn whose it is, and its key: the delete must not depend on this answer.
         let row = self.client.instance(machine.as_str()).await.ok();
+        if row.is_some_and(|row| self.note_delete(machine, &row) == Whose::Theirs) {
+            tracing::error!(provider.name = "vultr", %machine, "a machine of another installation is not deleted");
+            return Err(ProviderError::Rejected {
+                reason: "the machine belongs to another installation".to_owned(),
+            });
+        }
         match self.client.delete_instance(machine.as_str()).await {
             Ok(()) | Err(Failure::NotFound) => {}
             Err(failure) => return Err(failure.into()),
         }
-        if let Some(row) = row {
-            for key in tag::key_ids(&row.tags) {
-                self.drop_key(key).await;
+        let key_ids = self.deletes().get(machine).cloned();
+        if let Some(key_ids) = key_ids {
+            for key_id in &key_ids {
+                self.drop_key(key_id).await;
             }
+            self.deletes().remove(machine);
         }
         Ok(())
+    }
+
+    fn note_delete(&self, machine: &ProviderInstanceId, row: &InstanceRow) -> Whose {
+        let whose = tag::whose(&row.tags, &self.environment);
+        let mut deletes = self.deletes();
+        let key_ids: Vec<String> = tag::key_ids(&row.tags).map(str::to_owned).collect();
+        if !key_ids.is_empty() && whose != Whose::Theirs && deletes.len() < REMEMBERED_MAX {
+            deletes.insert(machine.clone(), key_ids);
+        }
+        whose
+    }
+
+    fn deletes(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
+        self.deletes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

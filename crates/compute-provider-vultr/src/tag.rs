@@ -3,13 +3,14 @@
 use compute_domain::id::OperationId;
 use compute_engine::ports::MachineTag;
 
+const FLEET: &str = "x402compute-";
 const OPERATION: &str = "x402-op=";
 const ATTEMPT: &str = "x402-attempt=";
 const KEY: &str = "x402-key=";
 
 /// The mark of all machines of an installation.
 pub(crate) fn fleet(environment: &str) -> String {
-    format!("x402compute-{environment}")
+    format!("{FLEET}{environment}")
 }
 
 /// The mark of all machines of an operation.
@@ -30,8 +31,7 @@ pub(crate) fn all(tag: &MachineTag, key_ids: &[&str]) -> Vec<String> {
 
 /// Reads the marks back; `None` unless the machine is of this installation.
 pub(crate) fn parse(tags: &[String], environment: &str) -> Option<MachineTag> {
-    let fleet = fleet(environment);
-    if !tags.iter().any(|tag| tag.eq_ignore_ascii_case(&fleet)) {
+    if whose(tags, environment) != Whose::Ours {
         return None;
     }
     Some(MachineTag {
@@ -39,6 +39,27 @@ pub(crate) fn parse(tags: &[String], environment: &str) -> Option<MachineTag> {
         operation: value_of(tags, OPERATION)?.parse().ok()?,
         attempt: value_of(tags, ATTEMPT)?.parse().ok()?,
     })
+}
+
+/// Which installation a machine is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Ours,
+    /// It carries the mark of another one, and not ours.
+    Theirs,
+    Nobodys,
+}
+
+/// Whose machine it is by its tags.
+pub(crate) fn whose(tags: &[String], environment: &str) -> Whose {
+    let ours = fleet(environment);
+    if tags.iter().any(|tag| tag.eq_ignore_ascii_case(&ours)) {
+        Whose::Ours
+    } else if value_of(tags, FLEET).is_some() {
+        Whose::Theirs
+    } else {
+        Whose::Nobodys
+    }
 }
 
 /// The ids of the SSH keys that were registered for the machine alone.
@@ -102,6 +123,8 @@ mod tests {
     fn another_installation_is_not_ours() {
         let tags = all(&tag(), &[]);
         assert_eq!(parse(&tags, "dev"), None);
+        assert_eq!(whose(&tags, "dev"), Whose::Theirs);
+        assert_eq!(whose(&["mine".into()], "prod"), Whose::Nobodys);
         assert_eq!(parse(&[], "prod"), None);
         assert_eq!(parse(&[fleet("prod")], "prod"), None);
         assert_eq!(key_ids(&tags).count(), 0);

@@ -1,3 +1,5 @@
+//! What a stand-in writes down, so that it is known after a kill.
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -7,14 +9,17 @@ use serde::de::DeserializeOwned;
 
 /// An append-only record, one JSON document a line, that outlives the process which writes it.
 #[derive(Debug)]
-pub(crate) struct Journal<E> {
+pub struct Journal<E> {
     file: Option<File>,
     events: Vec<E>,
 }
 
 impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Opens the record at `path` and reads what is in it; without a path it lives in memory.
-    pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the file cannot be used, or holds something else.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let Some(path) = path else {
             return Ok(Self {
                 file: None,
@@ -47,7 +52,10 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     /// Writes an event; when this returns, a kill of this process cannot lose it.
-    pub(crate) fn append(&mut self, event: E) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn append(&mut self, event: E) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             let mut line = serde_json::to_string(&event).map_err(io::Error::other)?;
             line.push('\n');
@@ -57,7 +65,8 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         Ok(())
     }
 
-    pub(crate) fn events(&self) -> &[E] {
+    /// Everything that was written, oldest first.
+    pub fn events(&self) -> &[E] {
         &self.events
     }
 }

@@ -6,14 +6,14 @@
 
 mod explain;
 mod faults;
-mod journal;
-mod listen;
 
 pub mod ambient;
 pub mod crash;
 pub mod database;
 pub mod facilitator;
 pub mod faults_log;
+pub mod journal;
+pub mod listen;
 pub mod market;
 pub mod model_store;
 pub mod node_proxy;

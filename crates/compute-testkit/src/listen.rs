@@ -1,3 +1,5 @@
+//! The loopback server under every stand-in, and answers that no correct server gives.
+
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,14 +17,15 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 /// A server on loopback; it stops when this is dropped.
-pub(crate) struct Listening {
-    pub(crate) address: SocketAddr,
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Listening {
     /// Waits for as long as the server runs.
-    pub(crate) async fn forever(mut self) {
+    pub async fn forever(mut self) {
         // The accept loop ends only with the process; an aborted task is no failure.
         let _ = (&mut self.task).await;
     }
@@ -40,15 +43,26 @@ impl fmt::Debug for Listening {
     }
 }
 
+/// The number under which a wire before a stand-in has noted a request, as an extension of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestNumber(pub usize);
+
 /// Marks an answer that is never sent: the connection is closed instead.
 #[derive(Clone, Copy, Debug)]
 struct HangUp;
 
 /// An answer that closes the connection without a byte.
-pub(crate) fn hang_up() -> Response {
+#[must_use]
+pub fn hang_up() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.extensions_mut().insert(HangUp);
     response
+}
+
+/// Whether this is [`hang_up`], which never reaches the client.
+#[must_use]
+pub fn is_hang_up(response: &Response) -> bool {
+    response.extensions().get::<HangUp>().is_some()
 }
 
 #[derive(Debug)]
@@ -63,7 +77,10 @@ impl fmt::Display for HungUp {
 impl std::error::Error for HungUp {}
 
 /// Serves `router` on loopback; port 0 takes a free one.
-pub(crate) async fn listen(port: u16, router: Router) -> io::Result<Listening> {
+///
+/// # Errors
+/// When the port is taken.
+pub async fn listen(port: u16, router: Router) -> io::Result<Listening> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     #[expect(
@@ -104,14 +121,15 @@ async fn answer(
 ) -> Result<hyper::Response<Body>, HungUp> {
     let response: Result<Response, Infallible> = router.oneshot(request.map(Body::new)).await;
     match response {
-        Ok(response) if response.extensions().get::<HangUp>().is_some() => Err(HungUp),
+        Ok(response) if is_hang_up(&response) => Err(HungUp),
         Ok(response) => Ok(response),
         Err(never) => match never {},
     }
 }
 
 /// The time since 1970 by this machine's clock: a stand-in is outside of what tests control.
-pub(crate) fn wall_clock() -> Duration {
+#[must_use]
+pub fn wall_clock() -> Duration {
     #[expect(
         clippy::disallowed_methods,
         reason = "a stand-in lives in real time, like a partner"
@@ -121,7 +139,8 @@ pub(crate) fn wall_clock() -> Duration {
 }
 
 /// The 502 page of a proxy, as cloud edges send it.
-pub(crate) fn bad_gateway() -> Response {
+#[must_use]
+pub fn bad_gateway() -> Response {
     let page = "<html><head><title>502 Bad Gateway</title></head></html>";
     (
         StatusCode::BAD_GATEWAY,
@@ -132,6 +151,7 @@ pub(crate) fn bad_gateway() -> Response {
 }
 
 /// Any status, also one a fault made up.
-pub(crate) fn status(code: u16) -> StatusCode {
+#[must_use]
+pub fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

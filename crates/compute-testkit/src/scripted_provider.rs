@@ -248,6 +248,7 @@ impl Provider for ScriptedProvider {
             name: "Ubuntu 24.04 LTS x64".to_owned(),
             arch: "x64".to_owned(),
             family: "ubuntu".to_owned(),
+            aliases: Vec::new(),
         };
         Ok(Catalog {
             plans: vec![plan],

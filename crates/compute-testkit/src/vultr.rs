@@ -14,6 +14,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Router;
 pub use control::Fault;
 pub use machine::{CreateBody, Pace};
 pub use world::Event;
@@ -64,8 +65,20 @@ fn lock(shared: &Shared) -> MutexGuard<'_, World> {
 /// # Errors
 /// When the port is taken, or the journal cannot be read or written.
 pub async fn spawn(options: Options) -> io::Result<Handle> {
+    spawn_behind(options, |router| router).await
+}
+
+/// The same behind something that sees every request first.
+///
+/// # Errors
+/// As [`spawn`].
+pub async fn spawn_behind(
+    options: Options,
+    wrap: impl FnOnce(Router) -> Router,
+) -> io::Result<Handle> {
     let shared = Arc::new(Mutex::new(World::open(&options)?));
-    let listening = listen(options.port, routes::router(Arc::clone(&shared))).await?;
+    let router = wrap(routes::router(Arc::clone(&shared)));
+    let listening = listen(options.port, router).await?;
     Ok(Handle { listening, shared })
 }
 
@@ -120,7 +133,7 @@ impl Handle {
     pub fn place(&self, body: serde_json::Value) -> Result<String, String> {
         let body = serde_json::from_value(body).map_err(|error| error.to_string())?;
         lock(&self.shared)
-            .create(body)
+            .create(body, None)
             .map(|(id, _)| id)
             .map_err(|refusal| refusal.1)
     }

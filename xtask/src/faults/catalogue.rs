@@ -1,4 +1,4 @@
-//! The faults that some run must inject: crashes, payments, the database and its host, and races.
+//! The faults that some run must inject: crashes, payments, providers, the database and its host, and races.
 
 /// One kind of fault.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 const WATCH: &str = "watch of the chain";
 const MPP: &str = "MPP and Stripe rails";
 const RESIZE: &str = "resize";
+const USER_DATA: &str = "user data";
+const ACCOUNTS: &str = "identity of provider accounts";
+const DATES: &str = "comparison with providers' clocks";
 const WEBHOOKS: &str = "webhooks";
 
 pub(super) const CATALOGUE: &[Fault] = &[
@@ -209,6 +212,48 @@ pub(super) const CATALOGUE: &[Fault] = &[
     later("F085", WATCH, "money that nobody announced"),
     fault("F086", "a cache between us and the client"),
     fault("F087", "the answer is lost after settlement and create"),
+    // Providers.
+    fault("F100", "a create without an answer; the machine exists"),
+    fault(
+        "F101",
+        "a create that fails at the provider; the machine exists",
+    ),
+    fault("F102", "a create is accepted, and no machine ever shows"),
+    fault("F103", "two machines with one mark"),
+    fault(
+        "F104",
+        "sold out, a closed region, a missing image, the account's limit",
+    ),
+    fault("F105", "the provider refuses our credentials"),
+    fault("F106", "the provider's rate limit"),
+    fault(
+        "F107",
+        "a state that goes back and forth, an address that is none",
+    ),
+    fault("F108", "a machine that never runs"),
+    fault("F109", "a delete is refused"),
+    fault("F110", "a delete is accepted, and the machine stays"),
+    later("F111", ACCOUNTS, "404 because the key sees another account"),
+    fault("F112", "a machine is deleted at the provider's panel"),
+    fault("F113", "a machine is stopped by its provider"),
+    fault("F114", "a list that changes between its pages"),
+    fault("F115", "a list that is empty by mistake"),
+    fault("F116", "a price or a plan that changed since it was named"),
+    later("F117", RESIZE, "no room for a resize, or one that fails"),
+    later("F118", RESIZE, "the answer to a resize is lost"),
+    later("F119", RESIZE, "a resize beside an extension or an end"),
+    fault(
+        "F120",
+        "unknown words, strange members, pages in place of JSON",
+    ),
+    later("F121", DATES, "the provider's clock is off"),
+    fault("F122", "a mark that the provider changes"),
+    fault(
+        "F123",
+        "an SSH key that is there already, or goes too early",
+    ),
+    later("F124", USER_DATA, "a customer's text reaches user data"),
+    fault("F125", "two installations in one account"),
     // The database and its host.
     fault("F130", "SQLite is busy when a reader turns into a writer"),
     fault("F131", "a second process opens the same SQLite file"),

@@ -56,10 +56,11 @@ fn check_member(workspace: &Workspace, member: &Member, row: &Row, problems: &mu
 /// The rule that this edge between two of our crates breaks.
 fn our_rule(row: &Row, used: &str) -> Option<String> {
     let place = layers::find_row(used)?.place;
-    if let Place::DevOnly(_) = place {
+    if let (Place::DevOnly(_), Place::Layer(_) | Place::Outside) = (place, row.place) {
         return Some(format!("{used} is a dev-dependency only"));
     }
-    if let (Place::Layer(own) | Place::DevOnly(own), Place::Layer(other)) = (row.place, place)
+    if let (Place::Layer(own) | Place::DevOnly(own), Place::Layer(other) | Place::DevOnly(other)) =
+        (row.place, place)
         && other >= own
     {
         return Some(format!(

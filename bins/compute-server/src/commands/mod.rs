@@ -1,5 +1,6 @@
 //! The commands.
 
+mod clouds;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod migrate;

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use compute_engine::ports::{Provider, Rail, RailSpec, Settler};
 use compute_facilitator::Service;
 use compute_http::Mode;
-use compute_provider_vultr::{Timeouts, Vultr, VultrConfig};
 use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
 use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
@@ -15,13 +14,11 @@ use compute_rail_solana::{SolanaConfig, SolanaRail, SolanaTimeouts};
 use compute_store::Database;
 use compute_wallet::{EvmAddress, Namespace};
 
-use super::ServeArguments;
+use super::{ServeArguments, clouds};
 use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
 use crate::settings::facilitator::FacilitatorServiceConfig;
-use crate::settings::limits::duration;
-use crate::settings::providers::VultrSettings;
 use crate::settings::rails::{EmbeddedConfig, FeePayerConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
@@ -82,12 +79,9 @@ async fn open_database(config: &Config, no_migrate: bool) -> anyhow::Result<Data
 fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option<Side>)> {
     let clock = Arc::new(ServerClock::start());
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    if let Some(vultr) = &config.vultr {
-        providers.push(Arc::new(connect_vultr(
-            vultr,
-            &config.server.environment,
-            &config.timing,
-        )?));
+    for cloud in &config.clouds {
+        let environment = &config.server.environment;
+        providers.push(clouds::connect(cloud, environment, &config.timing)?);
     }
     let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
     let mut settlers: Vec<Arc<dyn Settler>> = Vec::new();
@@ -275,24 +269,4 @@ fn masked(facilitators: &[Facilitator]) -> String {
     let urls = facilitators.iter();
     let urls: Vec<String> = urls.map(|it| PrivateUrl::new(&it.url).masked()).collect();
     urls.join(", ")
-}
-
-fn connect_vultr(
-    settings: &VultrSettings,
-    environment: &str,
-    timing: &TimingConfig,
-) -> anyhow::Result<Vultr> {
-    let call = timing.call(duration(settings.timeout));
-    let usual = Timeouts::default();
-    let config = VultrConfig {
-        base_url: settings.base_url.clone(),
-        timeouts: Timeouts {
-            connect: usual.connect.min(call),
-            request: usual.request.min(call),
-            create: usual.create.min(call),
-            call,
-        },
-        ..VultrConfig::new(settings.api_key.expose().into(), environment)
-    };
-    Vultr::new(&config).context("providers.vultr")
 }

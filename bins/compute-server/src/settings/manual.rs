@@ -27,7 +27,7 @@ pub(crate) fn markdown() -> String {
     let mut text = HEAD.to_owned();
     for (path, about, rows) in Settings::default().sections() {
         write_section(&mut text, &path, about, &rows);
-        if path == "providers.vultr" {
+        if path == "providers.digitalocean" {
             let rail = rails::RailSettings::default();
             write_section(
                 &mut text,

@@ -29,7 +29,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use compute_domain::catalog::ProviderId;
 use compute_domain::payment::RailLabel;
 use compute_engine::ports::Caps;
 use compute_engine::{AuthTerms, SalesTerms, Secrets as EngineSecrets};
@@ -54,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) pricing: pricing::Pricing,
     pub(crate) credits: credits::Credits,
     pub(crate) vultr: providers::Vultr,
+    pub(crate) digitalocean: providers::DigitalOcean,
     pub(crate) rails: BTreeMap<String, rails::RailSettings>,
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
@@ -70,7 +70,7 @@ pub(crate) struct Config {
     pub(crate) auth: AuthTerms,
     pub(crate) sales: SalesTerms,
     pub(crate) secrets: EngineSecrets,
-    pub(crate) vultr: Option<providers::VultrSettings>,
+    pub(crate) clouds: Vec<providers::CloudSettings>,
     pub(crate) rails: Vec<rails::RailConfig>,
     pub(crate) facilitator: Option<facilitator::FacilitatorServiceConfig>,
     pub(crate) http_limits: compute_http::Limits,
@@ -151,6 +151,7 @@ impl Loaded {
             pricing: Section::read(&mut reader, "pricing"),
             credits: Section::read(&mut reader, "credits"),
             vultr: Section::read(&mut reader, "providers.vultr"),
+            digitalocean: Section::read(&mut reader, "providers.digitalocean"),
             rails,
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
@@ -242,6 +243,7 @@ impl Settings {
             entry("pricing", &self.pricing),
             entry("credits", &self.credits),
             entry("providers.vultr", &self.vultr),
+            entry("providers.digitalocean", &self.digitalocean),
         ];
         sections.extend(
             self.rails
@@ -269,9 +271,12 @@ impl Settings {
             rails.extend(settings.check(check, label));
         }
         let facilitator = self.facilitator.check(check, &rails);
-        let vultr = self
-            .vultr
-            .check(check, self.pricing.markup_bps, self.timing.lease);
+        let (markup_bps, lease) = (self.pricing.markup_bps, self.timing.lease);
+        let clouds = [
+            self.vultr.check(check, markup_bps, lease),
+            self.digitalocean.check(check, markup_bps, lease),
+        ];
+        let clouds: Vec<_> = clouds.into_iter().flatten().collect();
         let proxies = server
             .as_ref()
             .map_or(&[][..], |server| &server.trusted_proxies);
@@ -285,22 +290,22 @@ impl Settings {
                     "no way to pay is configured: at least one [rails.<label>] is needed",
                 );
             }
-            if self.vultr.api_key.is_none() && self.vultr.api_key_file.is_none() {
+            if !self.vultr.is_on() && !self.digitalocean.is_on() {
                 check.problem(
                     "providers",
-                    "no cloud is configured: providers.vultr.api_key is needed",
+                    "no cloud is configured: providers.vultr.api_key or providers.digitalocean.token is needed",
                 );
             }
         }
         let blocked_payers = self.limits.check_payers(check);
-        let sales = self.sales(check, vultr.as_ref(), &rails, blocked_payers);
+        let sales = self.sales(check, &clouds, &rails, blocked_payers);
         Some(Config {
             server: server?,
             database: database?,
             auth,
             sales: sales?,
             secrets: secrets?,
-            vultr,
+            clouds,
             rails,
             facilitator,
             http_limits,
@@ -314,7 +319,7 @@ impl Settings {
     fn sales(
         &self,
         check: &mut Check<'_>,
-        vultr: Option<&providers::VultrSettings>,
+        clouds: &[providers::CloudSettings],
         rails: &[rails::RailConfig],
         blocked_payers: BTreeSet<WalletAddress>,
     ) -> Option<SalesTerms> {
@@ -324,10 +329,8 @@ impl Settings {
         };
         let first = rails.first().map(|rail| rail.label.clone());
         let exists = check.is_dev() || rails.iter().any(|rail| rail.label == named);
-        let mut markup = BTreeMap::new();
-        if let Some(vultr) = vultr {
-            markup.insert(ProviderId::Vultr, vultr.markup);
-        }
+        let markup = clouds.iter().map(|cloud| (cloud.provider, cloud.markup));
+        let markup: BTreeMap<_, _> = markup.collect();
         Some(SalesTerms {
             markup,
             price_grace: self.pricing.grace,

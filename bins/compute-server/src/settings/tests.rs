@@ -1,3 +1,4 @@
+mod clouds;
 mod embedded;
 mod facilitators;
 mod money;

@@ -148,9 +148,14 @@ const MOST_STORE_EVERY: Span = Span::from_secs(3);
 const SHORTEST_CALL: Duration = Duration::from_secs(2);
 
 impl TimingConfig {
+    /// A time between things that this process does, scaled like everything else.
+    pub(crate) fn scaled(&self, usual: Duration) -> Duration {
+        usual / self.scale_divisor.max(1)
+    }
+
     /// How long a call to a partner may take, scaled like everything else.
     pub(crate) fn call(&self, usual: Duration) -> Duration {
-        (usual / self.scale_divisor.max(1)).max(usual.min(SHORTEST_CALL))
+        self.scaled(usual).max(usual.min(SHORTEST_CALL))
     }
 }
 

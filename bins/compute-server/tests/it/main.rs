@@ -12,6 +12,7 @@ mod http;
 
 mod bad_input;
 mod buyer;
+mod clouds;
 mod configuration;
 mod credits;
 mod example;

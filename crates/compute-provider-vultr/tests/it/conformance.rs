@@ -8,14 +8,24 @@ use compute_testkit::vultr::Handle;
 
 use crate::{connect, order_with_key, start};
 
-struct Account {
-    double: Handle,
+pub(crate) struct Account<'a> {
+    double: &'a Handle,
     vultr: Vultr,
     neighbour: Vultr,
 }
 
+impl<'a> Account<'a> {
+    pub(crate) const fn new(double: &'a Handle, vultr: Vultr, neighbour: Vultr) -> Self {
+        Self {
+            double,
+            vultr,
+            neighbour,
+        }
+    }
+}
+
 #[async_trait]
-impl ProviderFixture for Account {
+impl ProviderFixture for Account<'_> {
     fn provider(&self) -> &dyn Provider {
         &self.vultr
     }
@@ -49,10 +59,5 @@ impl ProviderFixture for Account {
 async fn the_adapter_keeps_the_contract_of_its_port() {
     let (double, vultr) = start().await;
     let neighbour = connect(&double.api_url(), "test-key", "dev");
-    run(&Account {
-        double,
-        vultr,
-        neighbour,
-    })
-    .await;
+    run(&Account::new(&double, vultr, neighbour)).await;
 }

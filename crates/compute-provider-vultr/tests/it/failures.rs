@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use compute_domain::catalog::{PlanId, ProviderInstanceId};
 use compute_engine::ports::{Ambiguity, MachineState, Provider, ProviderError};
+use compute_testkit::faults_log::injected;
 use compute_testkit::vultr::Fault;
 
 use crate::{connect, order, order_with_key, start, tag};
@@ -66,9 +67,32 @@ async fn a_refusal_is_certain() {
     .await;
     let text = "Unauthorized IP address: 192.0.2.10";
     check_create(refuse(403, text), ProviderError::Unauthorized, 0).await;
-    let wait = Some(Duration::from_secs(60));
-    let throttled = ProviderError::Throttled { retry_after: wait };
-    check_create(Fault::Throttle { retry_after: 3600 }, throttled, 0).await;
+}
+
+/// The vendor asks for silence, and gets it from every call of this process.
+#[tokio::test]
+async fn after_a_429_nothing_is_sent_before_the_time_it_names() {
+    injected("F106");
+    let (double, vultr) = start().await;
+    double.inject(Fault::Throttle { retry_after: 3600 });
+    let minute = Duration::from_secs(60);
+    let retry_after = Some(minute);
+    let error = vultr.create(&order(1, 1)).await.unwrap_err();
+    assert_eq!(error, ProviderError::Throttled { retry_after });
+    for error in [
+        vultr.create(&order(1, 1)).await.unwrap_err(),
+        vultr.find(tag(1, 1).operation).await.unwrap_err(),
+    ] {
+        let ProviderError::Throttled {
+            retry_after: Some(wait),
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert!(wait <= minute && wait > Duration::from_secs(30), "{wait:?}");
+    }
+    assert_eq!(double.calls("POST", "/v2/instances"), 1);
+    assert_eq!(double.calls("GET", "/v2/instances"), 0);
 }
 
 #[tokio::test]

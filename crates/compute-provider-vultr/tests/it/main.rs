@@ -9,6 +9,7 @@ mod conformance;
 mod failures;
 mod life;
 mod reading;
+mod wire;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ fn connect(url: &str, key: &str, environment: &str) -> Vultr {
         create: Duration::from_secs(1),
         ..Timeouts::default()
     };
+    config.allowance.burst = 10_000;
     Vultr::new(&config).unwrap()
 }
 

@@ -227,6 +227,7 @@ impl SimCloud {
                 name: "Ubuntu 24.04 LTS x64".to_owned(),
                 arch: "x64".to_owned(),
                 family: "ubuntu".to_owned(),
+                aliases: Vec::new(),
             }],
         })
     }

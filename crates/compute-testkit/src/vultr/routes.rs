@@ -1,5 +1,5 @@
 use axum::body::Bytes;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::machine::{CreateBody, Stage};
 use super::world::{Event, Refusal, World, now_ms, random_uuid};
 use super::{Fault, Shared, control, lock};
-use crate::listen::{bad_gateway, hang_up, status};
+use crate::listen::{RequestNumber, bad_gateway, hang_up, status};
 
 pub(super) fn router(shared: Shared) -> Router {
     let keyed = Router::new()
@@ -256,7 +256,13 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal(400, format!("Invalid JSON: {error}")))
 }
 
-async fn create(State(shared): State<Shared>, body: Bytes) -> Answer {
+type Number = Option<Extension<RequestNumber>>;
+
+fn number(extension: Number) -> Option<usize> {
+    extension.map(|Extension(RequestNumber(number))| number)
+}
+
+async fn create(State(shared): State<Shared>, request: Number, body: Bytes) -> Answer {
     let before = lock(&shared).faults.take(|fault| {
         matches!(
             fault,
@@ -271,7 +277,7 @@ async fn create(State(shared): State<Shared>, body: Bytes) -> Answer {
     }
     let after = {
         let mut world = lock(&shared);
-        let (id, password) = world.create(parse::<CreateBody>(&body)?)?;
+        let (id, password) = world.create(parse::<CreateBody>(&body)?, number(request))?;
         let after = world.faults.take(|fault| {
             matches!(
                 fault,
@@ -358,7 +364,7 @@ async fn observe(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
     Ok(Json(json!({"instance": view})).into_response())
 }
 
-async fn destroy(State(shared): State<Shared>, Path(id): Path<String>) -> Answer {
+async fn destroy(State(shared): State<Shared>, request: Number, Path(id): Path<String>) -> Answer {
     let mut world = lock(&shared);
     let fault = world.faults.take(|fault| {
         matches!(
@@ -374,6 +380,7 @@ async fn destroy(State(shared): State<Shared>, Path(id): Path<String>) -> Answer
         world.record(Event::Deleted {
             id,
             at_ms: now_ms(),
+            request: number(request),
         })?;
     }
     if fault == Some(Fault::DeleteThenDrop) {

@@ -40,6 +40,9 @@ pub enum Event {
         body: Box<CreateBody>,
         /// Its root password.
         password: String,
+        /// By which request, when a wire has numbered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<usize>,
     },
     /// A machine was seen active for the first time.
     Booted {
@@ -59,6 +62,9 @@ pub enum Event {
         id: String,
         /// Milliseconds since 1970.
         at_ms: u64,
+        /// By which request, when a wire has numbered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<usize>,
     },
 }
 
@@ -145,7 +151,11 @@ impl World {
         }
     }
 
-    pub(super) fn create(&mut self, body: CreateBody) -> Result<(String, String), Refusal> {
+    pub(super) fn create(
+        &mut self,
+        body: CreateBody,
+        request: Option<usize>,
+    ) -> Result<(String, String), Refusal> {
         self.check_create(&body)?;
         let (id, password) = (random_uuid()?, random_text()?);
         self.record(Event::Created {
@@ -153,6 +163,7 @@ impl World {
             at_ms: now_ms(),
             body: Box::new(body),
             password: password.clone(),
+            request,
         })?;
         if let Some(Fault::HideCreated { looks }) = self
             .faults

@@ -49,6 +49,7 @@ fn window() -> ShopWindow {
         name: "Ubuntu 24.04 LTS x64".into(),
         arch: "x64".into(),
         family: "ubuntu".into(),
+        aliases: Vec::new(),
     };
     ShopWindow::new(
         1,

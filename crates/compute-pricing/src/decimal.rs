@@ -1,36 +1,33 @@
-//! Prices of the vendor, read digit by digit: the API writes them as JSON numbers with noise.
+//! Prices of vendors, read digit by digit: their APIs write them as JSON numbers with noise.
 
 use compute_domain::money::HourlyRate;
-use serde_json::value::RawValue;
-
-/// Hours after which the vendor's monthly price is reached: an hour is billed at 1/672 of it,
-/// about 8 % more than `hourly_cost` says (reference: vendor's billing notes, 2026).
-const BILLED_HOURS_PER_MONTH: i64 = 672;
 
 /// Longest number text that is looked at; real ones have at most 20 digits.
 const MAX_LENGTH: usize = 40;
 
-/// What an hour really costs: the larger of the hourly price and the monthly price by the hour.
-/// `None` unless the prices present are readable and at least one is above zero.
-pub(crate) fn cost_basis(
-    hourly: Option<&RawValue>,
-    monthly: Option<&RawValue>,
+/// What an hour really costs: the larger of the hourly price and the monthly price by the hour,
+/// where a month counts `hours_per_month`. Both are JSON texts. `None` unless the prices present are
+/// readable and at least one is above zero.
+pub fn cost_basis(
+    hourly: Option<&str>,
+    monthly: Option<&str>,
+    hours_per_month: i64,
 ) -> Option<HourlyRate> {
-    let micros = |raw: Option<&RawValue>| match raw {
-        Some(raw) => parse_micros(raw.get()).map(Some),
+    let micros = |text: Option<&str>| match text {
+        Some(text) => parse_micros(text).map(Some),
         None => Some(None),
     };
     let hourly = micros(hourly)?.unwrap_or(0);
     let monthly = micros(monthly)?.unwrap_or(0);
     let by_month = monthly
-        .checked_add(BILLED_HOURS_PER_MONTH - 1)?
-        .checked_div(BILLED_HOURS_PER_MONTH)?;
+        .checked_add(hours_per_month.checked_sub(1)?)?
+        .checked_div(hours_per_month)?;
     HourlyRate::from_micros(hourly.max(by_month)).ok()
 }
 
-/// Micro-dollars from a JSON number, or from a string that holds one; rounded up, because a cost
-/// must not be understated. Negative and unreadable numbers are `None`.
-fn parse_micros(text: &str) -> Option<i64> {
+/// Millionths, such as micro-dollars, from a JSON number or from a string that holds one; rounded up,
+/// because a cost must not be understated. Negative and unreadable numbers are `None`.
+pub fn parse_micros(text: &str) -> Option<i64> {
     let text = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
@@ -113,12 +110,8 @@ mod tests {
         check(&"9".repeat(41), None);
     }
 
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
-
     fn check_basis(hourly: &str, monthly: &str, micros: Option<i64>) {
-        let basis = cost_basis(Some(&raw(hourly)), Some(&raw(monthly)));
+        let basis = cost_basis(Some(hourly), Some(monthly), 672);
         assert_eq!(basis.map(HourlyRate::micros), micros, "{hourly} {monthly}");
     }
 
@@ -136,16 +129,11 @@ mod tests {
 
     #[test]
     fn one_price_alone_is_enough() {
-        let monthly = raw("672");
-        assert_eq!(
-            cost_basis(None, Some(&monthly)).unwrap().micros(),
-            1_000_000
-        );
-        assert_eq!(
-            cost_basis(Some(&monthly), None).unwrap().micros(),
-            672_000_000
-        );
-        assert_eq!(cost_basis(None, None), None);
+        let basis = |hourly, monthly| cost_basis(hourly, monthly, 672).map(HourlyRate::micros);
+        assert_eq!(basis(None, Some("672")), Some(1_000_000));
+        assert_eq!(basis(Some("672"), None), Some(672_000_000));
+        assert_eq!(basis(None, None), None);
+        assert_eq!(cost_basis(Some("1"), Some("1"), 0), None);
     }
 
     proptest! {

@@ -1,0 +1,96 @@
+use compute_domain::catalog::{OsId, PlanId, RegionId};
+use compute_engine::ports::{Ambiguity, Provider, ProviderError};
+use compute_vendor_double::digitalocean::{Options, spawn};
+use compute_vendor_double::wire::{Call, Disturbance};
+
+use crate::{Cloud, connect, start};
+
+#[tokio::test]
+async fn the_catalogue_holds_what_can_be_sold_now() {
+    let (cloud, ocean) = start().await;
+    let row = r#"{"slug":"s-unheard-of","memory":1024,"vcpus":1,"disk":25,"transfer":1.0,
+        "price_monthly":6.0,"price_hourly":0.00892857,"regions":["nyc3"],"available":true,
+        "description":"Brand new"}"#;
+    cloud.add_size(row).unwrap();
+    let catalog = ocean.catalog().await.unwrap();
+    assert!(catalog.plans.len() > 100, "{}", catalog.plans.len());
+    let find = |id: &str| {
+        let id = PlanId::parse(id).unwrap();
+        catalog.plans.iter().find(|plan| plan.id == id)
+    };
+    let small = find("do:s-1vcpu-1gb").unwrap();
+    assert_eq!(small.cost.micros(), 8_930);
+    assert!(small.locations.contains(&RegionId::parse("nyc3").unwrap()));
+    assert_eq!(find("do:s-unheard-of").unwrap().cost.micros(), 8_929);
+    assert!(find("do:gpu-h100x1-80gb").is_none(), "no quota");
+    let ubuntu = OsId::parse("ubuntu-24-04-x64").unwrap();
+    assert!(catalog.images.iter().any(|image| image.id == ubuntu));
+}
+
+#[tokio::test]
+async fn a_catalogue_read_in_part_is_no_catalogue() {
+    let (cloud, ocean) = start().await;
+    let sizes = || Call::new("GET", "/v2/sizes");
+    for (disturbance, expected) in [
+        (Disturbance::PageBefore, Ambiguity::ServerError(502)),
+        (Disturbance::DropAfter, Ambiguity::NoAnswer),
+        (Disturbance::HalfAfter, Ambiguity::Unreadable),
+        (Disturbance::Text("[]".to_owned()), Ambiguity::Unreadable),
+        (
+            Disturbance::Text(r#"{"sizes":[]}"#.to_owned()),
+            Ambiguity::Unreadable,
+        ),
+    ] {
+        cloud.wire().disturb(sizes(), disturbance);
+        let error = ocean.catalog().await.unwrap_err();
+        assert_eq!(error, ProviderError::Ambiguous(expected));
+    }
+    assert!(ocean.catalog().await.is_ok());
+}
+
+#[tokio::test]
+async fn links_to_other_pages_never_lead_to_another_host() {
+    let options = Options {
+        link_host: "http://127.0.0.1:1/elsewhere".to_owned(),
+        ..Options::default()
+    };
+    let cloud = Cloud::new(spawn(options).await.unwrap());
+    for number in 0..201 {
+        let body = serde_json::json!({
+            "name": format!("web-{number}"), "region": "nyc3", "size": "s-1vcpu-1gb",
+            "image": "debian-12-x64", "tags": [],
+        });
+        cloud.place(&body).unwrap();
+    }
+    let ocean = connect(&cloud.url(), "test-token", "prod");
+    assert!(ocean.list().await.unwrap().is_empty());
+    let exchanges = cloud.wire().exchanges();
+    let second_pages = exchanges
+        .iter()
+        .filter(|it| it.query.contains(&("page".to_owned(), "2".to_owned())));
+    assert_eq!(second_pages.count(), 1);
+}
+
+#[tokio::test]
+async fn a_list_whose_pages_go_in_circles_is_broken() {
+    let (cloud, ocean) = start().await;
+    let circle = r#"{"droplets":[],"meta":{"total":9},
+        "links":{"pages":{"next":"https://api.digitalocean.com/v2/droplets?page=1"}}}"#;
+    cloud.wire().disturb_times(
+        Call::new("GET", "/v2/droplets"),
+        Disturbance::Text(circle.to_owned()),
+        3,
+    );
+    let error = ocean.list().await.unwrap_err();
+    assert_eq!(error, ProviderError::Ambiguous(Ambiguity::Unreadable));
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_active_sells_nothing() {
+    let (cloud, ocean) = start().await;
+    cloud.set_account_status("locked");
+    let error = ocean.catalog().await.unwrap_err();
+    assert_eq!(error, ProviderError::Unauthorized);
+    cloud.set_account_status("active");
+    assert!(ocean.catalog().await.is_ok());
+}

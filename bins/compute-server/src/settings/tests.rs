@@ -1,6 +1,7 @@
 mod embedded;
 mod facilitators;
 mod money;
+mod service;
 mod solana;
 
 use super::*;

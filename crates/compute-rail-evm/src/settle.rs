@@ -280,14 +280,8 @@ impl EvmRail {
                     log_index: Some(log_index),
                 })
             }
-            Paying::Permit(payment) => {
-                let to = self.sender.wallet.rules().treasury;
-                self.find_transfer(logs, hash, payment.permit.owner, to, payment.amount)
-            }
-            Paying::Permit2(payment) => {
-                let transfer = &payment.transfer;
-                self.find_transfer(logs, hash, transfer.from, transfer.to, payment.amount)
-            }
+            Paying::Permit(payment) => self.pulled(payment).in_logs(logs, hash).next(),
+            Paying::Permit2(payment) => payment.transfer.moved.in_logs(logs, hash).next(),
         }
     }
 

@@ -1,11 +1,10 @@
 //! Settling for other shops: what a facilitator service asks of the rail.
 
 use compute_domain::WalletAddress;
-use compute_domain::id::{OperationId, OwnerId};
-use compute_domain::operation::{Operation, OperationKind};
 use compute_engine::StoredProof;
-use compute_engine::ports::{Check, Settlement, Settler as _, TxMode};
+use compute_engine::ports::{Check, Settlement, Settler as _};
 use compute_rail_solana::SolanaConfigError;
+use compute_testkit::rail_suite::record_sale;
 use compute_wallet::{SolanaAddress, SolanaKey};
 use compute_x402::client::svm_payload_for;
 use compute_x402::exact_svm::client::Draft;
@@ -17,7 +16,6 @@ use compute_x402::{
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Market, NOW_S, PRICE, ata, declined, fee_payer, merchant, reference, resource, terms};
 
@@ -193,27 +191,8 @@ async fn a_shop_without_an_account_is_told_so() {
 async fn what_this_shop_sold_for_is_not_settled_for_another() {
     let market = open().await;
     let (proof, key) = asked(&market, 3, SvmPayTo::Wallet(other()));
-    let mut payment = market.claim(proof.clone()).payment().clone();
-    let mut tx = market.store.begin(TxMode::Write).await.unwrap();
-    let owner = OwnerId::from_uuid(Uuid::from_u128(7));
-    payment.owner = tx
-        .ensure_owner(owner, &payment.payer, payment.claimed_at)
-        .await
-        .unwrap();
-    let operation = Operation::open(
-        OperationId::from_uuid(Uuid::from_u128(8)),
-        OperationKind::Topup,
-        payment.owner,
-        None,
-        [9; 32],
-        payment.claimed_at,
-    );
-    payment.operation = operation.id;
-    tx.open_operation(&operation, "opener", payment.void_after)
-        .await
-        .unwrap();
-    tx.claim_payment(&payment, b"sealed").await.unwrap();
-    tx.commit().await.unwrap();
+    let payment = market.claim(proof.clone());
+    record_sale(&market.store, payment.payment()).await;
     let (settlement, _) = market.rail.settle_for_others(&proof, &key).await;
     assert_eq!(settlement, declined("duplicate_settlement"));
     assert!(market.node.complete_transactions().is_empty());

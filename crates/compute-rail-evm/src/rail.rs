@@ -91,6 +91,7 @@ impl EvmRail {
                 clock,
                 lane,
                 limits,
+                sync_wait: config.sync_send.then_some(config.timeouts.node / 2),
                 rechecked_at: Mutex::default(),
             },
             sweep_cap: Amount::new(config.sweep_cap),

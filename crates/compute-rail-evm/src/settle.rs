@@ -245,8 +245,10 @@ impl EvmRail {
                         known = siblings.into_iter().cloned().collect();
                     }
                 }
-                if let Some(newest) = known.last() {
-                    self.sender.send(newest).await;
+                match known.last() {
+                    Some(newest) if looks == 0 => self.sender.send_and_wait(newest).await,
+                    Some(newest) => self.sender.send(newest).await,
+                    None => {}
                 }
             }
             looks = looks.saturating_add(1);

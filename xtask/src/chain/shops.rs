@@ -255,6 +255,8 @@ fn embedded_rails(town: &Town, folder: &Path) -> Result<String> {
     let own = [("settlement", "embedded"), ("hot_wallet_key_file", key)];
     let base = rail(town, "base", BASE, &own)?;
     let megaeth = rail(town, "megaeth", MEGAETH, &own)?;
+    // Nodes of that chain answer when a transaction is in a block, and so does anvil.
+    let megaeth = format!("{}\nsync_send = true\n\n", megaeth.trim_end());
     Ok(format!("{base}{megaeth}"))
 }
 

@@ -239,6 +239,7 @@ fn evm_config(
         max_fee_per_gas_gwei: embedded.max_gas_price_gwei.into(),
         max_gas_per_day_gwei: embedded.max_gas_per_day_gwei.into(),
         sweep_cap: embedded.sweep_cap,
+        sync_send: embedded.sync_send,
         timeouts: EvmTimeouts {
             node: timing.call(usual.node),
             call: timing.call(usual.call),

@@ -158,6 +158,8 @@ section! {
         max_gas_price_gwei: u32 = 50,
         /// With `embedded`: the most that is spent on gas within 24 hours, in gwei: 50 000 000 are 0.05 of the coin.
         max_gas_per_day_gwei: u32 = 50_000_000,
+        /// With `embedded`: whether the chain node knows `eth_sendRawTransactionSync` (EIP-7966), as MegaETH's do, and is asked to answer when a transaction is in a block. A node that does not, or too late, is asked in the usual way.
+        sync_send: bool = false,
         /// With `embedded` and `permit`: the rail is withdrawn while more money than this lies in the hot wallet; less than a ten-thousandth of it is moved on with the next sale only.
         sweep_cap: Usd = usd(1_000 * MICROS_PER_USD),
     }

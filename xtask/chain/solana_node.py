@@ -77,24 +77,30 @@ class Node:
         self.svm = LiteSVM().with_sigverify(False).with_blockhash_check(False)
         self.start = time.time() - 10_000 * BLOCK_S
         self.landed = {}
-        self.keys = {name: Keypair() for name in [*wallets, "feePayer", "treasury"]}
+        self.keys = {name: Keypair() for name in [*wallets, "feePayer", "treasury", "till"]}
         self.svm.set_account(USDC, mint_account())
         self.svm.airdrop(self.keys["feePayer"].pubkey(), SOL)
+        # Where those have their money whose account is not the one that belongs to their wallet.
+        self.accounts = {"till": Keypair().pubkey()}
         for name in wallets:
-            self.open(self.keys[name].pubkey(), FUNDS)
-        self.open(self.keys["treasury"].pubkey(), 0)
+            self.open(name, FUNDS)
+        self.open("treasury", 0)
+        self.open("till", 0)
 
-    def open(self, owner, amount):
-        address = get_associated_token_address(owner, USDC)
-        self.svm.set_account(address, token_account(owner, amount))
+    def account_of(self, name):
+        owner = self.keys[name].pubkey()
+        return self.accounts.get(name) or get_associated_token_address(owner, USDC)
+
+    def open(self, name, amount):
+        account = token_account(self.keys[name].pubkey(), amount)
+        self.svm.set_account(self.account_of(name), account)
 
     def setup(self):
-        def describe(key):
-            address = key.pubkey()
-            account = get_associated_token_address(address, USDC)
-            return {"address": str(address), "key": str(key), "account": str(account)}
+        def describe(name, key):
+            account = str(self.account_of(name))
+            return {"address": str(key.pubkey()), "key": str(key), "account": account}
 
-        wallets = {name: describe(key) for name, key in self.keys.items()}
+        wallets = {name: describe(name, key) for name, key in self.keys.items()}
         return {"wallets": wallets, "token": str(USDC), "decimals": DECIMALS}
 
     def height(self):

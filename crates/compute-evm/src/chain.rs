@@ -6,14 +6,8 @@ use serde_json::json;
 
 use crate::abi;
 use crate::node::{Block, Log, Node, NodeError, Receipt};
+use crate::search::{MAX_WINDOWS, WINDOW_BLOCKS};
 use crate::transfer::AuthorizedTransfer;
-
-/// Blocks in one search for log entries; public nodes allow 2 000 to 10 000.
-const WINDOW_BLOCKS: u64 = 2_000;
-
-/// A search ends after this many windows: 16 000 blocks are 8 hours and more on every chain with
-/// blocks of 2 s, and a payment lives for a day at most.
-const MAX_WINDOWS: u32 = 8;
 
 /// A node whose newest block is older than this is not followed.
 const MAX_HEAD_AGE_S: u64 = 60;
@@ -66,6 +60,11 @@ impl Chain {
     #[must_use]
     pub const fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// After how many blocks nothing is undone any more.
+    pub(crate) const fn confirmations(&self) -> u64 {
+        self.confirmations
     }
 
     /// Why this node cannot be used for this token now, if there is a reason.

@@ -6,8 +6,12 @@
 pub mod abi;
 mod chain;
 mod node;
+mod permit2;
+mod search;
 mod transfer;
 
 pub use chain::{Chain, Fate, MAX_LIFE_S, Mined, find_payment};
 pub use node::{Block, Call, Log, Node, NodeError, Receipt, Transaction};
+pub use permit2::{PermittedTransfer, Trace};
+pub use search::{Moved, Search};
 pub use transfer::AuthorizedTransfer;

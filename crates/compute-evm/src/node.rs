@@ -361,6 +361,19 @@ impl Node {
         Ok(())
     }
 
+    /// Hands over a signed transaction, and waits until it is in a block (EIP-7966), for as long as
+    /// the node wants to. What it answered proves as little as above, and an error leaves everything
+    /// open.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or does not know the method.
+    pub async fn send_raw_and_wait(&self, raw: &[u8]) -> Result<(), NodeError> {
+        // The time is ours to limit: not every node takes it as a second parameter.
+        let params = json!([format!("0x{}", hex::encode(raw))]);
+        let _receipt: Option<Value> = self.ask("eth_sendRawTransactionSync", params).await?;
+        Ok(())
+    }
+
     /// A transaction by its hash, mined or not.
     ///
     /// # Errors

@@ -130,10 +130,10 @@ async fn supported(State(service): State<Service>) -> Response {
     } else {
         &[]
     };
-    let networks = settlers.iter().map(|(_, terms)| terms.network());
+    let tokens = settlers.iter().map(|(_, terms)| terms.as_ref());
     respond(
         StatusCode::OK,
-        &supported_answer(networks, extensions, &signers),
+        &supported_answer(tokens, extensions, &signers),
     )
 }
 
@@ -330,10 +330,10 @@ fn unavailable(code: ErrorCode) -> Box<Refusal> {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
 }
 
-/// Another network or token is a no; what cannot be read is a bad request.
+/// Another network, token or fee payer is a no; what cannot be read is a bad request.
 fn malformed(error: RequestError) -> Box<Refusal> {
     let status = match error {
-        RequestError::Token | RequestError::Scheme => StatusCode::OK,
+        RequestError::Token | RequestError::Scheme | RequestError::FeePayer => StatusCode::OK,
         _ => StatusCode::BAD_REQUEST,
     };
     Refusal::new(status, error.code(), error.to_string())

@@ -9,7 +9,6 @@ use compute_x402::{Amount, ErrorCode, MethodCode};
 use crate::calls::{self, Call};
 use crate::paying::{Paying, Permit2Payment, PermitPayment};
 use crate::rail::{EvmRail, unavailable};
-use crate::search::Trace;
 
 /// How recently somebody else may have submitted a buyer's payment, in seconds, for it to count as
 /// this purchase's. Longer would let old transfers to the same account be shown.
@@ -35,7 +34,7 @@ impl EvmRail {
             }
             Some(Paying::Permit2(payment)) => {
                 let code = ErrorCode::Method(MethodCode::PERMIT2_NONCE);
-                let used = self.is_permit2_used(&payment, None).await;
+                let used = self.chain.is_permit2_used(&payment.transfer, None).await;
                 used.map(|used| used.then_some(code))
             }
             Some(Paying::Permit(_)) | None => Ok(None),
@@ -135,35 +134,23 @@ impl EvmRail {
 
     async fn check_permit2(&self, payment: &Permit2Payment) -> Verdict {
         let transfer = &payment.transfer;
-        if self.is_permit2_used(payment, None).await? {
+        if self.chain.is_permit2_used(transfer, None).await? {
+            // As above: somebody may have submitted it just now.
+            let since_s = self.observed_since();
+            let is_paid = self.chain.was_permit2_paid_since(transfer, since_s).await?;
             let code = ErrorCode::Method(MethodCode::PERMIT2_NONCE);
-            let is_paid = self.was_observed(payment).await?;
             return Ok((!is_paid).then_some(code));
         }
-        let balance = self.check_balance(transfer.token, transfer.from, payment.amount);
+        let moved = &transfer.moved;
+        let balance = self.check_balance(moved.token, moved.from, moved.amount);
         if let Some(code) = balance.await? {
             return Ok(Some(code));
         }
-        if !payment.is_sponsored && self.permit2_allowance(payment).await? < payment.amount {
+        if !payment.is_sponsored && self.permit2_allowance(payment).await? < moved.amount {
             return Ok(Some(ErrorCode::Method(MethodCode::PERMIT2_ALLOWANCE)));
         }
         let code = ErrorCode::Method(MethodCode::PERMIT2_SIMULATION);
         self.simulate(&payment.call, code).await
-    }
-
-    /// Whether somebody has submitted a payment through Permit2 just now.
-    async fn was_observed(&self, payment: &Permit2Payment) -> Result<bool, NodeError> {
-        let (node, since_s) = (self.chain.node(), self.observed_since());
-        let head = node.block(None).await?;
-        let Trace::Paid(evidence) = self.find_permit2(payment, head, since_s).await? else {
-            return Ok(false);
-        };
-        // A search looks at whole ranges of blocks, and finds what is older too.
-        let receipt = node.receipt(&evidence.reference).await?;
-        let Some(number) = receipt.and_then(|receipt| receipt.block()) else {
-            return Err(NodeError::unusable("a log entry without its receipt"));
-        };
-        Ok(node.block(Some(number)).await?.time >= since_s)
     }
 
     fn observed_since(&self) -> u64 {

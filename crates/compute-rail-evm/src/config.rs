@@ -33,6 +33,9 @@ pub struct EvmConfig {
     /// The most money that may lie in the hot wallet, in atomic units of the token; above it the rail
     /// is withdrawn until it is swept. Less than a ten-thousandth of it moves on with the next sale only.
     pub sweep_cap: u128,
+    /// Whether the node is asked to answer when a transaction is in a block
+    /// (`eth_sendRawTransactionSync`, EIP-7966).
+    pub sync_send: bool,
     /// How long things may take.
     pub timeouts: EvmTimeouts,
 }

@@ -2,14 +2,13 @@
 
 use compute_domain::payment::Evidence;
 use compute_engine::ports::{ChainTransaction, Purpose, SentState};
-use compute_evm::{Block, Fate, Log, NodeError, abi};
+use compute_evm::{Block, Fate, Moved, NodeError, Trace, abi};
 use compute_wallet::{EvmAddress, Uint256};
 use compute_x402::permit2::PERMIT2;
 use compute_x402::{Amount, ErrorCode, MethodCode};
 
 use crate::paying::{Paying, Permit2Payment, PermitPayment};
 use crate::rail::EvmRail;
-use crate::search::Trace;
 use crate::settle::Settling;
 
 /// How far a permit has come.
@@ -83,13 +82,10 @@ impl EvmRail {
         head: Block,
         since_s: u64,
     ) -> Result<Fate, NodeError> {
-        let to = self.sender.wallet.rules().treasury;
+        let moved = self.pulled(payment);
         let pulls = || sent.iter().filter(|it| it.purpose == Purpose::Pull);
         for pull in pulls() {
-            if let Some(evidence) = self
-                .moved_by(&pull.hash, payment.permit.owner, to, payment.amount)
-                .await?
-            {
+            if let Some(evidence) = self.moved_by(&pull.hash, &moved).await? {
                 return Ok(Fate::Paid(evidence));
             }
         }
@@ -138,15 +134,14 @@ impl EvmRail {
         head: Block,
         since_s: u64,
     ) -> Result<Fate, NodeError> {
-        let transfer = &payment.transfer;
+        let (transfer, chain) = (&payment.transfer, &self.chain);
         for own in sent.iter().filter(|it| it.purpose == Purpose::Settle) {
-            let moved = self.moved_by(&own.hash, transfer.from, transfer.to, payment.amount);
-            if let Some(evidence) = moved.await? {
+            if let Some(evidence) = self.moved_by(&own.hash, &transfer.moved).await? {
                 return Ok(Fate::Paid(evidence));
             }
         }
-        if self.is_permit2_used(payment, Some(head.number)).await? {
-            let found = self.find_permit2(payment, head, since_s).await?;
+        if chain.is_permit2_used(transfer, Some(head.number)).await? {
+            let found = chain.find_permit2(transfer, head, since_s).await?;
             if let Trace::Paid(evidence) = found {
                 return Ok(Fate::Paid(evidence));
             }
@@ -158,7 +153,7 @@ impl EvmRail {
                 ));
             }
             let firm = self.firm_block(head);
-            return Ok(if self.is_permit2_used(payment, Some(firm)).await? {
+            return Ok(if chain.is_permit2_used(transfer, Some(firm)).await? {
                 Fate::Void(ErrorCode::Method(MethodCode::PERMIT2_NONCE))
             } else {
                 Fate::Unclear("cancelled or used otherwise, but not yet beyond doubt")
@@ -169,7 +164,7 @@ impl EvmRail {
         }
         let firm = self.firm_block(head);
         let is_past = self.chain.node().block(Some(firm)).await?.time > transfer.deadline;
-        if is_past && !self.is_permit2_used(payment, Some(firm)).await? {
+        if is_past && !chain.is_permit2_used(transfer, Some(firm)).await? {
             return Ok(Fate::Void(ErrorCode::Method(MethodCode::PERMIT2_DEADLINE)));
         }
         Ok(Fate::Unclear("expired, but not yet beyond doubt"))
@@ -232,8 +227,9 @@ impl EvmRail {
         &self,
         payment: &Permit2Payment,
     ) -> Result<Amount, NodeError> {
-        let data = abi::allowance(payment.transfer.from, PERMIT2);
-        self.read_amount(payment.transfer.token, &data, None).await
+        let moved = &payment.transfer.moved;
+        let data = abi::allowance(moved.from, PERMIT2);
+        self.read_amount(moved.token, &data, None).await
     }
 
     /// What an account holds of a token.
@@ -260,54 +256,11 @@ impl EvmRail {
         Ok(Amount::new(word.to_u128().unwrap_or(u128::MAX)))
     }
 
-    pub(crate) async fn is_permit2_used(
-        &self,
-        payment: &Permit2Payment,
-        block: Option<u64>,
-    ) -> Result<bool, NodeError> {
-        let nonce = payment.transfer.nonce.to_be_bytes();
-        let (data, bit) = abi::nonce_bitmap(payment.transfer.from, &nonce);
-        let answer = self.chain.node().call(PERMIT2, &data, block).await?;
-        let word = abi::read_word(&answer);
-        word.map(|word| abi::has_bit(&word, bit))
-            .ok_or_else(|| NodeError::unusable("Permit2 does not answer"))
-    }
-
     /// The transfer of a payment in one transaction, when that succeeded.
-    async fn moved_by(
-        &self,
-        hash: &str,
-        from: EvmAddress,
-        to: EvmAddress,
-        amount: Amount,
-    ) -> Result<Option<Evidence>, NodeError> {
+    async fn moved_by(&self, hash: &str, moved: &Moved) -> Result<Option<Evidence>, NodeError> {
         let receipt = self.chain.node().receipt(hash).await?;
         let receipt = receipt.filter(compute_evm::Receipt::is_success);
-        Ok(receipt.and_then(|receipt| self.find_transfer(&receipt.logs, hash, from, to, amount)))
-    }
-
-    /// The log entry of a transfer of our token.
-    pub(crate) fn find_transfer(
-        &self,
-        logs: &[Log],
-        hash: &str,
-        from: EvmAddress,
-        to: EvmAddress,
-        amount: Amount,
-    ) -> Option<Evidence> {
-        let (from, to) = (abi::address_topic(from), abi::address_topic(to));
-        let token = self.sender.wallet.rules().token;
-        let is_it = |log: &&Log| {
-            !log.removed
-                && log.is_from(token)
-                && log.has_topics(&[abi::TRANSFER, &from, &to])
-                && abi::read_uint(&log.data) == Some(amount.get())
-        };
-        let log = logs.iter().find(is_it)?;
-        Some(Evidence {
-            reference: hash.to_ascii_lowercase(),
-            log_index: Some(log.index()?),
-        })
+        Ok(receipt.and_then(|receipt| moved.in_logs(&receipt.logs, hash).next()))
     }
 }
 

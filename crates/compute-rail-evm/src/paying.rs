@@ -1,10 +1,10 @@
 //! What a stored proof pays, in the shape of the call that settles it.
 
 use compute_engine::StoredProof;
-use compute_evm::AuthorizedTransfer;
-use compute_wallet::{EvmAddress, EvmSignature, WalletAddress};
+use compute_evm::{AuthorizedTransfer, PermittedTransfer};
+use compute_wallet::{EvmAddress, WalletAddress};
 use compute_x402::permit::{Permit, SignedPermit};
-use compute_x402::permit2::{Permit2Transfer, Sponsored};
+use compute_x402::permit2::Sponsored;
 use compute_x402::{Amount, Body, Method, Offer, PaymentPayload};
 
 use crate::calls::{Call, Signature};
@@ -38,8 +38,7 @@ pub(crate) struct PermitPayment {
 /// A Permit2 transfer.
 #[derive(Debug)]
 pub(crate) struct Permit2Payment {
-    pub(crate) transfer: Permit2Transfer,
-    pub(crate) amount: Amount,
+    pub(crate) transfer: PermittedTransfer,
     pub(crate) is_sponsored: bool,
     pub(crate) call: Call,
 }
@@ -94,9 +93,15 @@ impl Paying {
                         Sponsored::Absent => None,
                         Sponsored::Malformed => return None,
                     };
-                    let signature = signed.parse_signature().ok()?;
-                    Permit2Payment::new(signed.transfer, signature, sponsored, offer)
-                        .map(Self::Permit2)
+                    Some(Self::Permit2(Permit2Payment {
+                        transfer: PermittedTransfer::of(payload, offer)?,
+                        is_sponsored: sponsored.is_some(),
+                        call: Call::Permit2 {
+                            transfer: signed.transfer,
+                            signature: signed.parse_signature().ok()?,
+                            sponsored,
+                        },
+                    }))
                 }
                 _ => None,
             },
@@ -131,29 +136,5 @@ impl PermitPayment {
             to: treasury,
             amount: self.amount,
         }
-    }
-}
-
-impl Permit2Payment {
-    fn new(
-        transfer: Permit2Transfer,
-        signature: EvmSignature,
-        sponsored: Option<Box<(Permit, EvmSignature)>>,
-        offer: &Offer,
-    ) -> Option<Self> {
-        let is_exact = transfer.amount.to_u128() == Some(offer.amount().get());
-        let is_for_us = WalletAddress::Evm(transfer.to) == offer.pay_to()
-            && WalletAddress::Evm(transfer.token) == offer.token().asset();
-        (is_exact && is_for_us).then_some(())?;
-        Some(Self {
-            transfer,
-            amount: offer.amount(),
-            is_sponsored: sponsored.is_some(),
-            call: Call::Permit2 {
-                transfer,
-                signature,
-                sponsored,
-            },
-        })
     }
 }

@@ -11,7 +11,6 @@ use compute_engine::ports::{
 };
 use compute_evm::{Chain, Fate, Node};
 use compute_wallet::{EvmAddress, WalletAddress};
-use compute_x402::permit2::{EXACT_PROXY, PERMIT2};
 use compute_x402::{Amount, Body, Method, PaymentPayload, PermitPaths};
 
 use crate::calls::Call;
@@ -92,6 +91,7 @@ impl EvmRail {
                 clock,
                 lane,
                 limits,
+                sync_wait: config.sync_send.then_some(config.timeouts.node / 2),
                 rechecked_at: Mutex::default(),
             },
             sweep_cap: Amount::new(config.sweep_cap),
@@ -130,11 +130,9 @@ impl EvmRail {
             .paths()
             .is_some_and(|paths| paths.permit2_separator().is_some());
         if needs_permit2 {
-            for (name, contract) in [("Permit2", PERMIT2), ("the x402 proxy", EXACT_PROXY)] {
-                let code = self.chain.node().code(contract).await;
-                if code.map_err(|error| error.to_string())?.is_empty() {
-                    return Err(format!("{name} is not on this chain"));
-                }
+            let missing = self.chain.find_missing_permit2().await;
+            if let Some(fault) = missing.map_err(|error| error.to_string())? {
+                return Err(fault.to_owned());
             }
         }
         self.sender

@@ -148,11 +148,10 @@ impl EvmRail {
                 (transfer.token, transfer.from, transfer.amount)
             }
             Paying::Permit(payment) => (payment.token, payment.permit.owner, payment.amount),
-            Paying::Permit2(payment) => (
-                payment.transfer.token,
-                payment.transfer.from,
-                payment.amount,
-            ),
+            Paying::Permit2(payment) => {
+                let moved = &payment.transfer.moved;
+                (moved.token, moved.from, moved.amount)
+            }
         };
         Ok(self.holds(token, payer, block).await? >= amount)
     }

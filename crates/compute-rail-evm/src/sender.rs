@@ -5,6 +5,7 @@
 //! that was not written down. What the network must be asked is asked before.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use compute_domain::time::{Clock, Span, Timestamp};
 use compute_engine::ports::{
@@ -39,6 +40,8 @@ pub(crate) struct Sender {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lane: Lane,
     pub(crate) limits: Limits,
+    /// How long a node that can wait for a block is asked to.
+    pub(crate) sync_wait: Option<Duration>,
     pub(crate) rechecked_at: Mutex<Option<Timestamp>>,
 }
 
@@ -116,6 +119,17 @@ impl Sender {
 
     pub(crate) const fn address(&self) -> EvmAddress {
         self.wallet.address()
+    }
+
+    /// Whether a payment is one of this shop's own sales.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) async fn is_own_sale(&self, proof_key: &str) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let found = tx.find_payment(proof_key).await?;
+        tx.rollback().await?;
+        Ok(found.is_some())
     }
 
     /// The transactions of a payment, oldest first.
@@ -384,6 +398,26 @@ impl Sender {
                 "the node did not take the transaction, or has it already"
             );
         }
+    }
+
+    /// The same for somebody who waits for the block. A node that can is asked to answer when it has
+    /// one; what then is in it is looked at as ever. When it did not say so, the transaction may be in,
+    /// on its way, or lost: it is handed over once more, which does no harm.
+    pub(crate) async fn send_and_wait(&self, transaction: &ChainTransaction) {
+        let Some(at_most) = self.sync_wait else {
+            return self.send(transaction).await;
+        };
+        let sent = self.node.send_raw_and_wait(&transaction.raw);
+        let reason = match tokio::time::timeout(at_most, sent).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "time ran out".to_owned(),
+        };
+        tracing::info!(
+            chain.transaction = %transaction.hash, reason,
+            "the node did not wait for the transaction"
+        );
+        self.send(transaction).await;
     }
 
     /// Lets the next payment of an owner go on.

@@ -7,12 +7,12 @@ use compute_engine::StoredProof;
 use compute_engine::ports::{Check, Purpose, RailUnavailable, Settlement, Settler};
 use compute_evm::MAX_LIFE_S;
 use compute_wallet::WalletAddress;
-use compute_x402::{Method, PermitPaths, ProofKey, TokenTerms};
+use compute_x402::{ErrorCode, Method, PermitPaths, ProofKey, TokenTerms};
 
 use crate::paying::Paying;
 use crate::rail::{EvmRail, unavailable, unknown};
 use crate::sender::find_effective;
-use crate::settle::Settling;
+use crate::settle::{Settling, declined, not_sent};
 
 #[async_trait]
 impl Settler for EvmRail {
@@ -50,9 +50,15 @@ impl Settler for EvmRail {
         proof_key: &ProofKey,
     ) -> (Settlement, Option<String>) {
         let Some(paying) = Paying::of(proof) else {
-            let reason = "the proof is no payment in this token".to_owned();
-            return (Settlement::NotSent { reason }, None);
+            return (not_sent("the proof is no payment in this token"), None);
         };
+        // What was sold for here is not sold for elsewhere, even if a recipient of this shop was
+        // put on the list later.
+        match self.sender.is_own_sale(proof_key.as_str()).await {
+            Ok(false) => {}
+            Ok(true) => return (declined(&ErrorCode::DuplicateSettlement), None),
+            Err(error) => return (not_sent(&error.to_string()), None),
+        }
         let settling = Settling {
             paying: &paying,
             proof_key: proof_key.as_str(),

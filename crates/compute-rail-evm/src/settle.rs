@@ -245,8 +245,10 @@ impl EvmRail {
                         known = siblings.into_iter().cloned().collect();
                     }
                 }
-                if let Some(newest) = known.last() {
-                    self.sender.send(newest).await;
+                match known.last() {
+                    Some(newest) if looks == 0 => self.sender.send_and_wait(newest).await,
+                    Some(newest) => self.sender.send(newest).await,
+                    None => {}
                 }
             }
             looks = looks.saturating_add(1);
@@ -280,14 +282,8 @@ impl EvmRail {
                     log_index: Some(log_index),
                 })
             }
-            Paying::Permit(payment) => {
-                let to = self.sender.wallet.rules().treasury;
-                self.find_transfer(logs, hash, payment.permit.owner, to, payment.amount)
-            }
-            Paying::Permit2(payment) => {
-                let transfer = &payment.transfer;
-                self.find_transfer(logs, hash, transfer.from, transfer.to, payment.amount)
-            }
+            Paying::Permit(payment) => self.pulled(payment).in_logs(logs, hash).next(),
+            Paying::Permit2(payment) => payment.transfer.moved.in_logs(logs, hash).next(),
         }
     }
 

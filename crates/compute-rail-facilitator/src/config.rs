@@ -203,6 +203,9 @@ pub enum FacilitatorConfigError {
     /// The chain node is one of EVM chains.
     #[error("a chain node is not used on Solana")]
     NodeOnSolana,
+    /// A permit for a facilitator lets it do with the money what it wants.
+    #[error("only payments through Permit2 are settled by a facilitator, not direct permits")]
+    DirectPermit,
     /// The facilitator's address, token or certificate authority cannot be used.
     #[error("the settings of the facilitator cannot be used")]
     Facilitator(#[source] ConfigError),

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use compute_wallet::SolanaAddress;
-use compute_x402::Network;
 use futures::future::join_all;
 
-use crate::remote::Remote;
+use crate::remote::{Needed, Remote};
 
 /// At least one facilitator, and which of them may be settling what.
 #[derive(Debug)]
@@ -48,13 +46,9 @@ impl Panel {
     ///
     /// # Errors
     /// What is wrong with each of them, when none is ready.
-    pub(crate) async fn look(
-        &self,
-        network: &Network,
-        fee_payer: Option<&SolanaAddress>,
-    ) -> Result<(), String> {
+    pub(crate) async fn look(&self, needed: &Needed<'_>) -> Result<(), String> {
         let looks = self.remotes.iter();
-        let looks = join_all(looks.map(|remote| remote.look(network, fee_payer))).await;
+        let looks = join_all(looks.map(|remote| remote.look(needed))).await;
         if looks.iter().any(Result::is_ok) {
             return Ok(());
         }

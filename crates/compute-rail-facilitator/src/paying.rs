@@ -1,10 +1,10 @@
-//! What a stored proof pays, on either family of chains.
+//! What a stored proof pays, in each of the ways that a facilitator settles.
 
 use compute_domain::time::Timestamp;
 use compute_engine::StoredProof;
-use compute_evm::AuthorizedTransfer;
-use compute_wallet::{SolanaAddress, WalletAddress};
-use compute_x402::{ErrorCode, TokenTerms, ValidityWindow, identify, verify};
+use compute_evm::{AuthorizedTransfer, Chain, Fate, Mined, NodeError, PermittedTransfer};
+use compute_wallet::WalletAddress;
+use compute_x402::{ErrorCode, Method, ValidityWindow, identify, verify};
 
 /// 150 blocks of at most 1 s; a blockhash that was good when a payment came is not good after that.
 const BLOCKHASH_LIFE_S: u64 = 150;
@@ -14,6 +14,9 @@ const BLOCKHASH_LIFE_S: u64 = 150;
 pub(crate) enum Paying {
     /// A signed authorization on an EVM chain.
     Authorized(AuthorizedTransfer),
+    /// A transfer through Permit2. A permit for the facilitator itself is no such payment: it names
+    /// no recipient, so that whoever it approves decides where the money goes.
+    Permitted(PermittedTransfer),
     /// A transaction on Solana, and who signed it.
     Signed(WalletAddress),
 }
@@ -21,16 +24,22 @@ pub(crate) enum Paying {
 impl Paying {
     /// Reads a proof; nothing when it is none in a token of these kinds.
     pub(crate) fn of(proof: &StoredProof) -> Option<Self> {
-        if proof.offer.token().as_svm().is_none() {
-            return AuthorizedTransfer::of(&proof.payload, &proof.offer).map(Self::Authorized);
+        let (payload, offer) = (&proof.payload, &proof.offer);
+        match offer.token().method() {
+            Method::Eip3009 { .. } => AuthorizedTransfer::of(payload, offer).map(Self::Authorized),
+            Method::Permit { .. } => PermittedTransfer::of(payload, offer).map(Self::Permitted),
+            Method::Svm(_) => {
+                let identified = identify(payload, offer.token()).ok()?;
+                Some(Self::Signed(identified.payer))
+            }
+            _ => None,
         }
-        let identified = identify(&proof.payload, proof.offer.token()).ok()?;
-        Some(Self::Signed(identified.payer))
     }
 
-    pub(crate) fn payer(&self) -> WalletAddress {
+    pub(crate) const fn payer(&self) -> WalletAddress {
         match self {
             Self::Authorized(transfer) => WalletAddress::Evm(transfer.from),
+            Self::Permitted(transfer) => WalletAddress::Evm(transfer.moved.from),
             Self::Signed(payer) => *payer,
         }
     }
@@ -39,21 +48,73 @@ impl Paying {
     pub(crate) fn ends_at(&self, claimed_at: Timestamp) -> u64 {
         match self {
             Self::Authorized(transfer) => transfer.valid_before,
+            Self::Permitted(transfer) => transfer.deadline.saturating_add(1),
             Self::Signed(_) => claimed_at.secs().saturating_add(BLOCKHASH_LIFE_S),
+        }
+    }
+
+    /// A transaction as it is written down. Letter case means something in base58.
+    pub(crate) fn reference(&self, transaction: String) -> String {
+        match self {
+            Self::Authorized(_) | Self::Permitted(_) => transaction.to_ascii_lowercase(),
+            Self::Signed(_) => transaction,
+        }
+    }
+
+    /// What a transaction did for this payment.
+    ///
+    /// # Errors
+    /// When the node does not answer, or is none for this payment.
+    pub(crate) async fn mined(&self, chain: &Chain, transaction: &str) -> Result<Mined, NodeError> {
+        match self {
+            Self::Authorized(transfer) => chain.mined(transfer, transaction).await,
+            Self::Permitted(transfer) => chain.permit2_mined(transfer, transaction).await,
+            Self::Signed(_) => Err(other_chain()),
+        }
+    }
+
+    /// What became of this payment, which nobody can have submitted before `since_s` (Unix seconds).
+    ///
+    /// # Errors
+    /// When the node does not answer, or is none for this payment.
+    pub(crate) async fn fate(&self, chain: &Chain, since_s: u64) -> Result<Fate, NodeError> {
+        match self {
+            Self::Authorized(transfer) => chain.fate(transfer, since_s).await,
+            Self::Permitted(transfer) => chain.permit2_fate(transfer, since_s).await,
+            Self::Signed(_) => Err(other_chain()),
+        }
+    }
+
+    /// Whether this payment moved the money at or after `since_s` (Unix seconds), whoever submitted
+    /// it.
+    ///
+    /// # Errors
+    /// When the node does not answer, or is none for this payment.
+    pub(crate) async fn was_paid_since(
+        &self,
+        chain: &Chain,
+        since_s: u64,
+    ) -> Result<bool, NodeError> {
+        match self {
+            Self::Authorized(transfer) => chain.was_paid_since(transfer, since_s).await,
+            Self::Permitted(transfer) => chain.was_permit2_paid_since(transfer, since_s).await,
+            Self::Signed(_) => Err(other_chain()),
         }
     }
 }
 
-/// Who pays the fee of payments in this token, where that is part of the offer.
-pub(crate) fn fee_payer_of(token: &TokenTerms) -> Option<SolanaAddress> {
-    token.as_svm().map(|token| token.terms().fee_payer())
+fn other_chain() -> NodeError {
+    NodeError::unusable("it is a node of another kind of chain")
 }
 
-/// What is wrong with a payment on Solana that can be known before anybody is asked: a transaction
-/// is a program, and what it may not do is for us to say and not for whoever pays its fee.
-pub(crate) fn find_fault(proof: &StoredProof, now: Timestamp) -> Option<ErrorCode> {
-    proof.offer.token().as_svm()?;
-    let window = ValidityWindow::at(now.secs());
+/// What is wrong with a payment that was presented at this moment, as far as it can be known before
+/// anybody is asked. A transaction on Solana is a program, and a payment through Permit2 comes with
+/// a second signature: what they may do is for us to say, and not for whoever pays their fee.
+pub(crate) fn find_fault(proof: &StoredProof, presented: Timestamp) -> Option<ErrorCode> {
+    if let Method::Eip3009 { .. } = proof.offer.token().method() {
+        return None;
+    }
+    let window = ValidityWindow::at(presented.secs());
     let checked = verify(&proof.payload, core::slice::from_ref(&proof.offer), window);
     checked.err().map(|error| error.code())
 }

@@ -6,14 +6,14 @@ use compute_engine::StoredProof;
 use compute_engine::ports::{
     Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
 };
-use compute_evm::{AuthorizedTransfer, Chain, Fate, MAX_LIFE_S, Node};
-use compute_x402::ErrorCode;
+use compute_evm::{Chain, Fate, MAX_LIFE_S, Node};
 use compute_x402::facilitator::{VerifyClass, classify_verify};
+use compute_x402::{ErrorCode, Method, MethodCode};
 
 use crate::config::{FacilitatorConfig, FacilitatorConfigError, Timeouts};
 use crate::panel::Panel;
-use crate::paying::{Paying, fee_payer_of, find_fault};
-use crate::remote::Remote;
+use crate::paying::{Paying, find_fault};
+use crate::remote::{Needed, Remote};
 
 /// Without a chain node an expired authorization is given this long to be confirmed by the
 /// facilitator after all; then nobody is left to ask.
@@ -49,6 +49,11 @@ impl FacilitatorRail {
         if node.is_some() && spec.token.as_svm().is_some() {
             return Err(FacilitatorConfigError::NodeOnSolana);
         }
+        if let Method::Permit { paths, .. } = spec.token.method()
+            && (paths.spender().is_some() || paths.permit2_separator().is_none())
+        {
+            return Err(FacilitatorConfigError::DirectPermit);
+        }
         Ok(Self {
             spec,
             panel: config.connect(&clock, &entropy)?,
@@ -66,7 +71,11 @@ impl FacilitatorRail {
             return Err("the token is not on an EVM chain".to_owned());
         };
         let now_s = self.clock.now().secs();
-        match chain.find_fault(token, self.spec.decimals, now_s).await {
+        let mut fault = chain.find_fault(token, self.spec.decimals, now_s).await;
+        if let (Ok(None), Method::Permit { .. }) = (&fault, self.spec.token.method()) {
+            fault = chain.find_missing_permit2().await;
+        }
+        match fault {
             Ok(None) => Ok(()),
             Ok(Some(fault)) => Err(fault.to_owned()),
             Err(error) => Err(error.to_string()),
@@ -129,17 +138,23 @@ impl FacilitatorRail {
         let refused = Check::Refused {
             code: code.as_str().to_owned(),
         };
-        if code != ErrorCode::EvmNonceAlreadyUsed {
-            return refused;
-        }
-        let (Some(chain), Some(transfer)) = (
-            &self.chain,
-            AuthorizedTransfer::of(&proof.payload, &proof.offer),
-        ) else {
+        let is_used = match code {
+            ErrorCode::EvmNonceAlreadyUsed => true,
+            // Facilitators simulate these, and when that fails look for a reason: that the payer
+            // has less than the price, or that Permit2 is not approved, is so after the payment.
+            ErrorCode::InsufficientFunds
+            | ErrorCode::Method(
+                MethodCode::PERMIT2_NONCE
+                | MethodCode::PERMIT2_ALLOWANCE
+                | MethodCode::PERMIT2_SIMULATION,
+            ) => matches!(proof.offer.token().method(), Method::Permit { .. }),
+            _ => false,
+        };
+        let (true, Some(chain), Some(paying)) = (is_used, &self.chain, Paying::of(proof)) else {
             return refused;
         };
         let since_s = self.clock.now().secs().saturating_sub(OBSERVED_S);
-        match chain.was_paid_since(&transfer, since_s).await {
+        match paying.was_paid_since(chain, since_s).await {
             Ok(true) => Check::Fine,
             _ => refused,
         }
@@ -162,11 +177,11 @@ impl FacilitatorRail {
     }
 
     pub(crate) async fn fate_of(&self, payment: &ClaimedPayment) -> Result<Fate, RailUnavailable> {
-        let transfer = transfer_of(payment.proof())?;
+        let paying = Paying::of(payment.proof()).ok_or_else(no_payment)?;
         let chain = self.chain.as_ref();
         let chain = chain.ok_or_else(|| unavailable("no chain node is set".to_owned()))?;
         let claimed_s = payment.payment().claimed_at.secs();
-        let fate = chain.fate(&transfer, claimed_s.saturating_sub(MAX_LIFE_S));
+        let fate = paying.fate(chain, claimed_s.saturating_sub(MAX_LIFE_S));
         fate.await.map_err(|error| unavailable(error.to_string()))
     }
 
@@ -183,11 +198,6 @@ impl FacilitatorRail {
             "the payment expired unconfirmed, and no chain node is set".to_owned(),
         ))
     }
-}
-
-fn transfer_of(proof: &StoredProof) -> Result<AuthorizedTransfer, RailUnavailable> {
-    let transfer = AuthorizedTransfer::of(&proof.payload, &proof.offer);
-    transfer.ok_or_else(no_payment)
 }
 
 fn no_payment() -> RailUnavailable {
@@ -212,10 +222,7 @@ impl Rail for FacilitatorRail {
 
     async fn health(&self) -> RailHealth {
         let look = async {
-            let token = &self.spec.token;
-            self.panel
-                .look(token.network(), fee_payer_of(token).as_ref())
-                .await?;
+            self.panel.look(&Needed::of(&self.spec.token)).await?;
             self.look_at_chain().await
         };
         match tokio::time::timeout(self.timeouts.call, look).await {

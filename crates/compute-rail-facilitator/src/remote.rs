@@ -11,7 +11,8 @@ use compute_outbound::{
 };
 use compute_wallet::SolanaAddress;
 use compute_x402::facilitator::{Supported, request_body};
-use compute_x402::{Network, Version};
+use compute_x402::permit2::SPONSORING_EXTENSION;
+use compute_x402::{Method, Network, TokenTerms, Version};
 
 use crate::cdp::CdpKey;
 
@@ -39,6 +40,44 @@ const CORRELATION: &str = concat!(
 pub(crate) struct Tokens {
     pub(crate) key: CdpKey,
     pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+/// What a facilitator must settle.
+#[derive(Debug)]
+pub(crate) struct Needed<'a> {
+    network: &'a Network,
+    kind: Kind,
+}
+
+/// How its payments are made.
+#[derive(Debug)]
+enum Kind {
+    /// By authorizations, in either version.
+    Transfer,
+    /// Through Permit2.
+    Permit2,
+    /// On Solana, with this account paying the fee.
+    FeePayer(SolanaAddress),
+}
+
+impl<'a> Needed<'a> {
+    /// What payments in a token need.
+    pub(crate) fn of(token: &'a TokenTerms) -> Self {
+        let kind = match token.method() {
+            Method::Svm(token) => Kind::FeePayer(token.terms().fee_payer()),
+            Method::Permit { .. } => Kind::Permit2,
+            _ => Kind::Transfer,
+        };
+        Self {
+            network: token.network(),
+            kind,
+        }
+    }
+}
+
+/// Version 1 knows no extensions, and so no sponsored permits.
+const fn needs_v2(token: &TokenTerms) -> bool {
+    matches!(token.method(), Method::Permit { .. })
 }
 
 /// One facilitator, and what is known of it.
@@ -105,16 +144,12 @@ impl Remote {
         self.send(request).await
     }
 
-    /// Asks whether it settles on a network now; on Solana with this account paying the fee.
+    /// Asks whether it settles what is needed now.
     ///
     /// # Errors
     /// Why it cannot be used, for the operator.
-    pub(crate) async fn look(
-        &self,
-        network: &Network,
-        fee_payer: Option<&SolanaAddress>,
-    ) -> Result<(), String> {
-        let found = match self.look_at_supported(network, fee_payer).await {
+    pub(crate) async fn look(&self, needed: &Needed<'_>) -> Result<(), String> {
+        let found = match self.look_at_supported(needed).await {
             Ok(()) => self.past_refusal().map_or(Ok(()), Err),
             Err(reason) => Err(reason),
         };
@@ -167,6 +202,9 @@ impl Remote {
 
     // The facilitator need not speak the version of the payment: the signed part is the same.
     fn version_for(&self, proof: &StoredProof) -> Version {
+        if needs_v2(proof.offer.token()) {
+            return Version::V2;
+        }
         match self.versions.load(Ordering::Relaxed) {
             SPEAKS_V1 => Version::V1,
             SPEAKS_V2 => Version::V2,
@@ -174,11 +212,7 @@ impl Remote {
         }
     }
 
-    async fn look_at_supported(
-        &self,
-        network: &Network,
-        fee_payer: Option<&SolanaAddress>,
-    ) -> Result<(), String> {
+    async fn look_at_supported(&self, needed: &Needed<'_>) -> Result<(), String> {
         let answer = self.send(OutboundRequest::get(&["supported"])).await;
         let answer = answer.map_err(|error| error.to_string())?;
         if answer.status.is_redirection() {
@@ -191,16 +225,18 @@ impl Remote {
             return Err(format!("/supported: status {}", answer.status.as_u16()));
         }
         let supported = Supported::parse(&answer.body).map_err(|error| error.to_string())?;
-        let speaks = |version| match fee_payer {
-            None => supported.supports(version, network),
-            Some(account) => supported.supports_fee_payer(version, network, account),
+        let Needed { network, .. } = *needed;
+        let speaks = |version| match &needed.kind {
+            Kind::Transfer => supported.supports(version, network),
+            Kind::Permit2 => version == Version::V2 && supported.supports(version, network),
+            Kind::FeePayer(account) => supported.supports_fee_payer(version, network, account),
         };
         let bit = |version, bit| if speaks(version) { bit } else { 0 };
         let versions = bit(Version::V1, SPEAKS_V1) | bit(Version::V2, SPEAKS_V2);
         let settles_there = [Version::V1, Version::V2]
             .into_iter()
             .any(|version| supported.supports(version, network));
-        if let (0, true, Some(account)) = (versions, settles_there, fee_payer) {
+        if let (0, true, Kind::FeePayer(account)) = (versions, settles_there, &needed.kind) {
             // Buyers would sign for an account that nobody signs for, or that others hold.
             tracing::error!(
                 facilitator = %self.origin(), account = %account,
@@ -211,6 +247,12 @@ impl Remote {
         if versions == 0 {
             let name = network.caip2();
             return Err(format!("the facilitator does not settle on {name}"));
+        }
+        // Offers say that the gas of a permit is paid for.
+        if matches!(needed.kind, Kind::Permit2) && !supported.has_extension(SPONSORING_EXTENSION) {
+            return Err(format!(
+                "the facilitator does not know {SPONSORING_EXTENSION}"
+            ));
         }
         self.versions.store(versions, Ordering::Relaxed);
         Ok(())

@@ -3,10 +3,10 @@
 use compute_domain::payment::Evidence;
 use compute_engine::StoredProof;
 use compute_engine::ports::{ClaimedPayment, Settlement};
-use compute_evm::{AuthorizedTransfer, Fate, MAX_LIFE_S, Mined};
+use compute_evm::{Fate, MAX_LIFE_S, Mined};
 use compute_wallet::WalletAddress;
-use compute_x402::ErrorCode;
 use compute_x402::facilitator::{SettleClass, UnknownReason, classify_settle};
+use compute_x402::{Amount, ErrorCode, Method, MethodCode};
 
 use crate::paying::{Paying, find_fault};
 use crate::rail::{FacilitatorRail, unknown};
@@ -22,7 +22,8 @@ enum Reach {
 impl FacilitatorRail {
     pub(crate) async fn try_settle(&self, payment: &ClaimedPayment) -> Settlement {
         let (proof, key) = (payment.proof(), &payment.payment().proof_key);
-        if let Some(code) = find_fault(proof, self.clock.now()) {
+        // As of the claim: a payment that has expired since may have settled before.
+        if let Some(code) = find_fault(proof, payment.payment().claimed_at) {
             // What is wrong with it was wrong before, so that nobody was ever asked to settle it.
             return Settlement::Declined {
                 code: code.as_str().to_owned(),
@@ -105,8 +106,13 @@ impl FacilitatorRail {
         };
         let status = answer.status.as_u16();
         let outcome = match classify_settle(status, &answer.body, proof.offer.network()) {
-            SettleClass::Settled { transaction, payer } => {
-                self.confirm(remote, proof, transaction, payer).await
+            SettleClass::Settled {
+                transaction,
+                payer,
+                amount,
+            } => {
+                let told = Told { payer, amount };
+                self.confirm(remote, proof, transaction, told).await
             }
             SettleClass::Declined { code } => self.believe(proof, code).await,
             SettleClass::Refused { status } => {
@@ -135,32 +141,32 @@ impl FacilitatorRail {
     }
 
     // A facilitator's yes. It must name our payer, and with a node the chain must agree: there
-    // were facilitators that reported reverted transactions as success.
+    // were facilitators that reported reverted transactions as success. Without one, what it says
+    // must at least agree with what it was asked.
     async fn confirm(
         &self,
         remote: &Remote,
         proof: &StoredProof,
         transaction: String,
-        payer: Option<WalletAddress>,
+        told: Told,
     ) -> Settlement {
         let Some(paying) = Paying::of(proof) else {
             return unknown("the stored proof is no payment in this token");
         };
-        if payer.is_some_and(|payer| payer != paying.payer()) {
+        if told.payer.is_some_and(|payer| payer != paying.payer()) {
             return self.contradiction(remote, "the facilitator names another payer");
         }
-        let (Some(chain), Paying::Authorized(transfer)) = (&self.chain, &paying) else {
-            let reference = match paying {
-                Paying::Authorized(_) => transaction.to_ascii_lowercase(),
-                // Letter case means something in base58.
-                Paying::Signed(_) => transaction,
-            };
+        let Some(chain) = &self.chain else {
+            let asked = proof.offer.amount();
+            if told.amount.is_some_and(|amount| amount != asked) {
+                return self.contradiction(remote, "the facilitator names another amount");
+            }
             return Settlement::Settled(Evidence {
-                reference,
+                reference: paying.reference(transaction),
                 log_index: None,
             });
         };
-        match chain.mined(transfer, &transaction).await {
+        match paying.mined(chain, &transaction).await {
             Ok(Mined::Paid(evidence)) => Settlement::Settled(evidence),
             Ok(Mined::Without) => self.contradiction(
                 remote,
@@ -190,10 +196,7 @@ impl FacilitatorRail {
         let declined = Settlement::Declined {
             code: code.as_str().to_owned(),
         };
-        let (Some(chain), Some(transfer)) = (
-            &self.chain,
-            AuthorizedTransfer::of(&proof.payload, &proof.offer),
-        ) else {
+        let (Some(chain), Some(paying)) = (&self.chain, Paying::of(proof)) else {
             return if follows_a_used_nonce(&code, proof) {
                 unknown("refused for a reason that a payment by somebody else may have caused")
             } else {
@@ -201,7 +204,7 @@ impl FacilitatorRail {
             };
         };
         let since_s = self.clock.now().secs().saturating_sub(MAX_LIFE_S);
-        match chain.fate(&transfer, since_s).await {
+        match paying.fate(chain, since_s).await {
             Ok(Fate::Paid(evidence)) => Settlement::Settled(evidence),
             Ok(Fate::Open | Fate::Void(_)) => declined,
             Ok(Fate::Unclear(reason)) => unknown(reason),
@@ -212,12 +215,29 @@ impl FacilitatorRail {
     }
 }
 
+/// What a facilitator says of a settlement besides its transaction.
+struct Told {
+    payer: Option<WalletAddress>,
+    amount: Option<Amount>,
+}
+
 /// Whether a facilitator may give this reason because the authorization was used a moment before.
 ///
-/// A transaction on Solana that failed is the one transaction of its payment.
+/// A transaction on Solana that failed is the one transaction of its payment. Facilitators simulate
+/// a payment through Permit2, and when that fails look for a reason: that the payer has less than
+/// the price, or that Permit2 is not approved, is so after the payment, too.
 fn follows_a_used_nonce(code: &ErrorCode, proof: &StoredProof) -> bool {
-    let failed = matches!(code, ErrorCode::InvalidTransactionState);
-    (failed && proof.offer.token().as_svm().is_none())
+    let (is_svm, is_permit) = match proof.offer.token().method() {
+        Method::Svm(_) => (true, false),
+        Method::Permit { .. } => (false, true),
+        _ => (false, false),
+    };
+    let used_up = [
+        ErrorCode::InsufficientFunds,
+        ErrorCode::Method(MethodCode::PERMIT2_ALLOWANCE),
+    ];
+    (*code == ErrorCode::InvalidTransactionState && !is_svm)
+        || (is_permit && used_up.contains(code))
         || code.as_str().ends_with("_transaction_failed")
         || code.as_str().ends_with("simulation_failed")
 }

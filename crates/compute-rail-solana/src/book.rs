@@ -89,6 +89,17 @@ impl Book {
         Ok(found.into_iter().next())
     }
 
+    /// Whether a payment is one of this shop's own sales.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) async fn is_own_sale(&self, proof_key: &str) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let found = tx.find_payment(proof_key).await?;
+        tx.rollback().await?;
+        Ok(found.is_some())
+    }
+
     /// The transactions that may be included yet.
     ///
     /// # Errors

@@ -4,8 +4,9 @@ use compute_engine::StoredProof;
 use compute_engine::ports::{Check, RailUnavailable};
 use compute_x402::ErrorCode;
 use compute_x402::error_code::SvmCode;
+use compute_x402::exact_svm::{SvmFault, SvmPayTo};
 
-use crate::fee_payer::Approved;
+use crate::fee_payer::{Approved, Shop};
 use crate::rail::{SolanaRail, unavailable};
 use crate::rpc::RpcError;
 
@@ -13,8 +14,13 @@ use crate::rpc::RpcError;
 pub(crate) type Objection = Option<ErrorCode>;
 
 impl SolanaRail {
-    pub(crate) async fn try_check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
-        let approved = match self.fee_payer.approve(proof, self.book.now().secs()) {
+    pub(crate) async fn try_check(
+        &self,
+        shop: Shop,
+        proof: &StoredProof,
+    ) -> Result<Check, RailUnavailable> {
+        let now_s = self.book.now().secs();
+        let approved = match self.fee_payer.approve(shop, proof, now_s) {
             Ok(approved) => approved,
             Err(code) => return Ok(refused(&code)),
         };
@@ -47,11 +53,20 @@ impl SolanaRail {
         }
         let destination = self.find_token_account(&transfer.destination).await?;
         if destination.is_none() {
-            tracing::error!(
-                payment.rail = %self.spec.label, account = %transfer.destination,
-                "the token account that is paid does not exist"
-            );
+            if approved.shop == Shop::Own {
+                tracing::error!(
+                    payment.rail = %self.spec.label, account = %transfer.destination,
+                    "the token account that is paid does not exist"
+                );
+            }
             return Ok(Some(ErrorCode::Svm(SvmCode::ReceiverAccountNotFound)));
+        }
+        // Of our own recipient we know what it is. Another shop's is a token account if the chain
+        // says so, and then what belongs to it is out of everybody's reach.
+        if let (Shop::Other, SvmPayTo::Wallet(wallet)) = (approved.shop, approved.pay_to)
+            && self.find_token_account(&wallet).await?.is_some()
+        {
+            return Ok(Some(SvmFault::Recipient.code()));
         }
         let source = self.find_token_account(&transfer.source).await?;
         if source.is_none_or(|source| u128::from(source.amount) < transfer.amount.get()) {

@@ -4,7 +4,7 @@ use core::fmt;
 use std::time::Duration;
 
 use compute_outbound::{ConfigError, OutboundClient, OutboundConfig};
-use compute_wallet::SolanaKey;
+use compute_wallet::{SolanaAddress, SolanaKey};
 use compute_x402::exact_svm::SvmLimits;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -19,6 +19,8 @@ pub struct SolanaConfig {
     pub extra_roots_pem: Option<Vec<u8>>,
     /// The account that pays fees. It needs SOL and nothing else, and owns no tokens.
     pub fee_payer: SolanaKey,
+    /// Whom else payers may pay, when the rail settles for other shops: wallets or token accounts.
+    pub other_recipients: Vec<SolanaAddress>,
     /// The most that one payment may cost, whatever its offer allowed.
     pub limits: SvmLimits,
     /// The most that may be spent on fees within 24 hours, in lamports.
@@ -74,7 +76,7 @@ pub enum SolanaConfigError {
     #[error("the fee payer that offers name is not the account of this key")]
     FeePayer,
     /// Whoever receives the money would also sign for others.
-    #[error("the recipient must not be the fee payer")]
+    #[error("no recipient may be the fee payer")]
     RecipientIsFeePayer,
 }
 
@@ -87,6 +89,7 @@ impl SolanaConfig {
             rpc_url: rpc_url.into(),
             extra_roots_pem: None,
             fee_payer,
+            other_recipients: Vec::new(),
             limits: SvmLimits::default(),
             max_lamports_per_day: 100_000_000,
             min_balance_lamports: 20_000_000,

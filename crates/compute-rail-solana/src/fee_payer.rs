@@ -5,7 +5,7 @@ use core::fmt;
 use compute_engine::StoredProof;
 use compute_wallet::{SolanaAddress, SolanaKey};
 use compute_x402::error_code::SvmCode;
-use compute_x402::exact_svm::{SvmFault, SvmLimits, SvmTransaction, SvmTransfer};
+use compute_x402::exact_svm::{SvmFault, SvmLimits, SvmPayTo, SvmTransaction, SvmTransfer};
 use compute_x402::{Body, ErrorCode, Network, ValidityWindow, verify};
 
 /// A key, and what it may be used for.
@@ -14,6 +14,17 @@ pub(crate) struct FeePayer {
     network: Network,
     mint: SolanaAddress,
     limits: SvmLimits,
+    /// Whom other shops' payments may pay.
+    other_recipients: Vec<SolanaAddress>,
+}
+
+/// Whose offer a payment pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shop {
+    /// This one; its offer was stored with the payment.
+    Own,
+    /// Another one, which this server settles for.
+    Other,
 }
 
 /// A transaction that does nothing but pay one of our offers; made only by [`FeePayer::approve`].
@@ -21,6 +32,8 @@ pub(crate) struct FeePayer {
 pub(crate) struct Approved {
     transaction: SvmTransaction,
     pub(crate) transfer: SvmTransfer,
+    pub(crate) shop: Shop,
+    pub(crate) pay_to: SvmPayTo,
     pub(crate) proof_key: String,
     /// The most that it costs us.
     pub(crate) fee_lamports: u64,
@@ -40,12 +53,14 @@ impl FeePayer {
         network: Network,
         mint: SolanaAddress,
         limits: SvmLimits,
+        other_recipients: Vec<SolanaAddress>,
     ) -> Self {
         Self {
             key,
             network,
             mint,
             limits,
+            other_recipients,
         }
     }
 
@@ -54,11 +69,17 @@ impl FeePayer {
     }
 
     /// Looks at everything that can be known of a payment without the chain: it pays the offer that
-    /// was stored with it, in our token, at a cost that we bear, and no instruction reaches us.
+    /// was stored with it, in our token, at a cost that we bear, and no instruction reaches us. The
+    /// offer of another shop must pay somebody on the operator's list.
     ///
     /// # Errors
     /// The code of the first check that failed.
-    pub(crate) fn approve(&self, proof: &StoredProof, now_s: u64) -> Result<Approved, ErrorCode> {
+    pub(crate) fn approve(
+        &self,
+        shop: Shop,
+        proof: &StoredProof,
+        now_s: u64,
+    ) -> Result<Approved, ErrorCode> {
         let (payload, offer) = (&proof.payload, &proof.offer);
         let window = ValidityWindow::at(now_s);
         let verified = verify(payload, core::slice::from_ref(offer), window);
@@ -78,15 +99,19 @@ impl FeePayer {
         }
         // Once more, at what we bear today: the offer may be older than our limits.
         let transaction = SvmTransaction::decode(text).map_err(|fault| fault.code())?;
-        let pay_to = token.pay_to(&offer.pay_to()).ok_or(SvmFault::Recipient);
-        let checked = pay_to.and_then(|pay_to| {
-            let terms = token.terms_in(payload.version());
-            transaction.verify(terms, &pay_to, offer.amount(), &self.limits)
-        });
+        let pay_to = token.pay_to(&offer.pay_to());
+        let pay_to = pay_to.ok_or(SvmFault::Recipient.code())?;
+        let terms = token.terms_in(payload.version());
+        let checked = transaction.verify(terms, &pay_to, offer.amount(), &self.limits);
         let checked = checked.map_err(|fault| fault.code())?;
+        if shop == Shop::Other && !self.other_recipients.contains(&pay_to.address()) {
+            return Err(ErrorCode::InvalidPaymentRequirements);
+        }
         Ok(Approved {
             transaction,
             transfer: checked.transfer,
+            shop,
+            pay_to,
             proof_key: verified.proof_key.into_string(),
             fee_lamports: checked.fee_lamports,
         })

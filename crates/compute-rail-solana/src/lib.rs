@@ -13,6 +13,7 @@ mod fee_payer;
 mod health;
 mod rail;
 mod rpc;
+mod service;
 mod settle;
 
 pub use config::{SolanaConfig, SolanaConfigError, SolanaTimeouts};

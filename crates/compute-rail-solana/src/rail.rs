@@ -14,7 +14,7 @@ use compute_x402::exact_svm::SvmToken;
 
 use crate::book::{Book, Failures};
 use crate::config::{SolanaConfig, SolanaConfigError, SolanaTimeouts};
-use crate::fee_payer::FeePayer;
+use crate::fee_payer::{FeePayer, Shop};
 use crate::rpc::{NodeClient, Rpc};
 
 /// A payment rail that settles by itself, for one token on one Solana network.
@@ -51,6 +51,7 @@ impl SolanaRail {
         let recipient = token.pay_to(&spec.pay_to.address());
         let recipient = recipient.ok_or(SolanaConfigError::Recipient)?;
         if spec.pay_to.address() == WalletAddress::Solana(fee_payer)
+            || config.other_recipients.contains(&fee_payer)
             || recipient.destination(token.terms()) == fee_payer
         {
             return Err(SolanaConfigError::RecipientIsFeePayer);
@@ -59,9 +60,10 @@ impl SolanaRail {
         let lane = Lane::parse(&format!("{}:{fee_payer}", network.caip2()));
         let lane = lane.map_err(|_| SolanaConfigError::Token)?;
         let mint = token.terms().mint();
+        let others = config.other_recipients;
         Ok(Self {
             node: Arc::new(node),
-            fee_payer: FeePayer::new(config.fee_payer, network, mint, config.limits),
+            fee_payer: FeePayer::new(config.fee_payer, network, mint, config.limits, others),
             book: Book {
                 store,
                 clock,
@@ -114,7 +116,7 @@ impl Rail for SolanaRail {
     }
 
     async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
-        tokio::time::timeout(self.timeouts.call, self.try_check(proof))
+        tokio::time::timeout(self.timeouts.call, self.try_check(Shop::Own, proof))
             .await
             .map_err(|_| unavailable("time ran out"))?
     }

@@ -4,6 +4,8 @@
 //! repeat, after whatever crash, sends the same bytes again or finds out what became of them.
 
 use compute_domain::payment::Evidence;
+use compute_domain::time::Timestamp;
+use compute_engine::StoredProof;
 use compute_engine::ports::{
     ChainTransaction, ClaimedPayment, Lookup, RailUnavailable, SentState, Settlement,
 };
@@ -11,7 +13,7 @@ use compute_x402::ErrorCode;
 
 use crate::book::{BookError, Entry};
 use crate::fate::{BLOCKHASH_LIFE_S, Seen, Sent};
-use crate::fee_payer::{Approved, Signed};
+use crate::fee_payer::{Approved, Shop, Signed};
 use crate::rail::{SolanaRail, unavailable, unknown};
 use crate::rpc::{Commitment, RpcError};
 
@@ -21,23 +23,40 @@ const TOO_OLD: &str = "settle_exact_svm_block_height_exceeded";
 /// Nodes behind one address are so many blocks apart at most: no further than what is final.
 const HEIGHT_MARGIN: u64 = 32;
 
+/// One payment on its way.
+pub(crate) struct Settling<'a> {
+    pub(crate) shop: Shop,
+    pub(crate) proof: &'a StoredProof,
+    pub(crate) proof_key: &'a str,
+    /// Nothing of it is older.
+    pub(crate) since: Timestamp,
+}
+
 impl SolanaRail {
     pub(crate) async fn try_settle(&self, payment: &ClaimedPayment) -> Settlement {
-        let key = &payment.payment().proof_key;
-        match self.book.find(key).await {
+        let settling = Settling {
+            shop: Shop::Own,
+            proof: payment.proof(),
+            proof_key: &payment.payment().proof_key,
+            since: payment.payment().claimed_at,
+        };
+        self.settle_payment(&settling).await
+    }
+
+    pub(crate) async fn settle_payment(&self, settling: &Settling<'_>) -> Settlement {
+        match self.book.find(settling.proof_key).await {
             Ok(Some(row)) => return self.follow_row(&row).await,
             Ok(None) => {}
             Err(error) => return not_sent(&error.to_string()),
         }
-        let approved = self
-            .fee_payer
-            .approve(payment.proof(), self.book.now().secs());
+        let now_s = self.book.now().secs();
+        let approved = self.fee_payer.approve(settling.shop, settling.proof, now_s);
         let approved = match approved {
-            Ok(approved) if approved.proof_key == *key => approved,
+            Ok(approved) if approved.proof_key == settling.proof_key => approved,
             Ok(_) => return not_sent("the stored proof is of another payment"),
             Err(code) => return declined(code.as_str()),
         };
-        match self.find_unwritten(payment, &approved).await {
+        match self.find_unwritten(settling.since, &approved).await {
             Ok(None) => {}
             Ok(Some(outcome)) => return outcome,
             Err(error) => return not_sent(&error.to_string()),
@@ -82,10 +101,10 @@ impl SolanaRail {
     // transaction. Its name can be computed, because only we could have made it.
     async fn find_unwritten(
         &self,
-        payment: &ClaimedPayment,
+        since: Timestamp,
         approved: &Approved,
     ) -> Result<Option<Settlement>, RpcError> {
-        let sent = self.unwritten(payment, self.fee_payer.sign(approved))?;
+        let sent = unwritten(since, self.fee_payer.sign(approved))?;
         Ok(match self.look(&sent).await? {
             Seen::Pending => None,
             Seen::Done { .. } => Some(settled(&sent)),
@@ -93,11 +112,6 @@ impl SolanaRail {
             Seen::Gone => Some(declined(TOO_OLD)),
             Seen::Contradiction(reason) => Some(unknown(reason)),
         })
-    }
-
-    fn unwritten(&self, payment: &ClaimedPayment, signed: Signed) -> Result<Sent, RpcError> {
-        let since = payment.payment().claimed_at;
-        Sent::new(signed.signature, signed.wire, None, since)
     }
 
     async fn follow_row(&self, row: &ChainTransaction) -> Settlement {
@@ -180,9 +194,10 @@ impl SolanaRail {
 
     async fn look_up_unwritten(&self, payment: &ClaimedPayment) -> Result<Lookup, RpcError> {
         let now_s = self.book.now().secs();
-        match self.fee_payer.approve(payment.proof(), now_s) {
+        match self.fee_payer.approve(Shop::Own, payment.proof(), now_s) {
             Ok(approved) => {
-                let sent = self.unwritten(payment, self.fee_payer.sign(&approved))?;
+                let since = payment.payment().claimed_at;
+                let sent = unwritten(since, self.fee_payer.sign(&approved))?;
                 answer(&sent, self.look(&sent).await?)
             }
             // It was never signed, because nothing is that does not pass. That the key is another
@@ -234,6 +249,10 @@ impl SolanaRail {
     }
 }
 
+fn unwritten(since: Timestamp, signed: Signed) -> Result<Sent, RpcError> {
+    Sent::new(signed.signature, signed.wire, None, since)
+}
+
 fn answer(sent: &Sent, seen: Seen) -> Result<Lookup, RpcError> {
     Ok(match seen {
         Seen::Done { .. } => Lookup::Settled(evidence(sent)),
@@ -259,13 +278,13 @@ fn settled(sent: &Sent) -> Settlement {
     Settlement::Settled(evidence(sent))
 }
 
-fn declined(code: &str) -> Settlement {
+pub(crate) fn declined(code: &str) -> Settlement {
     Settlement::Declined {
         code: code.to_owned(),
     }
 }
 
-fn not_sent(reason: &str) -> Settlement {
+pub(crate) fn not_sent(reason: &str) -> Settlement {
     Settlement::NotSent {
         reason: reason.to_owned(),
     }

@@ -9,6 +9,7 @@ mod control;
 mod exact;
 mod ledger;
 mod network;
+mod permit2;
 mod routes;
 mod rpc;
 mod wire;

@@ -9,9 +9,14 @@
     reason = "a conformance suite fails by panicking"
 )]
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use compute_domain::payment::Evidence;
-use compute_engine::ports::{Check, ClaimedPayment, Lookup, Rail, RailHealth, Settlement};
+use compute_domain::operation::{Operation, OperationKind};
+use compute_domain::payment::{Evidence, Payment};
+use compute_engine::ports::{
+    Check, ClaimedPayment, Lookup, Rail, RailHealth, Settlement, Store, TxMode,
+};
 use futures::future::join_all;
 
 /// A rail under test and what the suite must know and do about it.
@@ -28,6 +33,29 @@ pub trait RailFixture: Send + Sync {
     async fn times_moved(&self, payment: &ClaimedPayment) -> u64;
     /// Lets time pass until the proofs made so far have expired.
     async fn expire_proofs(&self);
+}
+
+/// Writes a payment down as one of this shop's own sales: the claim of a top-up.
+///
+/// # Panics
+/// When the store refuses it.
+pub async fn record_sale(store: &Arc<dyn Store>, payment: &Payment) {
+    let now = payment.claimed_at;
+    let mut tx = store.begin(TxMode::Write).await.unwrap();
+    let owner = tx
+        .ensure_owner(payment.owner, &payment.payer, now)
+        .await
+        .unwrap();
+    let (id, kind) = (payment.operation, OperationKind::Topup);
+    let operation = Operation::open(id, kind, owner, None, [9; 32], now);
+    let opened = tx.open_operation(&operation, "opener", payment.void_after);
+    opened.await.unwrap();
+    let payment = Payment {
+        owner,
+        ..payment.clone()
+    };
+    tx.claim_payment(&payment, b"sealed").await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// Checks every sentence of the contract that can be checked from outside.

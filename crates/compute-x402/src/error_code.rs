@@ -144,9 +144,9 @@ impl ErrorCode {
             | "accepted_requirements_mismatch"
             | "asset_mismatch" => Self::InvalidPaymentRequirements,
             "extension_echo_mismatch" => Self::ExtensionEchoMismatch,
-            "insufficient_funds" | "invalid_exact_evm_insufficient_balance" => {
-                Self::InsufficientFunds
-            }
+            "insufficient_funds"
+            | "invalid_exact_evm_insufficient_balance"
+            | "permit2_insufficient_balance" => Self::InsufficientFunds,
             "invalid_exact_evm_payload_recipient_mismatch"
             | "invalid_exact_evm_recipient_mismatch"
             | "recipient_mismatch" => Self::EvmRecipientMismatch,

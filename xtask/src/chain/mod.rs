@@ -31,9 +31,10 @@ Runs real token code on local nodes of anvil with the chain ids of Base and Mega
 checks the balances on the chains. Installs what it needs below target/interop.
 
   contracts    the contracts, and purchases from a shop of published software: nothing of the server is built
-  facilitator  purchases from `compute-server serve` on Base, settled by a published facilitator
+  facilitator  purchases from `compute-server serve` on Base and MegaETH, settled by a published facilitator
   pay          purchases from `compute-server serve` on Base and MegaETH, which settles by itself
-  solana       purchases from `compute-server serve` on Solana, which settles by itself: LiteSVM behind a node of ours
+  solana       purchases from `compute-server serve` on Solana, LiteSVM behind a node of ours: settled by itself, for a
+               wallet and for a token account, by another `compute-server serve`, and by a published facilitator
   service      purchases from a shop of published software, settled by `compute-server serve` as its facilitator
   faults       the rail that settles by itself, through a node that misbehaves, and against whoever plays tricks on the
                chain; with words only the cases that have them in their name or fault

@@ -26,7 +26,7 @@ const SERVICE_MARK: &str = "facilitator for others: ";
 const OTHER_TREASURY: &str = "0x000000000000000000000000000000000000dEaD";
 
 /// What a client of that facilitator shows.
-const SERVICE_TOKEN: &str = "a-throwaway-token-of-the-chain-test";
+pub(super) const SERVICE_TOKEN: &str = "a-throwaway-token-of-the-chain-test";
 
 /// The server, and the double of the vendor that it sells.
 const PROGRAMS: &[&str] = &["-p", "compute-server", "-p", "compute-testkit", "--bins"];
@@ -66,20 +66,9 @@ impl Shop {
     /// Published software sells, and our server verifies and settles for it, on both chains.
     pub(super) fn served(town: &Town, folder: &Path) -> Result<Self> {
         let treasury = town.treasury()?;
-        let service = format!(
-            "[facilitator]\nenabled = true\nlisten = \"127.0.0.1:0\"\ntoken = \"{SERVICE_TOKEN}\"\n\
-             recipients = [\"{treasury}\"]\n\n"
-        );
         // That server sells too, for an account of its own.
         let rails = embedded_rails(town, folder)?.replace(treasury, OTHER_TREASURY);
-        let chains = &[BASE, MEGAETH];
-        let Self {
-            service,
-            _partners: mut partners,
-            ..
-        } = Self::serve(&format!("{rails}{service}"), chains, folder, Vec::new())?;
-        let url = service.said_after(SERVICE_MARK)?;
-        partners.push(service);
+        let (url, partners) = Self::facilitator(&rails, treasury, folder)?;
         let mut command = TOOLS.command("shop.mjs");
         command
             .env("CHAIN_SETUP", &town.file)
@@ -87,24 +76,27 @@ impl Shop {
             .env("FACILITATOR_TOKEN", SERVICE_TOKEN);
         Ok(Self {
             service: Service::start_guarded(&command, folder, "published", MARK)?,
-            chains,
+            chains: &[BASE, MEGAETH],
             takes_permits: false,
             machines: None,
             _partners: partners,
         })
     }
 
-    /// Our server, and a published facilitator that settles on Base.
+    /// Our server, and a published facilitator that settles on both chains.
     pub(super) fn with_facilitator(town: &Town, folder: &Path) -> Result<Self> {
         let published = start_published(town, folder)?;
-        let facilitator = published.url();
-        let rails = rail(
-            town,
-            "base",
-            BASE,
-            &[("facilitator_url", &format!("{facilitator}/facilitator"))],
-        )?;
-        Self::serve(&rails, &[BASE], folder, vec![published])
+        let facilitator = format!("{}/facilitator", published.url());
+        let theirs = [("facilitator_url", facilitator.as_str())];
+        let base = rail(town, "base", BASE, &theirs)?;
+        let megaeth = rail(town, "megaeth", MEGAETH, &theirs)?;
+        let rails = format!("{base}{megaeth}");
+        let shop = Self::serve(&rails, &[BASE, MEGAETH], folder, vec![published])?;
+        // Nobody approves somebody else's facilitator.
+        Ok(Self {
+            takes_permits: false,
+            ..shop
+        })
     }
 
     /// Our server, which settles by itself on both chains.
@@ -113,9 +105,26 @@ impl Shop {
         Self::serve(&rails, &[BASE, MEGAETH], folder, Vec::new())
     }
 
-    /// Our server with other rails than those of the EVM chains.
-    pub(super) fn with_rails(rails: &str, folder: &Path) -> Result<Self> {
-        Self::serve(rails, &[], folder, Vec::new())
+    /// Our server with other rails than those of the EVM chains, and whom it needs.
+    pub(super) fn with_rails(rails: &str, folder: &Path, partners: Vec<Service>) -> Result<Self> {
+        Self::serve(rails, &[], folder, partners)
+    }
+
+    /// Our server as the facilitator of others: where they find it, and what it takes.
+    pub(super) fn facilitator(
+        rails: &str,
+        recipient: &str,
+        folder: &Path,
+    ) -> Result<(String, Vec<Service>)> {
+        let rails = format!("{rails}{}", serving(recipient));
+        let Self {
+            service,
+            _partners: mut partners,
+            ..
+        } = Self::serve(&rails, &[], folder, Vec::new())?;
+        let url = service.said_after(SERVICE_MARK)?;
+        partners.push(service);
+        Ok((url, partners))
     }
 
     fn serve(
@@ -224,6 +233,14 @@ impl Shop {
     }
 }
 
+/// The section of a server that settles for somebody.
+fn serving(recipient: &str) -> String {
+    format!(
+        "[facilitator]\nenabled = true\nlisten = \"127.0.0.1:0\"\ntoken = \"{SERVICE_TOKEN}\"\n\
+         recipients = [\"{recipient}\"]\n\n"
+    )
+}
+
 fn start_published(town: &Town, folder: &Path) -> Result<Service> {
     let mut command = TOOLS.command("shop.mjs");
     command.env("CHAIN_SETUP", &town.file);
@@ -238,6 +255,8 @@ fn embedded_rails(town: &Town, folder: &Path) -> Result<String> {
     let own = [("settlement", "embedded"), ("hot_wallet_key_file", key)];
     let base = rail(town, "base", BASE, &own)?;
     let megaeth = rail(town, "megaeth", MEGAETH, &own)?;
+    // Nodes of that chain answer when a transaction is in a block, and so does anvil.
+    let megaeth = format!("{}\nsync_send = true\n\n", megaeth.trim_end());
     Ok(format!("{base}{megaeth}"))
 }
 

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use super::buyers::{PROGRAMS, library};
 use super::purchase::{MAX_ATOMIC, MAX_USD, Money, PURCHASE_LIMIT, scale, wait};
 use super::report::{self, Row};
-use super::shops::{HOURS, OS_ID, PLAN, REGION, Shop, write_secret};
+use super::shops::{HOURS, OS_ID, PLAN, REGION, SERVICE_TOKEN, Shop, write_secret};
 use crate::crash::http;
 use crate::interop::child::{self, Service};
 use crate::interop::clients::{Client, Output, Version};
 use crate::interop::purchase::{last_json, text};
+use crate::interop::shop::create;
 use crate::packages::{Bundle, Registry};
 
 const NETWORK: &str = "solana";
@@ -99,26 +100,130 @@ pub(super) fn bundles() -> impl Iterator<Item = &'static Bundle> {
     [&NODE.bundle, &FETCH_V2.bundle, &PYPI_V2.bundle].into_iter()
 }
 
-/// Lets everybody buy from our server, which pays the fees itself: for a wallet, and for a token account.
+/// Who settles, and who is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scene {
+    /// Our server itself, for a wallet.
+    Embedded,
+    /// Our server itself, for a token account that belongs to no wallet's address.
+    TokenAccount,
+    /// Another one of our servers.
+    OurService,
+    /// The facilitator of the published libraries.
+    Published,
+}
+
+const SCENES: [Scene; 4] = [
+    Scene::Embedded,
+    Scene::TokenAccount,
+    Scene::OurService,
+    Scene::Published,
+];
+
+impl Scene {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::TokenAccount => "token-account",
+            Self::OurService => "our-service",
+            Self::Published => "published-facilitator",
+        }
+    }
+
+    /// Whose money grows.
+    const fn recipient(self) -> &'static str {
+        match self {
+            Self::TokenAccount => "till",
+            Self::Embedded | Self::OurService | Self::Published => "treasury",
+        }
+    }
+
+    /// Who can pay. Most published clients pay the account that belongs to whatever an offer names.
+    fn buyers(self) -> impl Iterator<Item = &'static Buyer> {
+        let finds_out = |buyer: &&Buyer| buyer.wallet == "x402-compute";
+        let takes_all = self != Self::TokenAccount;
+        BUYERS.iter().filter(move |it| takes_all || finds_out(it))
+    }
+
+    fn open(self, town: &Town, folder: &Path) -> Result<Shop> {
+        let (treasury, till) = (town.wallet("treasury")?, town.wallet("till")?);
+        let embedded = |pay_to: &str, more: &str| -> Result<String> {
+            let key = folder.join("fee-payer-key");
+            write_secret(&key, town.wallet("feePayer")?.key)?;
+            let key = json!(key.to_str().context("a folder whose name is no text")?);
+            let node = town.node.url();
+            Ok(rail(
+                pay_to,
+                &format!(
+                    "settlement = \"embedded\"\nrpc_url = \"{node}\"\n\
+                     fee_payer_key_file = {key}\n{more}"
+                ),
+            ))
+        };
+        let remote = |url: &str, more: &str| -> Result<String> {
+            let fee_payer = town.wallet("feePayer")?.address;
+            Ok(rail(
+                treasury.address,
+                &format!("facilitator_url = \"{url}\"\nfee_payer = \"{fee_payer}\"\n{more}"),
+            ))
+        };
+        match self {
+            Self::Embedded => {
+                Shop::with_rails(&embedded(treasury.address, "")?, folder, Vec::new())
+            }
+            Self::TokenAccount => {
+                let rail = embedded(till.account, "pay_to_is_token_account = true\n")?;
+                Shop::with_rails(&rail, folder, Vec::new())
+            }
+            Self::OurService => {
+                // That server sells too, for an account of its own.
+                let own = embedded(till.account, "pay_to_is_token_account = true\n")?;
+                let beside = folder.join("service");
+                create(&beside)?;
+                let (url, partners) = Shop::facilitator(&own, treasury.address, &beside)?;
+                let token = format!("facilitator_token = \"{SERVICE_TOKEN}\"\n");
+                Shop::with_rails(&remote(&url, &token)?, folder, partners)
+            }
+            Self::Published => {
+                let mut command = FETCH_V2.bundle.command("solana-facilitator.mjs");
+                command
+                    .env("SOLANA_KEY", town.wallet("feePayer")?.key)
+                    .env("SOLANA_CHAIN", CHAIN)
+                    .env("SOLANA_RPC", town.node.url());
+                let facilitator =
+                    Service::start_guarded(&command, folder, "published-facilitator", MARK)?;
+                let rail = remote(facilitator.url(), "")?;
+                Shop::with_rails(&rail, folder, vec![facilitator])
+            }
+        }
+    }
+}
+
+fn rail(pay_to: &str, settings: &str) -> String {
+    format!("[rails.solana]\nchain = \"{CHAIN}\"\npay_to = \"{pay_to}\"\n{settings}\n")
+}
+
+/// Lets everybody buy from our server, whoever settles.
 pub(super) fn run(folder: &Path) -> Result<()> {
     let town = Town::build(folder)?;
     println!("\nsolana: a node is ready, {}", folder.display());
-    let (treasury, key) = (town.wallet("treasury")?, folder.join("fee-payer-key"));
-    write_secret(&key, town.wallet("feePayer")?.key)?;
-    let rail = format!(
-        "[rails.solana]\nchain = \"{CHAIN}\"\npay_to = \"{}\"\nsettlement = \"embedded\"\n\
-         rpc_url = \"{}\"\nfee_payer_key_file = {}\n\n",
-        treasury.address,
-        town.node.url(),
-        json!(key.to_str().context("a folder whose name is no text")?),
-    );
-    let shop = Shop::with_rails(&rail, folder)?;
-    println!("{}", report::HEAD);
-    for buyer in BUYERS {
+    for scene in SCENES {
+        let folder = folder.join(scene.name());
+        create(&folder)?;
+        visit(scene, &town, &folder).with_context(|| format!("solana, {}", scene.name()))?;
+    }
+    Ok(())
+}
+
+fn visit(scene: Scene, town: &Town, folder: &Path) -> Result<()> {
+    let shop = scene.open(town, folder)?;
+    println!("\n{}\n{}", scene.name(), report::HEAD);
+    for buyer in scene.buyers() {
         let purchase = Purchase {
             buyer,
-            town: &town,
+            town,
             shop: &shop,
+            recipient: scene.recipient(),
             folder,
         };
         let row = purchase.run().with_context(|| {
@@ -130,7 +235,7 @@ pub(super) fn run(folder: &Path) -> Result<()> {
         })?;
         println!("{row}");
     }
-    shop.check_totals(BUYERS.len())
+    shop.check_totals(scene.buyers().count())
 }
 
 /// A node, and who lives there.
@@ -212,6 +317,8 @@ struct Purchase<'a> {
     buyer: &'static Buyer,
     town: &'a Town,
     shop: &'a Shop,
+    /// Whose money grows.
+    recipient: &'static str,
     folder: &'a Path,
 }
 
@@ -320,7 +427,7 @@ impl Purchase<'_> {
         Ok(transaction.to_owned())
     }
 
-    /// Checks that the transaction moved the price from the buyer to the treasury, and nothing else.
+    /// Checks that the transaction moved the price from the buyer to whom the shop is for, and nothing else.
     fn check_transfer(&self, transaction: &str, price: u128) -> Result<()> {
         let options = json!({"encoding": "base64", "maxSupportedTransactionVersion": 0});
         let found = self
@@ -357,10 +464,10 @@ impl Purchase<'_> {
             before.checked_sub(price) == Some(after),
             "the buyer paid from {before} to {after}"
         );
-        let (before, after) = change(self.town.wallet("treasury")?.address)?;
+        let (before, after) = change(self.town.wallet(self.recipient)?.address)?;
         ensure!(
             before.checked_add(price) == Some(after),
-            "the treasury got from {before} to {after}"
+            "the recipient got from {before} to {after}"
         );
         Ok(())
     }
@@ -369,7 +476,7 @@ impl Purchase<'_> {
         let balance = |name: &str| self.town.balance(&self.town.wallet(name)?);
         Ok(Money {
             buyer: balance(self.buyer.wallet)?,
-            treasury: balance("treasury")?,
+            treasury: balance(self.recipient)?,
             hot_wallet: balance("feePayer")?,
         })
     }

@@ -12,13 +12,13 @@ use compute_rail_facilitator::{
 };
 use compute_rail_solana::{SolanaConfig, SolanaRail, SolanaTimeouts};
 use compute_store::Database;
-use compute_wallet::{EvmAddress, Namespace};
+use compute_wallet::{EvmAddress, Namespace, SolanaAddress};
 
 use super::{ServeArguments, clouds};
 use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
-use crate::settings::facilitator::FacilitatorServiceConfig;
+use crate::settings::facilitator::{FacilitatorServiceConfig, Recipients};
 use crate::settings::rails::{EmbeddedConfig, FeePayerConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
@@ -86,11 +86,11 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
     let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
     let mut settlers: Vec<Arc<dyn Settler>> = Vec::new();
     let others = config.facilitator.as_ref();
-    let others = others.map_or_else(Vec::new, FacilitatorServiceConfig::recipients);
+    let others = others.map_or_else(Recipients::default, FacilitatorServiceConfig::recipients);
     for rail in config.rails {
         match connect_rail(rail, &others, database, &clock, &config.timing)? {
             Connected::Remote(rail) => rails.push(rail),
-            Connected::Embedded(rail) => {
+            Connected::Settling(rail) => {
                 rails.push(rail.clone());
                 settlers.push(rail);
             }
@@ -132,12 +132,12 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
 /// A rail, by who settles.
 enum Connected {
     Remote(Arc<dyn Rail>),
-    Embedded(Arc<EvmRail>),
+    Settling(Arc<dyn Settler>),
 }
 
 fn connect_rail(
     rail: RailConfig,
-    others: &[EvmAddress],
+    others: &Recipients,
     database: &Database,
     clock: &Arc<ServerClock>,
     timing: &TimingConfig,
@@ -175,17 +175,17 @@ fn connect_rail(
             let store = Arc::new(database.clone());
             rail.rpc_url
                 .context("a chain node is needed")
-                .map(|url| evm_config(*embedded, &url, others, timing))
+                .map(|url| evm_config(*embedded, &url, &others.evm, timing))
                 .and_then(|config| Ok(EvmRail::new(spec, config, store, clock.clone())?))
-                .map(|rail| Connected::Embedded(Arc::new(rail)))
+                .map(|rail| Connected::Settling(Arc::new(rail)))
         }
         Settlement::FeePayer(config) => {
             let store = Arc::new(database.clone());
             rail.rpc_url
                 .context("a chain node is needed")
-                .map(|url| solana_config(*config, &url, timing))
+                .map(|url| solana_config(*config, &url, &others.solana, timing))
                 .and_then(|config| Ok(SolanaRail::new(spec, config, store, clock.clone())?))
-                .map(|rail| Connected::Remote(Arc::new(rail)))
+                .map(|rail| Connected::Settling(Arc::new(rail)))
         }
     };
     connected.with_context(|| format!("rails.{label}"))
@@ -233,6 +233,7 @@ fn evm_config(
         max_fee_per_gas_gwei: embedded.max_gas_price_gwei.into(),
         max_gas_per_day_gwei: embedded.max_gas_per_day_gwei.into(),
         sweep_cap: embedded.sweep_cap,
+        sync_send: embedded.sync_send,
         timeouts: EvmTimeouts {
             node: timing.call(usual.node),
             call: timing.call(usual.call),
@@ -245,11 +246,13 @@ fn evm_config(
 fn solana_config(
     fee_payer: FeePayerConfig,
     rpc_url: &PrivateUrl,
+    others: &[SolanaAddress],
     timing: &TimingConfig,
 ) -> SolanaConfig {
     let usual = SolanaTimeouts::default();
     let max_failures = usize::try_from(fee_payer.max_failures_per_payer);
     SolanaConfig {
+        other_recipients: others.to_vec(),
         max_lamports_per_day: fee_payer.max_lamports_per_day.into(),
         min_balance_lamports: fee_payer.min_balance_lamports.into(),
         max_failures_per_payer: max_failures.unwrap_or(usize::MAX),

@@ -6,8 +6,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use compute_facilitator::ServiceConfig;
-use compute_wallet::{EvmAddress, WalletAddress};
+use compute_wallet::{EvmAddress, Namespace, SolanaAddress, WalletAddress};
 use compute_x402::Method;
+use compute_x402::exact_svm::{SvmPayTo, SvmToken};
 
 use super::check::Check;
 use super::rails::{RailConfig, Settlement};
@@ -15,7 +16,7 @@ use super::section::section;
 use super::value::Secret;
 
 section! {
-    /// The embedded facilitator as a service for other shops: `/verify`, `/settle` and `/supported` of x402 on a listener of its own, by the rails with `settlement = "embedded"`. Every settlement costs this server gas.
+    /// The embedded facilitator as a service for other shops: `/verify`, `/settle` and `/supported` of x402 on a listener of its own, by the rails with `settlement = "embedded"`. Every settlement costs this server gas, or a fee on Solana.
     FacilitatorService {
         /// Whether it runs.
         enabled: bool = false,
@@ -25,7 +26,7 @@ section! {
         token: Option<Secret> = None,
         /// A file that holds the token.
         token_file: Option<PathBuf> = None,
-        /// Whom payers may pay through it, as `0x…`. At least one is needed.
+        /// Whom payers may pay through it: `0x…`, or base58 on Solana, where it is a wallet or a token account. At least one is needed.
         recipients: Vec<String> = Vec::new(),
         /// How many questions about one payer are answered in a minute.
         per_payer_per_minute: u32 = 60,
@@ -39,15 +40,69 @@ pub(crate) struct FacilitatorServiceConfig {
     pub(crate) service: ServiceConfig,
 }
 
+/// Whom others may be paid to, by the kind of chain.
+#[derive(Debug, Default)]
+pub(crate) struct Recipients {
+    pub(crate) evm: Vec<EvmAddress>,
+    pub(crate) solana: Vec<SolanaAddress>,
+}
+
+/// This shop's own accounts: what is paid to them buys here, and must not buy elsewhere too.
+#[derive(Default)]
+struct Own<'a> {
+    accounts: BTreeSet<WalletAddress>,
+    /// Our tokens on Solana, and the token account that each is paid into.
+    tokens: Vec<(&'a SvmToken, SolanaAddress)>,
+}
+
+impl<'a> Own<'a> {
+    fn of(rails: &'a [RailConfig]) -> Self {
+        let mut own = Self::default();
+        for rail in rails {
+            own.accounts.insert(rail.pay_to.address());
+            match &rail.settlement {
+                Settlement::Embedded(embedded) => {
+                    own.accounts.insert(embedded.hot_wallet.address().into());
+                    own.accounts.insert(embedded.treasury.into());
+                }
+                Settlement::FeePayer(config) => {
+                    own.accounts.insert(config.key.address().into());
+                }
+                Settlement::Facilitators(_) => {}
+            }
+            let token = rail.terms.as_svm();
+            let paid = token.and_then(|token| token.pay_to(&rail.pay_to.address()));
+            if let (Some(token), Some(paid)) = (token, paid) {
+                own.tokens.push((token, paid.destination(token.terms())));
+            }
+        }
+        own
+    }
+
+    /// Whether the money of a recipient would be ours: on Solana a wallet and its token account are
+    /// two addresses of one purse.
+    fn has(&self, recipient: &WalletAddress) -> bool {
+        let WalletAddress::Solana(address) = recipient else {
+            return self.accounts.contains(recipient);
+        };
+        let is_purse = |(token, own): &(&SvmToken, SolanaAddress)| {
+            own == address || *own == SvmPayTo::Wallet(*address).destination(token.terms())
+        };
+        self.accounts.contains(recipient) || self.tokens.iter().any(is_purse)
+    }
+}
+
 impl FacilitatorServiceConfig {
-    /// Whom others may be paid to, on EVM chains.
-    pub(crate) fn recipients(&self) -> Vec<EvmAddress> {
-        let recipients = self.service.recipients.iter();
-        let evm = recipients.filter_map(|recipient| match recipient {
-            WalletAddress::Evm(address) => Some(*address),
-            WalletAddress::Solana(_) => None,
-        });
-        evm.collect()
+    /// Whom others may be paid to.
+    pub(crate) fn recipients(&self) -> Recipients {
+        let mut recipients = Recipients::default();
+        for recipient in &self.service.recipients {
+            match recipient {
+                WalletAddress::Evm(address) => recipients.evm.push(*address),
+                WalletAddress::Solana(address) => recipients.solana.push(*address),
+            }
+        }
+        recipients
     }
 }
 
@@ -66,23 +121,18 @@ impl FacilitatorService {
         if !self.enabled {
             return None;
         }
-        // Our own accounts: what is paid to them buys from this shop, and must not buy elsewhere too.
-        let mut own = BTreeSet::new();
-        let mut serves = false;
-        for rail in rails {
-            own.insert(rail.pay_to.address());
-            if let Settlement::Embedded(embedded) = &rail.settlement {
-                own.insert(WalletAddress::Evm(embedded.hot_wallet.address()));
-                own.insert(WalletAddress::Evm(embedded.treasury));
-                serves |= match rail.terms.method() {
-                    Method::Eip3009 { .. } => true,
-                    Method::Permit { paths, .. } => paths.permit2_separator().is_some(),
-                    _ => false,
-                };
-            }
-        }
+        let own = Own::of(rails);
+        let serves = rails.iter().any(|rail| match &rail.settlement {
+            Settlement::Embedded(_) => match rail.terms.method() {
+                Method::Eip3009 { .. } => true,
+                Method::Permit { paths, .. } => paths.permit2_separator().is_some(),
+                _ => false,
+            },
+            Settlement::FeePayer(_) => true,
+            Settlement::Facilitators(_) => false,
+        });
         if !serves {
-            let what = "needs a rail with settlement = \"embedded\" that can pay others: by EIP-3009 or permit2";
+            let what = "needs a rail with settlement = \"embedded\" that can pay others: by EIP-3009 or permit2, or on Solana";
             check.problem("facilitator.enabled", what);
         }
         if token.is_none() && !self.listen.ip().is_loopback() {
@@ -92,8 +142,13 @@ impl FacilitatorService {
         let key = "facilitator.recipients";
         let mut recipients = BTreeSet::new();
         for text in &self.recipients {
-            match EvmAddress::parse(text).map(WalletAddress::Evm) {
-                Ok(address) if own.contains(&address) => {
+            let namespace = if text.starts_with("0x") {
+                Namespace::Eip155
+            } else {
+                Namespace::Solana
+            };
+            match WalletAddress::parse(namespace, text) {
+                Ok(address) if own.has(&address) => {
                     let what = format!("{text:?} is this shop's own: one payment would buy twice");
                     check.problem(key, what);
                 }

@@ -148,7 +148,7 @@ section! {
         contract_wallets: bool = true,
         /// With `embedded` and `permit`: whether payers may approve the hot wallet directly. Then offers name the hot wallet as the recipient, what is paid through Permit2 lies there until it is swept, and one offer serves all clients.
         direct_permits: bool = true,
-        /// With `embedded` and `permit`: whether payers may pay through Permit2, which clients of version 2 do.
+        /// With `permit`: whether payers may pay through Permit2, which clients of version 2 do. Needed with a facilitator, which settles permits in no other way, and must list the extension `eip2612GasSponsoring` in its `/supported`.
         permit2: bool = true,
         /// With `embedded`: how many blocks make a payment settled; 1 is the block that has it.
         confirmations: u32 = 1,
@@ -158,6 +158,8 @@ section! {
         max_gas_price_gwei: u32 = 50,
         /// With `embedded`: the most that is spent on gas within 24 hours, in gwei: 50 000 000 are 0.05 of the coin.
         max_gas_per_day_gwei: u32 = 50_000_000,
+        /// With `embedded`: whether the chain node knows `eth_sendRawTransactionSync` (EIP-7966), as MegaETH's do, and is asked to answer when a transaction is in a block. A node that does not, or too late, is asked in the usual way.
+        sync_send: bool = false,
         /// With `embedded` and `permit`: the rail is withdrawn while more money than this lies in the hot wallet; less than a ten-thousandth of it is moved on with the next sale only.
         sweep_cap: Usd = usd(1_000 * MICROS_PER_USD),
     }
@@ -231,12 +233,10 @@ impl RailSettings {
                 embedded.map(|it| Settlement::Embedded(Box::new(it)))
             }
             SettlementBy::Facilitator | SettlementBy::Simulated => {
-                if token
-                    .as_ref()
-                    .is_some_and(|it| it.method == TokenMethod::Permit)
-                {
-                    let what = "must be `embedded`: the token is paid by permit";
-                    check.problem(&key("settlement"), what);
+                let method = token.as_ref().map(|it| it.method);
+                if method == Some(TokenMethod::Permit) && !self.permit2 {
+                    let what = "must be true: a facilitator settles permits through Permit2 only";
+                    check.problem(&key("permit2"), what);
                 }
                 let facilitators = self.check_facilitators(check, &key);
                 facilitators.map(Settlement::Facilitators)
@@ -246,7 +246,7 @@ impl RailSettings {
         let (terms, pay_to) = match &settlement {
             Settlement::Embedded(embedded) => self.embedded_offer(&token, embedded),
             Settlement::Facilitators(_) | Settlement::FeePayer(_) => {
-                (token.eip3009(), Recipient::new(treasury))
+                (token.facilitated(), Recipient::new(treasury))
             }
         };
         let Ok(terms) = terms else {

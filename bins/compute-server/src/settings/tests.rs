@@ -2,6 +2,7 @@ mod clouds;
 mod embedded;
 mod facilitators;
 mod money;
+mod service;
 mod solana;
 
 use super::*;
@@ -298,11 +299,6 @@ fn a_live_database_keeps_its_time() {
 #[test]
 fn a_wrong_rail_is_refused() {
     check_change("eip155:8453", "base", "rails.base.chain");
-    check_change(
-        "eip155:8453",
-        "eip155:4326",
-        "rails.base.settlement: must be `embedded`",
-    );
     check_change("eip155:8453", "eip155:31337", "rails.base.asset: is needed");
     check_change(
         "0x1111111111111111111111111111111111111111",

@@ -15,7 +15,7 @@ use compute_engine::ports::{
 };
 use compute_facilitator::{Service, ServiceConfig, router};
 use compute_testkit::ambient::ManualClock;
-use compute_wallet::{EvmAddress, EvmKey, Uint256, WalletAddress};
+use compute_wallet::{EvmAddress, EvmKey, SolanaAddress, Uint256, WalletAddress};
 use compute_x402::client::{payload_for, sign};
 use compute_x402::exact_evm::Authorization;
 use compute_x402::facilitator::request_body;
@@ -30,10 +30,11 @@ use tower::ServiceExt as _;
 
 pub(crate) const NOW_S: u64 = 1_767_225_600;
 pub(crate) const MERCHANT: EvmAddress = EvmAddress::new([5; 20]);
+pub(crate) const SOLANA_MERCHANT: SolanaAddress = SolanaAddress::new([5; 32]);
 pub(crate) const SIGNER: EvmAddress = EvmAddress::new([6; 20]);
 pub(crate) const TOKEN: &str = "hunter2-hunter2";
 
-const RESOURCE: Resource<'static> = Resource {
+pub(crate) const RESOURCE: Resource<'static> = Resource {
     url: "https://merchant.example/paid",
     description: "something",
     mime_type: "application/json",
@@ -43,6 +44,7 @@ const RESOURCE: Resource<'static> = Resource {
 #[derive(Debug)]
 pub(crate) struct Double {
     pub(crate) spec: RailSpec,
+    pub(crate) signer: WalletAddress,
     pub(crate) check: Result<Check, RailUnavailable>,
     pub(crate) vouches: Result<bool, RailUnavailable>,
     pub(crate) settlement: Settlement,
@@ -61,6 +63,7 @@ impl Double {
                 max_timeout_seconds: 300,
                 settlement: "double".to_owned(),
             },
+            signer: SIGNER.into(),
             check: Ok(Check::Fine),
             vouches: Ok(true),
             settlement: Settlement::Unknown {
@@ -108,7 +111,7 @@ impl Settler for Double {
         self.check.clone()
     }
     fn signer(&self) -> WalletAddress {
-        SIGNER.into()
+        self.signer
     }
     async fn settle_for_others(
         &self,
@@ -136,7 +139,7 @@ impl Desk {
         let rail = Arc::new(rail);
         let config = ServiceConfig {
             token: Some(TOKEN.into()),
-            recipients: BTreeSet::from([MERCHANT.into()]),
+            recipients: BTreeSet::from([MERCHANT.into(), SOLANA_MERCHANT.into()]),
             per_payer_per_minute: NonZeroU32::new(per_payer).unwrap(),
         };
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(NOW_S)));

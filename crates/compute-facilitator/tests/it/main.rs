@@ -10,3 +10,4 @@ mod asking;
 mod double;
 mod gate;
 mod settling;
+mod solana;

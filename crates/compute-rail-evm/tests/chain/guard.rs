@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use compute_engine::ports::{Rail as _, Settlement};
+use compute_engine::ports::{Rail as _, Settlement, Settler as _};
 use compute_testkit::faults_log::injected;
 use compute_testkit::node_proxy::NodeFault;
+use compute_testkit::rail_suite::record_sale;
 use compute_wallet::EvmAddress;
 use compute_x402::networks::MEGAETH_USDM;
-use compute_x402::{Amount, Network, Offer, PermitPaths, Recipient, TokenTerms};
+use compute_x402::{Amount, Network, Offer, PermitPaths, Recipient, TokenTerms, identify};
 use serde_json::json;
 
 use crate::bill::Way;
 use crate::cases;
-use crate::till::{PRICE, Terms, Till, not_sent};
+use crate::till::{PRICE, Terms, Till, not_sent, refusal};
 use crate::town::Town;
 
 cases! {
@@ -24,6 +25,7 @@ cases! {
     "-", "crumbs in the hot wallet are not worth the gas", crumbs;
     "F071", "a sweep that is lost is made again", lost_sweep;
     "F061", "proofs for another recipient, token or amount are not signed for", foreign_proofs;
+    "-", "what this shop sold for is settled for nobody else", own_sale;
     "F070", "permits for others are not used, even when this wallet is approved otherwise", foreign_permits;
 }
 
@@ -226,6 +228,21 @@ async fn foreign_proofs(town: &Town) {
         }
         assert_eq!(chain.count(till.hot).await, 0);
     }
+}
+
+async fn own_sale(town: &Town) {
+    let till = Till::open(&town.base).await;
+    let bill = till.bill(Way::Transfer).await;
+    let (proof, payment) = (bill.claimed.proof(), bill.claimed.payment());
+    let identified = identify(&proof.payload, proof.offer.token()).unwrap();
+    record_sale(&till.store, payment).await;
+    let asked = till.rail.settle_for_others(proof, &identified.proof_key);
+    let (outcome, _) = asked.await;
+    assert_eq!(refusal(outcome), "duplicate_settlement");
+    assert_eq!(till.signed_for(&bill).await, []);
+    // For this shop it settles as ever.
+    let evidence = till.insist(&bill).await;
+    till.assert_paid_once(&bill, &evidence).await;
 }
 
 fn stranger_of(recipient: &Recipient) -> EvmAddress {

@@ -20,6 +20,7 @@ mod permits;
 mod races;
 mod reorg;
 mod replicas;
+mod sync;
 mod till;
 mod town;
 mod wallets;
@@ -62,6 +63,7 @@ pub(crate) use cases;
 const BATTERY: &[&[Case]] = &[
     happy::CASES,
     nodes::CASES,
+    sync::CASES,
     line::CASES,
     races::CASES,
     permits::CASES,

@@ -36,6 +36,7 @@ pub(crate) struct Terms {
     pub(crate) max_fee_per_gas_gwei: u64,
     pub(crate) max_gas_per_day_gwei: u64,
     pub(crate) sweep_cap: u128,
+    pub(crate) sync_send: bool,
 }
 
 impl Default for Terms {
@@ -52,6 +53,7 @@ impl Default for Terms {
             max_fee_per_gas_gwei: 100,
             max_gas_per_day_gwei: 1_000_000_000,
             sweep_cap: 10_000 * PRICE,
+            sync_send: false,
         }
     }
 }
@@ -437,6 +439,7 @@ fn make_rail(
         max_fee_per_gas_gwei: terms.max_fee_per_gas_gwei,
         max_gas_per_day_gwei: terms.max_gas_per_day_gwei,
         sweep_cap: terms.sweep_cap,
+        sync_send: terms.sync_send,
         timeouts: terms.timeouts,
     };
     EvmRail::new(spec, config, Arc::clone(store), Arc::new(clock.clone())).unwrap()

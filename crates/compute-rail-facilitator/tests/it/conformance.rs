@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use compute_engine::ports::{ClaimedPayment, Rail};
 use compute_testkit::rail_suite::{RailFixture, run};
 
-use crate::{LIFE_S, Market, NETWORK, Sight};
+use crate::{LIFE_S, Market, Sight, Way};
 
 #[async_trait]
 impl RailFixture for Market {
@@ -17,7 +17,8 @@ impl RailFixture for Market {
     fn uncovered_payment(&self, number: u8) -> ClaimedPayment {
         let payment = self.pay(number);
         let payer = payment.payment().payer.to_string();
-        self.facilitator.set_balance(NETWORK, &payer, 1).unwrap();
+        let network = self.way.network();
+        self.facilitator.set_balance(network, &payer, 1).unwrap();
         payment
     }
 
@@ -32,5 +33,7 @@ impl RailFixture for Market {
 
 #[tokio::test]
 async fn the_rail_keeps_the_contract_of_its_port() {
-    run(&Market::open(Sight::Node).await).await;
+    for way in Way::BOTH {
+        run(&Market::open_by(way, Sight::Node).await).await;
+    }
 }

@@ -104,6 +104,7 @@ async fn the_second_one_sells_when_the_first_is_gone() {
     // Settling alone finds its way, too: the server was started anew between the two.
     let market = Market {
         rail: rail(&config, &market.clock),
+        way: market.way,
         ..market
     };
     let payment = market.pay(3);

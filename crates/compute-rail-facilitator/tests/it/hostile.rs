@@ -5,7 +5,7 @@ use compute_testkit::facilitator::Fault;
 use compute_testkit::faults_log::injected;
 use compute_x402::Version;
 
-use crate::{Market, Sight};
+use crate::{Market, Sight, Way};
 
 /// The four outcomes, without their texts.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,13 +28,19 @@ fn outcome(settlement: Settlement) -> Outcome {
 /// What a fault leads to without and with a chain node, and whether money moved. Afterwards the
 /// probe and a repeat find out what is true.
 async fn check(fault: Fault, blind: Outcome, seeing: Outcome, moved: usize) {
+    for way in Way::BOTH {
+        check_by(way, &fault, (&blind, &seeing), moved).await;
+    }
+}
+
+async fn check_by(way: Way, fault: &Fault, (blind, seeing): (&Outcome, &Outcome), moved: usize) {
     for (sight, expected) in [(Sight::Blind, blind), (Sight::Node, seeing)] {
-        let market = Market::open(sight).await;
+        let market = Market::open_by(way, sight).await;
         let payment = market.pay(1);
         market.facilitator.inject(fault.clone());
         let first = outcome(market.rail.settle(&payment).await);
-        assert_eq!(first, expected, "{fault:?}");
-        if let Some(id) = catalogue_id(&fault) {
+        assert_eq!(first, *expected, "{way:?} {fault:?}");
+        if let Some(id) = catalogue_id(fault) {
             injected(id);
         }
         assert_eq!(
@@ -147,17 +153,53 @@ async fn a_failed_check_is_a_refusal() {
         "invalid_exact_evm_payload_authorization_valid_before",
         "invalid_network",
     ] {
-        let declined = || Outcome::Declined(code.to_owned());
-        check(
-            Fault::Decline {
-                reason: code.to_owned(),
-            },
-            declined(),
-            declined(),
-            0,
-        )
-        .await;
+        let declined = Outcome::Declined(code.to_owned());
+        let fault = Fault::Decline {
+            reason: code.to_owned(),
+        };
+        check_by(Way::Authorization, &fault, (&declined, &declined), 0).await;
     }
+}
+
+// A payment through Permit2 is simulated, and whoever looks why that failed finds what the payment
+// itself brought about: only the chain can tell.
+#[tokio::test]
+async fn a_failed_check_of_permit2_is_a_refusal_unless_the_payment_may_have_caused_it() {
+    for (code, spelled, is_clear) in [
+        (
+            "invalid_permit2_signature",
+            "invalid_permit2_signature",
+            true,
+        ),
+        ("permit2_deadline_expired", "permit2_deadline_expired", true),
+        (
+            "permit2_allowance_required",
+            "permit2_allowance_required",
+            false,
+        ),
+        ("insufficient_funds", "permit2_insufficient_balance", false),
+        (
+            "permit2_simulation_failed",
+            "permit2_simulation_failed",
+            false,
+        ),
+    ] {
+        let declined = Outcome::Declined(code.to_owned());
+        let blind = if is_clear {
+            &declined
+        } else {
+            &Outcome::Unknown
+        };
+        let fault = Fault::Decline {
+            reason: spelled.to_owned(),
+        };
+        check_by(Way::Permit2, &fault, (blind, &declined), 0).await;
+    }
+    let fault = Fault::Decline {
+        reason: "permit2_invalid_nonce".to_owned(),
+    };
+    let unknown = Outcome::Unknown;
+    check_by(Way::Permit2, &fault, (&unknown, &unknown), 0).await;
 }
 
 async fn check_answer(status: u16, body: &str, expected: Outcome) {
@@ -221,16 +263,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_facilitator_that_is_away_gets_nothing() {
-    let Market {
-        facilitator,
-        rail,
-        clock,
-    } = Market::open(Sight::Blind).await;
-    let market = Market {
-        rail,
-        clock,
-        facilitator,
-    };
+    let market = Market::open(Sight::Blind).await;
     let payment = market.pay(1);
     let Market {
         facilitator, rail, ..
@@ -249,5 +282,45 @@ async fn both_versions_settle() {
             Outcome::Settled
         );
         assert_eq!(market.times_moved(&payment), 1);
+    }
+}
+
+// A lie that is half a truth: that transaction paid, and another payment of the same size.
+#[tokio::test]
+async fn the_transaction_of_another_payment_settles_nothing() {
+    for way in Way::BOTH {
+        let market = Market::open_by(way, Sight::Node).await;
+        let earlier = market.pay_under(Version::V2, 1, 1);
+        assert_eq!(
+            outcome(market.rail.settle(&earlier).await),
+            Outcome::Settled
+        );
+        let payment = market.pay_under(Version::V2, 1, 2);
+        market.facilitator.inject(Fault::SuccessByAnother);
+        injected("F044");
+        let seen = outcome(market.rail.settle(&payment).await);
+        assert_eq!(seen, Outcome::Unknown, "{way:?}");
+        assert_eq!(market.rail.lookup(&payment).await, Ok(Lookup::NotYet));
+        assert_eq!(market.times_moved(&payment), 0);
+    }
+}
+
+#[tokio::test]
+async fn another_amount_is_no_yes_where_nobody_else_can_be_asked() {
+    for way in Way::BOTH {
+        let (hash, network) = ("ab".repeat(32), way.network().caip2());
+        for (amount, expected) in [
+            (way.amount() - 1, Outcome::Unknown),
+            (way.amount(), Outcome::Settled),
+        ] {
+            let body = format!(
+                r#"{{"success":true,"transaction":"0x{hash}","network":"{network}","amount":"{amount}"}}"#
+            );
+            let market = Market::open_by(way, Sight::Blind).await;
+            market.facilitator.inject(Fault::Say { status: 200, body });
+            injected("F049");
+            let seen = outcome(market.rail.settle(&market.pay(1)).await);
+            assert_eq!(seen, expected, "{way:?} {amount}");
+        }
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use compute_engine::StoredProof;
-use compute_engine::ports::{Check, Rail as _, Settlement};
+use compute_engine::ports::{Check, Rail as _, Settlement, Settler as _};
 use compute_rail_solana::{SolanaConfig, SolanaRail};
 use compute_testkit::faults_log;
 use compute_wallet::{SolanaAddress, SolanaKey};
 use compute_x402::client::svm_payload_for;
 use compute_x402::exact_svm::client::Draft;
 use compute_x402::exact_svm::{SvmLimits, SvmPayTo, SvmTerms, SvmToken, TokenProgram};
-use compute_x402::{Amount, Network, Offer, PaymentPayload, Recipient, TokenTerms, Version};
+use compute_x402::{
+    Amount, Network, Offer, PaymentPayload, Recipient, TokenTerms, Version, identify,
+};
 use serde_json::Value;
 
 use crate::{Market, PRICE, fee_payer, merchant, resource, terms};
@@ -54,15 +56,20 @@ async fn refuses(market: &Market, rail: &SolanaRail, proof: StoredProof, code: &
     let refused = Check::Refused {
         code: code.to_owned(),
     };
+    let refused_again = refused.clone();
     assert_eq!(rail.check(&proof).await, Ok(refused));
+    assert_eq!(rail.check_for_others(&proof).await, Ok(refused_again));
     // As if somebody had got it past every check before, under whatever name.
     let record = payment.payment().clone();
+    let name = identify(&payment.proof().payload, payment.proof().offer.token());
+    let name = name.unwrap().proof_key;
+    let (for_another, _) = rail.settle_for_others(&proof, &name).await;
     payment = compute_engine::ports::ClaimedPayment::for_conformance_suite(record, proof);
     let outcome = rail.settle(&payment).await;
     let expected = Settlement::Declined {
         code: code.to_owned(),
     };
-    assert_eq!(outcome, expected);
+    assert_eq!((outcome, for_another), (expected.clone(), expected));
     let signed = market.node.complete_transactions();
     assert!(signed.is_empty(), "{code}: something was signed");
     assert_eq!(

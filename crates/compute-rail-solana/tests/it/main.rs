@@ -12,6 +12,7 @@ mod conformance;
 mod health;
 mod hostile;
 mod lying;
+mod others;
 mod settle;
 mod spending;
 

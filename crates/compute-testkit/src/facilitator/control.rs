@@ -36,6 +36,9 @@ pub enum Fault {
     SuccessWithoutSettling,
     /// The next settle says success; its transaction reverted.
     SuccessButReverted,
+    /// The next settle says success and names the first transaction that settled anything; nothing
+    /// moves.
+    SuccessByAnother,
     /// The next settle moves the money and says success without a transaction.
     SuccessWithoutTransaction,
     /// The next settle moves the money and names another network.
@@ -83,6 +86,8 @@ pub enum Fault {
         /// Its name in x402 version 1.
         network: String,
     },
+    /// The next `/supported` does not say that permits for Permit2 are paid for.
+    WithoutSponsoring,
     /// The next call of the chain node fails.
     NodeDown,
     /// The chain node does not answer the next search of its logs, as those do that limit it.

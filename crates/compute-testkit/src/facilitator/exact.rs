@@ -2,6 +2,7 @@ use alloy_primitives::{Address, B256, Signature, U256};
 use alloy_sol_types::{SolStruct, eip712_domain, sol};
 
 use super::network::Network;
+use super::permit2;
 use super::wire::{ExactPayload, Request, Requirements};
 
 sol! {
@@ -21,8 +22,17 @@ sol! {
 #[derive(Debug)]
 pub(super) struct Transfer {
     pub(super) network: Network,
-    pub(super) message: TransferWithAuthorization,
+    pub(super) from: Address,
+    pub(super) to: Address,
+    pub(super) value: U256,
+    /// EIP-3009 takes it after this second, Permit2 from this second on.
+    pub(super) valid_after: U256,
+    /// EIP-3009 takes it before this second, Permit2 until it is over.
+    pub(super) valid_before: U256,
+    pub(super) nonce: B256,
     pub(super) digest: B256,
+    /// The call that carries it out, for payments that logs do not tell.
+    pub(super) calldata: Option<String>,
 }
 
 /// A code of the x402 specification.
@@ -65,10 +75,13 @@ pub(super) fn check(request: &Request, networks: &[Network]) -> Result<Transfer,
         .as_deref()
         .and_then(decimal)
         .ok_or("invalid_payment_requirements")?;
+    let pay_to = address(&offer.pay_to).ok_or("invalid_payment_requirements")?;
+    if network.has_permit2() {
+        return permit2::check(request, network, pay_to, amount);
+    }
     let payload: ExactPayload =
         serde_json::from_value(envelope.payload.clone()).map_err(|_| "invalid_payload")?;
     let message = read_message(&payload).ok_or("invalid_payload")?;
-    let pay_to = address(&offer.pay_to).ok_or("invalid_payment_requirements")?;
     if message.to != pay_to {
         return Err("invalid_exact_evm_payload_recipient_mismatch");
     }
@@ -80,11 +93,18 @@ pub(super) fn check(request: &Request, networks: &[Network]) -> Result<Transfer,
         });
     }
     let digest = digest(network, &message);
-    check_signature(&payload.signature, digest, message.from)?;
+    let bad = "invalid_exact_evm_payload_signature";
+    check_signature(&payload.signature, digest, message.from, bad)?;
     Ok(Transfer {
         network,
-        message,
+        from: message.from,
+        to: message.to,
+        value: message.value,
+        valid_after: message.validAfter,
+        valid_before: message.validBefore,
+        nonce: message.nonce,
         digest,
+        calldata: None,
     })
 }
 
@@ -150,8 +170,12 @@ pub(super) fn digest(network: Network, message: &TransferWithAuthorization) -> B
 }
 
 // As strict as the token contract: `v` 27 or 28, `s` in the lower half.
-fn check_signature(text: &str, digest: B256, from: Address) -> Result<(), Reason> {
-    let bad = "invalid_exact_evm_payload_signature";
+pub(super) fn check_signature(
+    text: &str,
+    digest: B256,
+    from: Address,
+    bad: Reason,
+) -> Result<(), Reason> {
     let raw = bytes::<65>(text).ok_or(bad)?;
     if !matches!(raw.last(), Some(27 | 28)) {
         return Err("invalid_exact_evm_transaction_simulation_failed");
@@ -176,7 +200,7 @@ pub(super) fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn decimal(text: &str) -> Option<U256> {
+pub(super) fn decimal(text: &str) -> Option<U256> {
     let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_plain
         .then(|| U256::from_str_radix(text, 10).ok())

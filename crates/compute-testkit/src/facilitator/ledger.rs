@@ -39,6 +39,9 @@ pub enum Event {
         block: u64,
         /// The version of x402 that was spoken.
         x402_version: u64,
+        /// The call that carried it out, where logs do not tell the payment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        calldata: Option<String>,
     },
     /// A payer made a nonce unusable.
     Canceled {
@@ -168,10 +171,35 @@ impl World {
 
     pub(super) fn balance(&self, network: &str, address: &str) -> U256 {
         let account = (network.to_owned(), address.to_ascii_lowercase());
-        self.balances
-            .get(&account)
-            .copied()
-            .unwrap_or(self.opening_balance)
+        let decimals = network.parse().map_or(6, Network::decimals);
+        let opening = || {
+            let more = U256::from(10).pow(U256::from(decimals.saturating_sub(6)));
+            self.opening_balance.saturating_mul(more)
+        };
+        self.balances.get(&account).copied().unwrap_or_else(opening)
+    }
+
+    /// The numbers that a payer has used, up to and including `block`.
+    pub(super) fn used_nonces(&self, network: Network, from: &str, block: u64) -> Vec<U256> {
+        let events = self.journal.events().iter();
+        let used = events.filter_map(|event| match event {
+            Event::Settled {
+                network: on,
+                from: own,
+                nonce,
+                block: at,
+                ..
+            }
+            | Event::Canceled {
+                network: on,
+                from: own,
+                nonce,
+                block: at,
+                ..
+            } if on == network.name() && own == from && *at <= block => nonce.parse().ok(),
+            _ => None,
+        });
+        used.collect()
     }
 
     /// What a payer's nonce was used for, up to and including `block`.
@@ -215,34 +243,43 @@ impl World {
 
     /// The transaction that settled exactly this transfer, if one did.
     pub(super) fn settled(&self, transfer: &Transfer) -> Option<String> {
-        let (from, nonce) = (
-            text(transfer.message.from),
-            transfer.message.nonce.to_string(),
-        );
+        let (from, nonce) = (text(transfer.from), transfer.nonce.to_string());
         let used = self.nonce_use(transfer.network, &from, &nonce, u64::MAX)?;
         (used.digest? == transfer.digest.to_string()).then_some(used.transaction)
     }
 
     /// What the chain's present state says against a transfer.
     pub(super) fn check(&self, transfer: &Transfer) -> Result<(), Reason> {
-        let (message, now) = (&transfer.message, U256::from(self.now()));
-        let from = text(message.from);
-        let nonce = message.nonce.to_string();
+        let now = U256::from(self.now());
+        let from = text(transfer.from);
+        let nonce = transfer.nonce.to_string();
+        let is_permit2 = transfer.network.has_permit2();
+        let reason = |own, permit2| Err(if is_permit2 { permit2 } else { own });
         if self
             .nonce_use(transfer.network, &from, &nonce, u64::MAX)
             .is_some()
         {
-            return Err("invalid_exact_evm_nonce_already_used");
+            return reason(
+                "invalid_exact_evm_nonce_already_used",
+                "permit2_invalid_nonce",
+            );
         }
         // Six seconds are what the reference facilitator wants left to get into a block.
-        if message.validBefore < now.saturating_add(U256::from(6)) {
-            return Err("invalid_exact_evm_payload_authorization_valid_before");
+        if transfer.valid_before < now.saturating_add(U256::from(6)) {
+            return reason(
+                "invalid_exact_evm_payload_authorization_valid_before",
+                "permit2_deadline_expired",
+            );
         }
-        if message.validAfter >= now {
-            return Err("invalid_exact_evm_payload_authorization_valid_after");
+        let begins = transfer.valid_after.saturating_add(U256::from(!is_permit2));
+        if begins > now {
+            return reason(
+                "invalid_exact_evm_payload_authorization_valid_after",
+                "permit2_not_yet_valid",
+            );
         }
-        if self.balance(transfer.network.name(), &from) < message.value {
-            return Err("insufficient_funds");
+        if self.balance(transfer.network.name(), &from) < transfer.value {
+            return reason("insufficient_funds", "permit2_insufficient_balance");
         }
         Ok(())
     }
@@ -263,17 +300,17 @@ impl World {
         transfer: &Transfer,
         x402_version: u64,
     ) -> io::Result<()> {
-        let message = &transfer.message;
         self.record(Event::Settled {
             network: transfer.network.name().to_owned(),
-            from: text(message.from),
-            to: text(message.to),
-            value: message.value.to_string(),
-            nonce: message.nonce.to_string(),
+            from: text(transfer.from),
+            to: text(transfer.to),
+            value: transfer.value.to_string(),
+            nonce: transfer.nonce.to_string(),
             digest: transfer.digest.to_string(),
             transaction: transaction.to_owned(),
             block,
             x402_version,
+            calldata: transfer.calldata.clone(),
         })
     }
 

@@ -2,18 +2,20 @@ use std::str::FromStr;
 
 use alloy_primitives::{Address, address};
 
-/// A network with a token that moves by EIP-3009.
+/// A network with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Network {
     /// Base, with USDC.
     Base,
     /// Base Sepolia, with its test USDC.
     BaseSepolia,
+    /// MegaETH, with USDm, which has no EIP-3009: it is paid through Permit2.
+    Megaeth,
 }
 
 impl Network {
     /// Every network that can be played.
-    pub const ALL: [Self; 2] = [Self::Base, Self::BaseSepolia];
+    pub const ALL: [Self; 3] = [Self::Base, Self::BaseSepolia, Self::Megaeth];
 
     /// The name in x402 version 1.
     #[must_use]
@@ -21,6 +23,7 @@ impl Network {
         match self {
             Self::Base => "base",
             Self::BaseSepolia => "base-sepolia",
+            Self::Megaeth => "megaeth",
         }
     }
 
@@ -30,6 +33,7 @@ impl Network {
         match self {
             Self::Base => "eip155:8453",
             Self::BaseSepolia => "eip155:84532",
+            Self::Megaeth => "eip155:4326",
         }
     }
 
@@ -39,6 +43,7 @@ impl Network {
         match self {
             Self::Base => 8453,
             Self::BaseSepolia => 84_532,
+            Self::Megaeth => 4326,
         }
     }
 
@@ -48,28 +53,48 @@ impl Network {
         match self {
             Self::Base => address!("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"),
             Self::BaseSepolia => address!("036CbD53842c5426634e7929541eC2318f3dCF7e"),
+            Self::Megaeth => address!("FAfDdbb3FC7688494971a79cc65DCa3EF82079E7"),
         }
     }
 
-    /// The token's name in its EIP-712 domain. The two networks differ.
+    /// The token's name in its EIP-712 domain. The networks differ.
     #[must_use]
     pub const fn token_name(self) -> &'static str {
         match self {
             Self::Base => "USD Coin",
             Self::BaseSepolia => "USDC",
+            Self::Megaeth => "MegaUSD",
         }
     }
 
     /// The token's version in its EIP-712 domain.
     #[must_use]
     pub const fn token_version(self) -> &'static str {
-        "2"
+        match self {
+            Self::Base | Self::BaseSepolia => "2",
+            Self::Megaeth => "1",
+        }
+    }
+
+    /// Decimals of the token.
+    #[must_use]
+    pub const fn decimals(self) -> u8 {
+        match self {
+            Self::Base | Self::BaseSepolia => 6,
+            Self::Megaeth => 18,
+        }
+    }
+
+    /// Whether the token is paid through Permit2.
+    #[must_use]
+    pub const fn has_permit2(self) -> bool {
+        matches!(self, Self::Megaeth)
     }
 }
 
 /// The name is of no network that can be played.
 #[derive(Debug, thiserror::Error)]
-#[error("the networks are base and base-sepolia")]
+#[error("the networks are base, base-sepolia and megaeth")]
 pub struct UnknownNetwork;
 
 impl FromStr for Network {

@@ -84,11 +84,25 @@ async fn supported(State(shared): State<Shared>) -> Json<Value> {
     }
     let kinds: Vec<Value> = networks
         .iter()
-        .flat_map(|network| [(1, network.name()), (2, network.caip2())])
+        .flat_map(|network| {
+            // What version 1 cannot say is not settled in it.
+            let first = (!network.has_permit2()).then(|| (1, network.name()));
+            first.into_iter().chain([(2, network.caip2())])
+        })
         .map(|(version, name)| json!({"x402Version": version, "scheme": "exact", "network": name}))
         .collect();
     let signers = json!({"eip155:*": ["0xe610CCf82618307EFe7E7f324d6556B35458364B"]});
-    Json(json!({"kinds": kinds, "extensions": [], "signers": signers}))
+    let sponsors = networks.iter().any(|network| network.has_permit2())
+        && world
+            .faults
+            .take(|fault| *fault == Fault::WithoutSponsoring)
+            .is_none();
+    let extensions = if sponsors {
+        json!(["eip2612GasSponsoring"])
+    } else {
+        json!([])
+    };
+    Json(json!({"kinds": kinds, "extensions": extensions, "signers": signers}))
 }
 
 fn parse(body: &[u8]) -> Result<Request, Box<Response>> {
@@ -125,7 +139,7 @@ async fn verify(State(shared): State<Shared>, body: Bytes) -> Response {
         Ok(transfer) => VerifyAnswer {
             is_valid: true,
             invalid_reason: None,
-            payer: Some(text(transfer.message.from)),
+            payer: Some(text(transfer.from)),
         },
         Err(reason) => VerifyAnswer {
             is_valid: false,
@@ -160,7 +174,11 @@ fn settle_transfer(world: &mut World, transfer: &Transfer, request: &Request) ->
     let network = request.payment_requirements.network.as_str();
     if let Some(transaction) = world.settled(transfer) {
         if world.faults.any(|fault| *fault == Fault::RefuseRepeats) {
-            let reason = "invalid_exact_evm_nonce_already_used";
+            let reason = if transfer.network.has_permit2() {
+                "permit2_invalid_nonce"
+            } else {
+                "invalid_exact_evm_nonce_already_used"
+            };
             return Some(Json(failure(reason, "", network)).into_response());
         }
         return Some(Json(success(transfer, &transaction, network)).into_response());
@@ -192,6 +210,15 @@ fn settle_transfer(world: &mut World, transfer: &Transfer, request: &Request) ->
             Json(success(transfer, &invented, network)).into_response()
         }
         Some(Fault::SuccessButReverted) => reverted(world, transfer, network),
+        Some(Fault::SuccessByAnother) => {
+            let events = world.journal.events().iter();
+            let mut settled = events.filter_map(|event| match event {
+                Event::Settled { transaction, .. } => Some(transaction.clone()),
+                _ => None,
+            });
+            let earlier = settled.next().unwrap_or_default();
+            Json(success(transfer, &earlier, network)).into_response()
+        }
         Some(Fault::SuccessWithoutTransaction) => {
             Json(success(transfer, "", network)).into_response()
         }
@@ -216,6 +243,7 @@ fn is_settle_fault(fault: &Fault) -> bool {
             | Fault::PendingNeverLands
             | Fault::SuccessWithoutSettling
             | Fault::SuccessButReverted
+            | Fault::SuccessByAnother
             | Fault::SuccessWithoutTransaction
             | Fault::SuccessOnAnotherNetwork
             | Fault::SettleThenDeny
@@ -230,6 +258,7 @@ fn moves_money(fault: Option<&Fault>) -> bool {
             Fault::PendingNeverLands
                 | Fault::SuccessWithoutSettling
                 | Fault::SuccessButReverted
+                | Fault::SuccessByAnother
                 | Fault::Decline { .. }
         )
     )
@@ -254,7 +283,7 @@ fn success(transfer: &Transfer, transaction: &str, network: &str) -> SettleAnswe
         success: true,
         transaction: transaction.to_owned(),
         network: network.to_owned(),
-        payer: Some(text(transfer.message.from)),
+        payer: Some(text(transfer.from)),
         error_reason: None,
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolEvent, eip712_domain, sol};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::exact::bytes;
 use super::ledger::{Event, SECONDS_PER_BLOCK, World, hash, text};
 use super::network::Network;
+use super::permit2::{PERMIT2, PROXY};
 use super::{Fault, Shared, lock};
 
 sol! {
@@ -18,6 +19,7 @@ sol! {
     function balanceOf(address account) returns (uint256);
     function DOMAIN_SEPARATOR() returns (bytes32);
     function decimals() returns (uint8);
+    function nonceBitmap(address owner, uint256 wordPos) returns (uint256);
 
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
@@ -85,6 +87,18 @@ fn answer(world: &World, network: Network, method: &str, params: &[Value]) -> An
             let wanted = params.first().and_then(Value::as_str).unwrap_or_default();
             Ok(receipt(world, network, &wanted.to_ascii_lowercase()))
         }
+        "eth_getTransactionByHash" => {
+            let wanted = params.first().and_then(Value::as_str).unwrap_or_default();
+            Ok(transaction(world, network, &wanted.to_ascii_lowercase()))
+        }
+        "eth_getCode" => {
+            let account = params.first().and_then(Value::as_str);
+            let has_code = account.and_then(bytes::<20>).is_some_and(|account| {
+                let contracts = [PERMIT2, PROXY];
+                network.has_permit2() && contracts.iter().any(|it| it.into_array() == account)
+            });
+            Ok(json!(if has_code { "0xfe" } else { "0x" }))
+        }
         other => Err(format!("the method {other} does not exist")),
     }
 }
@@ -125,6 +139,14 @@ fn eth_call(world: &World, network: Network, params: &[Value]) -> Answer {
         .and_then(|text| hex::decode(text.strip_prefix("0x")?).ok())
         .ok_or("invalid call data")?;
     let to = call.get("to").and_then(Value::as_str).and_then(bytes::<20>);
+    if to == Some(PERMIT2.into_array()) && network.has_permit2() {
+        let call = nonceBitmapCall::abi_decode(&data).map_err(|_| "execution reverted")?;
+        let used = world.used_nonces(network, &text(call.owner), block);
+        let used = used.into_iter().filter(|nonce| *nonce >> 8 == call.wordPos);
+        let bits = used.map(|nonce| U256::from(1) << (nonce & U256::from(0xff)));
+        let word = bits.fold(U256::ZERO, |word, bit| word | bit);
+        return Ok(Value::String(B256::from(word).to_string()));
+    }
     if to != Some(network.token().into_array()) {
         // A call of an address without code returns nothing.
         return Ok(Value::String("0x".to_owned()));
@@ -137,7 +159,7 @@ fn eth_call(world: &World, network: Network, params: &[Value]) -> Answer {
     } else if let Ok(call) = balanceOfCall::abi_decode(&data) {
         world.balance(network.name(), &text(call.account))
     } else if decimalsCall::abi_decode(&data).is_ok() {
-        U256::from(6)
+        U256::from(network.decimals())
     } else if DOMAIN_SEPARATORCall::abi_decode(&data).is_ok() {
         let domain = eip712_domain! {
             name: network.token_name(),
@@ -233,6 +255,26 @@ fn receipt(world: &World, network: Network, wanted: &str) -> Value {
     })
 }
 
+/// A payment that is alone in its transaction was a call of the proxy; several went through a
+/// contract of somebody's own.
+fn transaction(world: &World, network: Network, wanted: &str) -> Value {
+    let events = world.journal.events().iter();
+    let own: Vec<&Event> = events
+        .filter(|event| transaction_in(event, network) == Some(wanted))
+        .collect();
+    let (to, input) = match own.as_slice() {
+        [] => return Value::Null,
+        [
+            Event::Settled {
+                calldata: Some(data),
+                ..
+            },
+        ] => (PROXY, data.as_str()),
+        _ => (Address::repeat_byte(0xba), "0x"),
+    };
+    json!({ "hash": wanted, "to": text(to), "input": input })
+}
+
 /// The transaction of an event on a network.
 fn transaction_in(event: &Event, network: Network) -> Option<&str> {
     match event {
@@ -292,6 +334,9 @@ fn logs_from(event: &Event, network: Network, index: u64) -> Vec<Value> {
             let moved = [moved, word(from), word(to)];
             let value = B256::from(value).to_string();
             let after = index.saturating_add(1);
+            if network.has_permit2() {
+                return vec![log(network, index, transaction, *block, &moved, &value)];
+            }
             vec![
                 log(network, index, transaction, *block, &used, "0x"),
                 log(network, after, transaction, *block, &moved, &value),

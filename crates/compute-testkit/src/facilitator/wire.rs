@@ -19,6 +19,7 @@ pub(super) struct Envelope {
     pub(super) network: Option<String>,
     pub(super) accepted: Option<Requirements>,
     pub(super) payload: Value,
+    pub(super) extensions: Option<Value>,
 }
 
 /// The seller's offer, in either version.
@@ -39,9 +40,11 @@ pub(super) struct Requirements {
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Extra {
     pub(super) name: Option<String>,
     pub(super) version: Option<String>,
+    pub(super) asset_transfer_method: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

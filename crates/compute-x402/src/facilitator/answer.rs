@@ -1,7 +1,8 @@
 use compute_wallet::WalletAddress;
 use serde_json::{Map, Value};
 
-use crate::error_code::ErrorCode;
+use crate::amount::Amount;
+use crate::error_code::{ErrorCode, MethodCode};
 use crate::networks::Network;
 
 /// The text tokens revert with when an authorization was settled or cancelled before.
@@ -27,6 +28,8 @@ pub enum SettleClass {
         transaction: String,
         /// Who paid, when the facilitator says so.
         payer: Option<WalletAddress>,
+        /// How much, when the facilitator says so.
+        amount: Option<Amount>,
     },
     /// The facilitator refused the payment or its transaction reverted.
     ///
@@ -134,6 +137,7 @@ fn classify_success(answer: &Map<String, Value>, expected: &Network) -> SettleCl
             SettleClass::Settled {
                 transaction,
                 payer: find_payer(answer, expected),
+                amount: find_amount(answer),
             }
         }
         _ => unknown(UnknownReason::Contradiction, answer),
@@ -155,6 +159,8 @@ fn classify_failure(answer: &Map<String, Value>) -> SettleClass {
         ErrorCode::DuplicateSettlement | ErrorCode::EvmNonceAlreadyUsed => {
             unknown(UnknownReason::AlreadyUsed, answer)
         }
+        // The number of a Permit2 payment, which is used by whoever submits it.
+        ErrorCode::Method(MethodCode::PERMIT2_NONCE) => unknown(UnknownReason::AlreadyUsed, answer),
         ErrorCode::SettlementPending | ErrorCode::UnexpectedSettleError => {
             unknown(UnknownReason::Pending, answer)
         }
@@ -231,6 +237,10 @@ fn is_transaction_on(transaction: &str, network: &Network) -> bool {
 
 fn find_payer(answer: &Map<String, Value>, network: &Network) -> Option<WalletAddress> {
     WalletAddress::parse(network.namespace(), answer.get("payer")?.as_str()?).ok()
+}
+
+fn find_amount(answer: &Map<String, Value>) -> Option<Amount> {
+    Amount::parse(answer.get("amount")?.as_str()?).ok()
 }
 
 #[cfg(test)]

@@ -3,13 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "svm")]
+use compute_wallet::SolanaAddress;
 use compute_wallet::WalletAddress;
 use serde_json::{Map, Value, json};
 
 use crate::amount::Amount;
-use crate::error_code::ErrorCode;
+use crate::error_code::{ErrorCode, SvmCode};
+#[cfg(feature = "svm")]
+use crate::exact_svm::{SvmToken, SvmTransaction};
 use crate::networks::Network;
 use crate::offer::{Offer, Recipient};
+#[cfg(feature = "svm")]
+use crate::payload::Body;
 use crate::payload::{DecodeError, PaymentPayload, Version};
 use crate::strict_json::parse_object;
 use crate::token::TokenTerms;
@@ -50,6 +56,9 @@ pub enum RequestError {
     /// The network or the token is another one.
     #[error("this token is not settled here")]
     Token,
+    /// On Solana the payment is to be paid for from another account.
+    #[error("fees are not paid from this account here")]
+    FeePayer,
 }
 
 impl RequestError {
@@ -63,6 +72,7 @@ impl RequestError {
             Self::Requirement(_) => ErrorCode::InvalidPaymentRequirements,
             Self::Scheme => ErrorCode::UnsupportedScheme,
             Self::Token => ErrorCode::InvalidNetwork,
+            Self::FeePayer => ErrorCode::Svm(SvmCode::FeePayerNotManaged),
         }
     }
 }
@@ -110,6 +120,9 @@ impl FacilitatorRequest {
 
     /// The required payment as an offer of a token that the facilitator settles.
     ///
+    /// On Solana the requirements add to the token whose fee payer and which memo is asked for, and
+    /// the payment whether it takes the recipient for a token account; the chain knows what it is.
+    ///
     /// # Errors
     /// When a member cannot be used, or the token is another one.
     pub fn offer(&self, token: &Arc<TokenTerms>) -> Result<Offer, RequestError> {
@@ -137,11 +150,71 @@ impl FacilitatorRequest {
             .and_then(|seconds| u32::try_from(seconds).ok())
             .ok_or(RequestError::Requirement("maxTimeoutSeconds"))?;
         Ok(Offer::new(
-            Arc::clone(token),
+            self.token(token, &pay_to)?,
             Recipient::new(pay_to),
             amount,
             seconds,
         ))
+    }
+
+    #[cfg(not(feature = "svm"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "with the feature svm a token may be refused"
+    )]
+    fn token(
+        &self,
+        token: &Arc<TokenTerms>,
+        _: &WalletAddress,
+    ) -> Result<Arc<TokenTerms>, RequestError> {
+        Ok(Arc::clone(token))
+    }
+
+    // The token as these requirements ask for it.
+    #[cfg(feature = "svm")]
+    fn token(
+        &self,
+        token: &Arc<TokenTerms>,
+        pay_to: &WalletAddress,
+    ) -> Result<Arc<TokenTerms>, RequestError> {
+        let Some(svm) = token.as_svm() else {
+            return Ok(Arc::clone(token));
+        };
+        let extra = self.requirements.get("extra");
+        let member = |name: &str| extra.and_then(|extra| extra.get(name));
+        let account = member("feePayer").and_then(Value::as_str);
+        let account = account.and_then(|text| SolanaAddress::parse(text).ok());
+        let account = account.ok_or(RequestError::Requirement("extra.feePayer"))?;
+        if account != svm.terms().fee_payer() {
+            return Err(RequestError::FeePayer);
+        }
+        // Clients of version 1 write no memo, so that asking them for one asks for nothing.
+        let memo = match (member("memo"), self.version) {
+            (None | Some(Value::Null), _) => None,
+            (Some(Value::String(memo)), Version::V2) => Some(memo),
+            (Some(_), _) => return Err(RequestError::Requirement("extra.memo")),
+        };
+        let mut terms = svm.terms().clone().without_memo();
+        if let Some(memo) = memo {
+            terms = terms.with_memo(memo);
+        }
+        let mut asked = SvmToken::new(terms).with_limits(*svm.limits());
+        if self.pays_itself(pay_to) {
+            asked = asked.to_token_accounts();
+        }
+        Ok(Arc::new(TokenTerms::svm(asked)))
+    }
+
+    /// Whether the payment puts the money into the recipient's own address, and not into a token
+    /// account that belongs to it.
+    #[cfg(feature = "svm")]
+    fn pays_itself(&self, pay_to: &WalletAddress) -> bool {
+        let Body::Transaction(text) = self.payment.body() else {
+            return false;
+        };
+        let transfer = SvmTransaction::decode(text).ok();
+        let transfer = transfer.and_then(|transaction| transaction.transfer());
+        transfer.is_some_and(|transfer| WalletAddress::Solana(transfer.destination) == *pay_to)
     }
 
     fn text(&self, name: &'static str) -> Result<&str, RequestError> {
@@ -222,24 +295,43 @@ pub fn unsettled_answer(
     )
 }
 
-/// The answer of `/supported`: every token in both versions, and the accounts that send.
+/// The answer of `/supported`: every network in both versions, on Solana with the account that pays
+/// fees, and the accounts that send.
 #[must_use]
 pub fn supported_answer<'a>(
-    networks: impl IntoIterator<Item = &'a Network>,
+    tokens: impl IntoIterator<Item = &'a TokenTerms>,
     extensions: &[&str],
     signers: &Map<String, Value>,
 ) -> Value {
     let mut kinds = Vec::new();
-    for network in networks {
+    for token in tokens {
         for version in [Version::V1, Version::V2] {
-            kinds.push(json!({
+            let mut kind = json!({
                 "x402Version": version.number(),
                 "scheme": EXACT,
-                "network": network_name(version, network),
-            }));
+                "network": network_name(version, token.network()),
+            });
+            if let (Some(account), Some(members)) = (fee_payer_of(token), kind.as_object_mut()) {
+                members.insert("extra".to_owned(), json!({ "feePayer": account }));
+            }
+            // Several tokens may be settled on one network.
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
         }
     }
     json!({ "kinds": kinds, "extensions": extensions, "signers": signers })
+}
+
+#[cfg(feature = "svm")]
+fn fee_payer_of(token: &TokenTerms) -> Option<String> {
+    let token = token.as_svm()?;
+    Some(token.terms().fee_payer().to_string())
+}
+
+#[cfg(not(feature = "svm"))]
+const fn fee_payer_of(_: &TokenTerms) -> Option<String> {
+    None
 }
 
 fn network_name(version: Version, network: &Network) -> &str {

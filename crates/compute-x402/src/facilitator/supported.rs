@@ -9,6 +9,7 @@ use crate::wire::v2::EXACT;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Supported {
     kinds: Vec<SupportedKind>,
+    extensions: Vec<String>,
 }
 
 /// One combination of version, scheme and network.
@@ -42,6 +43,7 @@ impl Supported {
             .ok_or(SupportedError)?;
         Ok(Self {
             kinds: kinds.iter().filter_map(parse_kind).collect(),
+            extensions: parse_extensions(&answer),
         })
     }
 
@@ -49,6 +51,13 @@ impl Supported {
     #[must_use]
     pub fn kinds(&self) -> &[SupportedKind] {
         &self.kinds
+    }
+
+    /// Whether it knows an extension, such as
+    /// [`SPONSORING_EXTENSION`](crate::permit2::SPONSORING_EXTENSION).
+    #[must_use]
+    pub fn has_extension(&self, name: &str) -> bool {
+        self.extensions.iter().any(|known| known == name)
     }
 
     /// Whether scheme `exact` is settled on this network in this version.
@@ -82,6 +91,13 @@ impl Supported {
     }
 }
 
+// Version 1 has no such member.
+fn parse_extensions(answer: &Value) -> Vec<String> {
+    let names = answer.get("extensions").and_then(Value::as_array);
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
+}
+
 fn parse_kind(kind: &Value) -> Option<SupportedKind> {
     let version = match kind.get("x402Version")?.as_u64()? {
         1 => Version::V1,
@@ -112,13 +128,17 @@ mod tests {
             {"x402Version":2,"scheme":"upto","network":"eip155:84532"},
             {"x402Version":3,"scheme":"exact","network":"eip155:84532"},
             {"scheme":"exact"}, 7],
-            "extensions":[],"signers":{"eip155:*":["0x0"]}}"#;
+            "extensions":["bazaar",7],"signers":{"eip155:*":["0x0"]}}"#;
         let supported = Supported::parse(body).unwrap();
         assert_eq!(supported.kinds().len(), 3);
         assert!(supported.supports(Version::V1, &Network::BASE_SEPOLIA));
         assert!(supported.supports(Version::V2, &Network::BASE));
         assert!(!supported.supports(Version::V2, &Network::BASE_SEPOLIA));
         assert!(!supported.supports(Version::V1, &Network::BASE));
+        assert!(supported.has_extension("bazaar"));
+        assert!(!supported.has_extension("eip2612GasSponsoring"));
+        let first_version = Supported::parse(br#"{"kinds":[]}"#).unwrap();
+        assert!(!first_version.has_extension("bazaar"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) struct EmbeddedConfig {
     pub(crate) max_gas_per_day_gwei: u32,
     /// Atomic units of the token.
     pub(crate) sweep_cap: u128,
+    pub(crate) sync_send: bool,
 }
 
 impl RailSettings {
@@ -63,6 +64,7 @@ impl RailSettings {
             max_gas_price_gwei: self.max_gas_price_gwei,
             max_gas_per_day_gwei: self.max_gas_per_day_gwei,
             sweep_cap: cap.ok()?.atomic,
+            sync_send: self.sync_send,
         })
     }
 

@@ -23,6 +23,17 @@ impl Token {
         TokenTerms::eip3009(self.network.clone(), self.asset, &self.name, &self.version)
     }
 
+    /// As a facilitator settles it. A permit for itself is nothing that a facilitator should get: it
+    /// names no recipient.
+    pub(super) fn facilitated(&self) -> Result<TokenTerms, OfferError> {
+        match (self.method, self.network.chain_id()) {
+            (TokenMethod::Permit, Some(chain_id)) => {
+                self.permit(PermitPaths::none().with_permit2(chain_id))
+            }
+            _ => self.eip3009(),
+        }
+    }
+
     pub(super) fn permit(&self, paths: PermitPaths) -> Result<TokenTerms, OfferError> {
         let network = self.network.clone();
         TokenTerms::permit(network, self.asset, &self.name, &self.version, paths)

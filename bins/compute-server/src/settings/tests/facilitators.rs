@@ -1,6 +1,7 @@
 //! Facilitators: one by itself or a list, and how they know us.
 
 use compute_rail_facilitator::Access;
+use compute_x402::Method;
 
 use super::*;
 
@@ -92,6 +93,28 @@ fn a_bad_key_of_cdp_is_named_without_its_value() {
 }
 
 const NODE: &str = r#"rpc_url = "https://rpc.example""#;
+
+#[test]
+fn a_facilitator_settles_permits_through_permit2_for_the_treasury() {
+    let megaeth = |lines: &str| {
+        good().replace("chain = \"eip155:8453\"", "chain = \"eip155:4326\"\n") + lines
+    };
+    let config = check(&megaeth("")).unwrap();
+    let rail = &config.rails[0];
+    let Method::Permit { paths, .. } = rail.terms.method() else {
+        panic!("by permit")
+    };
+    assert!(paths.permit2_separator().is_some());
+    assert_eq!(paths.spender(), None, "nobody is approved directly");
+    let treasury = "0x1111111111111111111111111111111111111111";
+    assert_eq!((rail.pay_to.as_str(), rail.decimals), (treasury, 18));
+    assert_eq!(rail.facilitators().len(), 1);
+    let found = problems(&megaeth("permit2 = false\n"));
+    assert!(
+        found.contains("rails.base.permit2: must be true"),
+        "{found}"
+    );
+}
 
 #[test]
 fn several_facilitators_keep_their_order() {

@@ -52,7 +52,10 @@ fn success_with_a_hash_on_the_asked_network_is_settled() {
             let body = format!(
                 r#"{{"success":true,"transaction":"{HASH}","network":"{network}","payer":"0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1"}}"#
             );
-            let SettleClass::Settled { transaction, payer } = settle(status, &body) else {
+            let SettleClass::Settled {
+                transaction, payer, ..
+            } = settle(status, &body)
+            else {
                 panic!("{body} is not settled");
             };
             assert_eq!(transaction, HASH);

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::catalog::{Catalog, OsId, ProviderId, ProviderInstanceId};
@@ -18,8 +18,8 @@ use crate::keys::Key;
 use crate::mark::{self, Whose};
 use crate::wire::{CreateBody, DropletRow, ImageRow, RegionRow, SizeRow};
 
-/// Deletes whose clean-up is remembered at most.
-const REMEMBERED_MAX: usize = 1_000;
+/// Machines whose leftovers are remembered at most; the oldest are forgotten first.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// One account at DigitalOcean.
 #[derive(Clone, Debug)]
@@ -27,14 +27,14 @@ pub struct DigitalOcean {
     client: Client,
     environment: String,
     timeouts: Timeouts,
-    deletes: Arc<Mutex<BTreeMap<u64, Leftovers>>>,
+    leftovers: Arc<Mutex<BTreeMap<u64, Leftovers>>>,
 }
 
-/// What the account keeps when a machine is gone. It is read from the machine before the delete, and
-/// remembered in case the answer to the delete is lost: then the machine cannot be read again.
-#[derive(Clone, Debug)]
+/// What the account keeps when a machine is gone. It is remembered whenever the machine is seen: one that
+/// somebody removed, or whose delete was not answered, cannot be read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Leftovers {
-    operation: Option<OperationId>,
+    operation: OperationId,
     key_id: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ impl DigitalOcean {
             client: Client::new(http, config.allowance, config.timeouts.create),
             environment: config.environment.clone(),
             timeouts: config.timeouts,
-            deletes: Arc::default(),
+            leftovers: Arc::default(),
         })
     }
 
@@ -217,6 +217,7 @@ impl DigitalOcean {
                         "the vendor changed our name"
                     );
                 }
+                self.remember(made.id, spec.tag.operation, Some(key.id));
                 let machine = ProviderInstanceId::parse(&made.id.to_string());
                 Ok(Created {
                     machine: machine.map_err(|_| ProviderError::from(unreadable()))?,
@@ -242,68 +243,57 @@ impl DigitalOcean {
     }
 
     async fn remove(&self, id: u64) -> Result<(), ProviderError> {
-        let leftovers = match self.client.droplet(id).await {
-            Ok(row) => {
-                let operation = match mark::read(&row.tags, &row.name, &self.environment) {
-                    Whose::Theirs => {
-                        tracing::error!(
-                            provider.name = "digitalocean",
-                            machine = id,
-                            "a machine of another installation is not deleted"
-                        );
-                        return Err(rejected("the machine belongs to another installation"));
-                    }
-                    Whose::Ours(tag) => Some(tag.operation),
-                    Whose::Nobodys => None,
-                };
-                let key_id = mark::key_id(&row.tags);
-                Some(Leftovers { operation, key_id })
-            }
-            // The delete must not depend on this answer.
-            Err(_) => self.remembered(id),
-        };
-        if let Some(leftovers) = &leftovers {
-            self.remember(id, leftovers.clone());
+        // Only to learn whose it is, and what it leaves: the delete must not depend on this answer.
+        if let Ok(row) = self.client.droplet(id).await
+            && self.note(&row) == Whose::Theirs
+        {
+            tracing::error!(
+                provider.name = "digitalocean",
+                machine = id,
+                "a machine of another installation is not deleted"
+            );
+            return Err(rejected("the machine belongs to another installation"));
         }
         match self.client.delete_droplet(id).await {
             Ok(()) | Err(Failure::NotFound) => {}
             Err(failure) => return Err(failure.into()),
         }
+        let leftovers = self.leftovers().get(&id).copied();
         if let Some(leftovers) = leftovers {
-            self.clean_up(id, &leftovers).await;
-            self.forget(id);
+            let tag = mark::operation(leftovers.operation);
+            self.client.release_tag(&tag, id).await;
+            if let Some(key_id) = leftovers.key_id {
+                let environment = &self.environment;
+                self.client.release_key(environment, key_id, Some(id)).await;
+            }
+            self.leftovers().remove(&id);
         }
         Ok(())
     }
 
-    async fn clean_up(&self, id: u64, leftovers: &Leftovers) {
-        if let Some(operation) = leftovers.operation {
-            self.client
-                .release_tag(&mark::operation(operation), id)
-                .await;
+    /// Whose machine this is; what it will leave is remembered.
+    fn note(&self, row: &DropletRow) -> Whose {
+        let whose = mark::read(&row.tags, &row.name, &self.environment);
+        if let Whose::Ours(tag) = &whose {
+            self.remember(row.id, tag.operation, mark::key_id(&row.tags));
         }
-        if let Some(key_id) = leftovers.key_id {
-            self.client
-                .release_key(&self.environment, key_id, Some(id))
-                .await;
-        }
+        whose
     }
 
-    fn remembered(&self, id: u64) -> Option<Leftovers> {
-        let deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
-        deletes.get(&id).cloned()
-    }
-
-    fn remember(&self, id: u64, leftovers: Leftovers) {
-        let mut deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
-        if deletes.len() < REMEMBERED_MAX {
-            deletes.insert(id, leftovers);
+    fn remember(&self, id: u64, operation: OperationId, key_id: Option<u64>) {
+        let mut all = self.leftovers();
+        // Tags come later than the machine: a look that shows none knows less.
+        let key_id = key_id.or_else(|| all.get(&id)?.key_id);
+        all.insert(id, Leftovers { operation, key_id });
+        if all.len() > REMEMBERED_MAX {
+            all.pop_first();
         }
     }
 
-    fn forget(&self, id: u64) {
-        let mut deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
-        deletes.remove(&id);
+    fn leftovers(&self) -> MutexGuard<'_, BTreeMap<u64, Leftovers>> {
+        self.leftovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -364,6 +354,7 @@ impl Provider for DigitalOcean {
         };
         match self.client.droplet(id).await {
             Ok(row) if row.id == id => {
+                self.note(&row);
                 let seen = convert::observed(&row, &self.environment);
                 Ok(seen.ok_or_else(|| ProviderError::from(unreadable()))?.0)
             }

@@ -105,7 +105,7 @@ fn refusal(reason: String) -> Failure {
         &["ssh key identifiers", "key identifiers for droplet"],
     ) {
         // Somebody removed the key between its registration and its use: nothing was made, and the
-        // next try registers it again.
+        // next try registers it again. The exact words are not documented.
         ProviderError::Unreachable
     } else {
         ProviderError::Rejected { reason }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::classify::{Failure, silence, status, transport, unreadable};
 use crate::wire::{
     Account, AccountAnswer, CreateBody, CreatedRow, DropletAnswer, DropletRow, ImageAnswer,
-    ImageRow, KeyAnswer, KeyBody, KeyRow, Links,
+    ImageRow, KeyAnswer, KeyBody, KeyRow, Links, Meta,
 };
 
 /// The vendor's largest page.
@@ -83,7 +83,7 @@ impl Client {
             }
             let page: Page = read(&self.ask(request).await?)?;
             let next = read_page(&page, list.resource, &mut rows).ok_or_else(unreadable)?;
-            let Some(next) = next else {
+            let Next::Page(next) = next else {
                 return Ok(rows);
             };
             // Only the number is taken from the link: it may name any host, and none but ours is asked.
@@ -189,13 +189,24 @@ fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
 /// The members of one page, as text: `links`, `meta`, and the rows.
 type Page = BTreeMap<String, Box<RawValue>>;
 
-// Returns the link to the next page, if there is one; `None` when the page has not the documented
-// shape.
-fn read_page(page: &Page, resource: &str, rows: &mut Vec<Box<RawValue>>) -> Option<Option<String>> {
-    let links: Links = serde_json::from_str(page.get("links")?.get()).ok()?;
+/// What comes after a page.
+enum Next {
+    Page(String),
+    Nothing,
+}
+
+// `None` when the page has not the documented shape. A page without links is the last one only when it
+// says how many rows there are, and all are there.
+fn read_page(page: &Page, resource: &str, rows: &mut Vec<Box<RawValue>>) -> Option<Next> {
     let mut own: Vec<Box<RawValue>> = serde_json::from_str(page.get(resource)?.get()).ok()?;
     rows.append(&mut own);
-    Some(links.pages.next.filter(|link| !link.is_empty()))
+    let Some(links) = page.get("links") else {
+        let meta: Meta = serde_json::from_str(page.get("meta")?.get()).ok()?;
+        return (rows.len() >= meta.total).then_some(Next::Nothing);
+    };
+    let links: Links = serde_json::from_str(links.get()).ok()?;
+    let next = links.pages.next.filter(|link| !link.is_empty());
+    Some(next.map_or(Next::Nothing, Next::Page))
 }
 
 fn page_number(link: &str) -> Option<u64> {
@@ -208,6 +219,32 @@ fn page_number(link: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_without_links_must_be_the_whole_list() {
+        let check = |text: &str| {
+            let page: Page = serde_json::from_str(text).unwrap();
+            let next = read_page(&page, "sizes", &mut Vec::new());
+            next.map(|next| matches!(next, Next::Page(_)))
+        };
+        for (text, has_next) in [
+            (
+                r#"{"sizes":[1],"links":{},"meta":{"total":1}}"#,
+                Some(false),
+            ),
+            (r#"{"sizes":[1],"links":{"pages":{}}}"#, Some(false)),
+            (
+                r#"{"sizes":[1],"links":{"pages":{"next":"x"}}}"#,
+                Some(true),
+            ),
+            (r#"{"sizes":[1],"meta":{"total":1}}"#, Some(false)),
+            (r#"{"sizes":[1],"meta":{"total":2}}"#, None),
+            (r#"{"sizes":[1]}"#, None),
+            (r#"{"links":{},"meta":{"total":0}}"#, None),
+        ] {
+            assert_eq!(check(text), has_next, "{text}");
+        }
+    }
 
     #[test]
     fn a_link_is_only_a_number() {

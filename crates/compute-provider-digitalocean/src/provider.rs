@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::catalog::{Catalog, OsId, ProviderId, ProviderInstanceId};
@@ -19,8 +19,8 @@ use crate::keys::Key;
 use crate::mark::{self, Whose};
 use crate::wire::{CreateBody, DropletRow, ImageRow, RegionRow, SizeRow};
 
-/// Deletes whose clean-up is remembered at most.
-const REMEMBERED_MAX: usize = 1_000;
+/// Machines whose leftovers are remembered at most; the oldest are forgotten first.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// One account at DigitalOcean.
 #[derive(Clone, Debug)]
@@ -28,14 +28,14 @@ pub struct DigitalOcean {
     client: Client,
     environment: String,
     timeouts: Timeouts,
-    deletes: Arc<Mutex<BTreeMap<u64, Leftovers>>>,
+    leftovers: Arc<Mutex<BTreeMap<u64, Leftovers>>>,
 }
 
-/// What the account keeps when a machine is gone. It is read from the machine before the delete, and
-/// remembered in case the answer to the delete is lost: then the machine cannot be read again.
+/// What the account keeps when a machine is gone. It is remembered whenever the machine is seen: one that
+/// somebody removed, or whose delete was not answered, cannot be read any more.
 #[derive(Clone, Debug)]
 struct Leftovers {
-    operation: Option<OperationId>,
+    operation: OperationId,
     key_ids: Vec<u64>,
 }
 
@@ -61,7 +61,7 @@ impl DigitalOcean {
             client: Client::new(http, config.allowance, config.timeouts.create),
             environment: config.environment.clone(),
             timeouts: config.timeouts,
-            deletes: Arc::default(),
+            leftovers: Arc::default(),
         })
     }
 
@@ -235,6 +235,7 @@ impl DigitalOcean {
                         "the vendor changed our name"
                     );
                 }
+                self.remember(made.id, spec.tag.operation, key_ids);
                 let machine = ProviderInstanceId::parse(&made.id.to_string());
                 Ok(Created {
                     machine: machine.map_err(|_| ProviderError::from(unreadable()))?,
@@ -266,68 +267,61 @@ impl DigitalOcean {
     }
 
     async fn remove(&self, id: u64) -> Result<(), ProviderError> {
-        let leftovers = match self.client.droplet(id).await {
-            Ok(row) => {
-                let operation = match mark::read(&row.tags, &row.name, &self.environment) {
-                    Whose::Theirs => {
-                        tracing::error!(
-                            provider.name = "digitalocean",
-                            machine = id,
-                            "a machine of another installation is not deleted"
-                        );
-                        return Err(rejected("the machine belongs to another installation"));
-                    }
-                    Whose::Ours(tag) => Some(tag.operation),
-                    Whose::Nobodys => None,
-                };
-                let key_ids = mark::key_ids(&row.tags);
-                Some(Leftovers { operation, key_ids })
-            }
-            // The delete must not depend on this answer.
-            Err(_) => self.remembered(id),
-        };
-        if let Some(leftovers) = &leftovers {
-            self.remember(id, leftovers.clone());
+        // Only to learn whose it is, and what it leaves: the delete must not depend on this answer.
+        if let Ok(row) = self.client.droplet(id).await
+            && self.note(&row) == Whose::Theirs
+        {
+            tracing::error!(
+                provider.name = "digitalocean",
+                machine = id,
+                "a machine of another installation is not deleted"
+            );
+            return Err(rejected("the machine belongs to another installation"));
         }
         match self.client.delete_droplet(id).await {
             Ok(()) | Err(Failure::NotFound) => {}
             Err(failure) => return Err(failure.into()),
         }
+        let leftovers = self.leftovers().get(&id).cloned();
         if let Some(leftovers) = leftovers {
-            self.clean_up(id, &leftovers).await;
-            self.forget(id);
+            let tag = mark::operation(leftovers.operation);
+            self.client.release_tag(&tag, id).await;
+            let environment = &self.environment;
+            for key_id in leftovers.key_ids {
+                self.client.release_key(environment, key_id, Some(id)).await;
+            }
+            self.leftovers().remove(&id);
         }
         Ok(())
     }
 
-    async fn clean_up(&self, id: u64, leftovers: &Leftovers) {
-        if let Some(operation) = leftovers.operation {
-            self.client
-                .release_tag(&mark::operation(operation), id)
-                .await;
+    /// Whose machine this is; what it will leave is remembered.
+    fn note(&self, row: &DropletRow) -> Whose {
+        let whose = mark::read(&row.tags, &row.name, &self.environment);
+        if let Whose::Ours(tag) = &whose {
+            self.remember(row.id, tag.operation, mark::key_ids(&row.tags));
         }
-        for key_id in &leftovers.key_ids {
-            self.client
-                .release_key(&self.environment, *key_id, Some(id))
-                .await;
-        }
+        whose
     }
 
-    fn remembered(&self, id: u64) -> Option<Leftovers> {
-        let deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
-        deletes.get(&id).cloned()
-    }
-
-    fn remember(&self, id: u64, leftovers: Leftovers) {
-        let mut deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
-        if deletes.len() < REMEMBERED_MAX {
-            deletes.insert(id, leftovers);
+    fn remember(&self, id: u64, operation: OperationId, mut key_ids: Vec<u64>) {
+        let mut all = self.leftovers();
+        // Tags come later than the machine: a look that shows none knows less.
+        if key_ids.is_empty()
+            && let Some(known) = all.remove(&id)
+        {
+            key_ids = known.key_ids;
+        }
+        all.insert(id, Leftovers { operation, key_ids });
+        if all.len() > REMEMBERED_MAX {
+            all.pop_first();
         }
     }
 
-    fn forget(&self, id: u64) {
-        let mut deletes = self.deletes.lock().unwrap_or_else(PoisonError::into_inner);
-        deletes.remove(&id);
+    fn leftovers(&self) -> MutexGuard<'_, BTreeMap<u64, Leftovers>> {
+        self.leftovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -388,6 +382,7 @@ impl Provider for DigitalOcean {
         };
         match self.client.droplet(id).await {
             Ok(row) if row.id == id => {
+                self.note(&row);
                 let seen = convert::observed(&row, &self.environment);
                 Ok(seen.ok_or_else(|| ProviderError::from(unreadable()))?.0)
             }

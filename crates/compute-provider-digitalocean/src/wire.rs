@@ -20,6 +20,12 @@ pub(crate) struct Pages {
     pub(crate) next: Option<String>,
 }
 
+/// How many rows a list has on all its pages.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) total: usize,
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct SizeRow<'a> {
     pub(crate) slug: String,

@@ -27,8 +27,8 @@ use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 /// one second for each.
 const PARALLEL_REGIONS: usize = 8;
 
-/// Deletes whose key is remembered at most.
-const REMEMBERED_MAX: usize = 1_000;
+/// Machines whose keys are remembered at most.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// An SSH key at the vendor.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ pub struct Vultr {
     client: Client,
     environment: String,
     timeouts: Timeouts,
-    /// The keys of machines whose delete was sent: when its answer is lost, the machine cannot be read
-    /// again.
-    deletes: Arc<Mutex<BTreeMap<ProviderInstanceId, Vec<String>>>>,
+    /// The keys of machines, from when they were seen: one that somebody removed, or whose delete was not
+    /// answered, cannot be read any more.
+    keys: Arc<Mutex<BTreeMap<ProviderInstanceId, Vec<String>>>>,
 }
 
 impl Vultr {
@@ -59,7 +59,7 @@ impl Vultr {
             client: Client::new(config.connect()?, config.allowance, config.timeouts.create),
             environment: config.environment.clone(),
             timeouts: config.timeouts,
-            deletes: Arc::default(),
+            keys: Arc::default(),
         })
     }
 
@@ -274,6 +274,7 @@ impl Vultr {
                 if tag::parse(&made.tags, &self.environment).as_ref() != Some(&spec.tag) {
                     tracing::error!(provider.name = "vultr", machine = %id, "the vendor changed our tags");
                 }
+                self.note(&id, &tags);
                 let is_told =
                     |password: &_| !ExposeSecret::<str>::expose_secret(password).is_empty();
                 Ok(Created {
@@ -295,7 +296,7 @@ impl Vultr {
     async fn remove(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
         // Only to learn whose it is, and its key: the delete must not depend on this answer.
         let row = self.client.instance(machine.as_str()).await.ok();
-        if row.is_some_and(|row| self.note_delete(machine, &row) == Whose::Theirs) {
+        if row.is_some_and(|row| self.note(machine, &row.tags) == Whose::Theirs) {
             tracing::error!(provider.name = "vultr", %machine, "a machine of another installation is not deleted");
             return Err(ProviderError::Rejected {
                 reason: "the machine belongs to another installation".to_owned(),
@@ -305,28 +306,32 @@ impl Vultr {
             Ok(()) | Err(Failure::NotFound) => {}
             Err(failure) => return Err(failure.into()),
         }
-        let key_ids = self.deletes().get(machine).cloned();
+        let key_ids = self.keys().get(machine).cloned();
         if let Some(key_ids) = key_ids {
             for key_id in &key_ids {
                 self.drop_key(key_id).await;
             }
-            self.deletes().remove(machine);
+            self.keys().remove(machine);
         }
         Ok(())
     }
 
-    fn note_delete(&self, machine: &ProviderInstanceId, row: &InstanceRow) -> Whose {
-        let whose = tag::whose(&row.tags, &self.environment);
-        let mut deletes = self.deletes();
-        let key_ids: Vec<String> = tag::key_ids(&row.tags).map(str::to_owned).collect();
-        if !key_ids.is_empty() && whose != Whose::Theirs && deletes.len() < REMEMBERED_MAX {
-            deletes.insert(machine.clone(), key_ids);
+    /// Whose machine this is; its keys are remembered.
+    fn note(&self, machine: &ProviderInstanceId, tags: &[String]) -> Whose {
+        let whose = tag::whose(tags, &self.environment);
+        let key_ids: Vec<String> = tag::key_ids(tags).map(str::to_owned).collect();
+        if whose == Whose::Ours && !key_ids.is_empty() {
+            let mut keys = self.keys();
+            keys.insert(machine.clone(), key_ids);
+            if keys.len() > REMEMBERED_MAX {
+                keys.pop_first();
+            }
         }
         whose
     }
 
-    fn deletes(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
-        self.deletes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -380,6 +385,7 @@ impl Provider for Vultr {
         let unreadable = || ProviderError::Ambiguous(Ambiguity::Unreadable);
         match self.client.instance(machine.as_str()).await {
             Ok(row) if row.id == machine.as_str() => {
+                self.note(machine, &row.tags);
                 convert::observed(&row, &self.environment).ok_or_else(unreadable)
             }
             Ok(_) => Err(unreadable()),

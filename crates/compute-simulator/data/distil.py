@@ -102,6 +102,8 @@ def digitalocean_family(slug):
     prefix = slug.split("-")[0]
     if prefix == "gpu":
         return "vcg"
+    if prefix == "s" and slug.endswith(("-amd", "-intel")):
+        return "vhp"
     return "vdc" if prefix in DIGITALOCEAN_DEDICATED else "vps"
 
 

@@ -259,6 +259,8 @@ async fn a_placement_that_fails_later_leaves_nothing() {
     assert_eq!(seen.state, MachineState::Gone);
     assert_eq!(ocean.find(tag(1, 1).operation).await.unwrap(), []);
     assert_eq!(ocean.destroy(&machine).await, Ok(()));
+    assert!(cloud.ssh_keys().is_empty());
+    assert!(!cloud.tags().iter().any(|tag| tag.starts_with("x402-op:")));
 }
 
 #[tokio::test]
@@ -311,6 +313,9 @@ async fn a_machine_deleted_at_the_panel_is_gone() {
         MachineState::Gone
     );
     assert_eq!(ocean.list().await.unwrap(), []);
+    // Its end removes what it has left, which can be read nowhere any more.
+    assert_eq!(ocean.destroy(&machine).await, Ok(()));
+    assert!(cloud.ssh_keys().is_empty());
     let deleted = cloud.journal();
     assert!(!deleted.iter().any(|it| matches!(it, Event::Deleted { .. })));
 }

@@ -1,4 +1,4 @@
-use compute_domain::catalog::{OsId, PlanId, RegionId};
+use compute_domain::catalog::{Catalog, OsId, OsImage, Plan, PlanId, RegionId};
 use compute_engine::ports::{Ambiguity, Provider, ProviderError};
 use compute_vendor_double::digitalocean::{Options, spawn};
 use compute_vendor_double::wire::{Call, Disturbance};
@@ -25,6 +25,34 @@ async fn the_catalogue_holds_what_can_be_sold_now() {
     assert!(find("do:gpu-h100x1-80gb").is_none(), "no quota");
     let ubuntu = OsId::parse("ubuntu-24-04-x64").unwrap();
     assert!(catalog.images.iter().any(|image| image.id == ubuntu));
+}
+
+/// The simulator's catalogue comes from the same answers, by a program that shares no code.
+#[tokio::test]
+async fn another_reader_of_the_same_answers_agrees() {
+    let (_cloud, ocean) = start().await;
+    let read = ocean.catalog().await.unwrap();
+    let file = include_str!("../../../compute-simulator/data/digitalocean.json");
+    let other: Catalog = serde_json::from_str(file).unwrap();
+    assert_eq!(read.plans.len(), other.plans.len());
+    for (own, theirs) in read.plans.iter().zip(&other.plans) {
+        // It takes the hourly price alone, which the vendor rounds to 5 decimals.
+        let surplus = own.cost.micros() - theirs.cost.micros();
+        assert!((0..=5).contains(&surplus), "{}: {surplus}", own.id);
+        let same_cost = Plan {
+            cost: theirs.cost,
+            ..own.clone()
+        };
+        assert_eq!(same_cost, *theirs);
+    }
+    for region in &read.regions {
+        assert!(other.regions.contains(region), "{region:?}");
+    }
+    let unnamed = read.images.iter().map(|image| OsImage {
+        aliases: Vec::new(),
+        ..image.clone()
+    });
+    assert_eq!(unnamed.collect::<Vec<_>>(), other.images);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use compute_domain::catalog::{OsId, PlanId, RegionId};
+use compute_domain::catalog::{Catalog, OsId, PlanId, RegionId};
 use compute_engine::ports::{Ambiguity, Provider, ProviderError};
 use compute_testkit::vultr::Fault;
 
@@ -33,4 +33,28 @@ async fn a_catalogue_read_in_part_is_no_catalogue() {
     let error = vultr.catalog().await.unwrap_err();
     assert_eq!(error, ProviderError::Ambiguous(Ambiguity::ServerError(502)));
     assert!(vultr.catalog().await.is_ok());
+}
+
+/// The simulator's catalogue comes from the same answers, by a program that shares no code.
+#[tokio::test]
+async fn another_reader_of_the_same_answers_agrees() {
+    let (_double, vultr) = start().await;
+    let read = vultr.catalog().await.unwrap();
+    let file = include_str!("../../../compute-simulator/data/vultr.json");
+    let other: Catalog = serde_json::from_str(file).unwrap();
+    let mut compared = 0;
+    for own in &read.plans {
+        // The double sells some rows of 2026 as well.
+        if let Some(theirs) = other.plans.iter().find(|theirs| theirs.id == own.id) {
+            assert_eq!(own, theirs);
+            compared += 1;
+        }
+    }
+    assert!(compared > 180, "{compared}");
+    for region in &read.regions {
+        assert!(other.regions.contains(region), "{region:?}");
+    }
+    let mut images = other.images;
+    images.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(read.images, images);
 }

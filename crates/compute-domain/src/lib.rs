@@ -3,6 +3,7 @@
 //! No I/O, no async, no cryptography of its own. A stored lifecycle is an enum whose variants carry
 //! exactly the data that exists in that state; transitions consume the old value.
 
+pub mod arrival;
 pub mod catalog;
 pub mod id;
 pub mod instance;

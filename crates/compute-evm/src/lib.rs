@@ -4,10 +4,12 @@
 //! [`Fate::Unclear`], never an outcome.
 
 pub mod abi;
+mod arrivals;
 mod chain;
 mod node;
 mod transfer;
 
+pub use arrivals::{Inbox, InboxPart, InboxTransfer};
 pub use chain::{Chain, Fate, MAX_LIFE_S, Mined, find_payment};
 pub use node::{Block, Call, Log, Node, NodeError, Receipt, Transaction};
 pub use transfer::AuthorizedTransfer;

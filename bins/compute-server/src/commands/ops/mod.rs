@@ -6,6 +6,7 @@
 mod arguments;
 mod json;
 mod story;
+mod suspense;
 mod table;
 mod text;
 
@@ -113,6 +114,28 @@ async fn answer(
                 answer.code = ExitCode::from(BAD_NEWS);
             }
             answer
+        }
+        OpsCommand::Arrivals => {
+            let arrivals = engine.arrivals().await?;
+            Answer::new(
+                suspense::arrivals(&arrivals),
+                suspense::arrivals_json(&arrivals),
+            )
+        }
+        OpsCommand::Assign { id, wallet, reason } => {
+            let outcome = engine.assign_arrival(*id, wallet, reason).await;
+            let amount = outcome.map_err(|error| suspense::refusal(error, *id))?;
+            Answer::new(
+                suspense::assigned(*id, wallet, amount),
+                suspense::assigned_json(*id, wallet, amount),
+            )
+        }
+        OpsCommand::Reverted => {
+            let reverted = engine.reverted().await?;
+            Answer::new(
+                suspense::reverted(&reverted),
+                suspense::reverted_json(&reverted),
+            )
         }
         OpsCommand::Suspects => {
             let suspects = engine.suspects().await?;

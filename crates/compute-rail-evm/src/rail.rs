@@ -227,7 +227,7 @@ impl EvmRail {
         let seen = part.transfers.into_iter().map(|transfer| SeenTransfer {
             reference: transfer.transaction,
             log_index: transfer.log_index,
-            payer: WalletAddress::Evm(transfer.from),
+            payer: Some(WalletAddress::Evm(transfer.from)),
             atomic: transfer.amount,
             at,
         });

@@ -193,7 +193,7 @@ impl FacilitatorRail {
         let seen = part.transfers.into_iter().map(|transfer| SeenTransfer {
             reference: transfer.transaction,
             log_index: transfer.log_index,
-            payer: WalletAddress::Evm(transfer.from),
+            payer: Some(WalletAddress::Evm(transfer.from)),
             atomic: transfer.amount,
             at,
         });

@@ -57,7 +57,7 @@ impl Ledger {
             inbox.push(SeenTransfer {
                 reference: evidence.reference.clone(),
                 log_index: evidence.log_index.unwrap_or(0),
-                payer,
+                payer: Some(payer),
                 atomic,
                 at,
             });

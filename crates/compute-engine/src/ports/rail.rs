@@ -144,8 +144,8 @@ pub struct SeenTransfer {
     pub reference: String,
     /// Its place in the transaction or its block, as [`Evidence`] names it.
     pub log_index: u32,
-    /// The address that sent it.
-    pub payer: WalletAddress,
+    /// The wallet that sent it, when its chain says so.
+    pub payer: Option<WalletAddress>,
     /// How much, in atomic units; above zero.
     pub atomic: u128,
     /// When it was in a block at the latest, by the chain's clock.

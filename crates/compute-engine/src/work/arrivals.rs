@@ -257,7 +257,7 @@ impl Engine {
             rail: inbox.rail.spec().label.clone(),
             reference: seen.reference.clone(),
             log_index: seen.log_index,
-            payer: Some(seen.payer.to_string()),
+            payer: seen.payer.map(|payer| payer.to_string()),
             asset: inbox.asset(seen.atomic),
             transfers: 1,
             at: seen.at,

@@ -55,11 +55,13 @@ impl Inbox {
     }
 }
 
-/// What a page has done, for the log once it is committed.
-#[derive(Default)]
+/// What is known while a page is sorted.
 struct Sorted {
+    at: ArrivalSource,
+    undecided: Vec<Payment>,
+    /// For the log, once all is committed.
     unmatched: Vec<Arrival>,
-    has_more: bool,
+    now: Timestamp,
 }
 
 impl Engine {
@@ -129,7 +131,7 @@ impl Engine {
             for arrival in &sorted.unmatched {
                 report_unmatched(arrival);
             }
-            if !sorted.has_more || self.is_stopping() || !self.holds_arrivals().await? {
+            if !page.has_more || self.is_stopping() || !self.holds_arrivals().await? {
                 return Ok(());
             }
         }
@@ -173,73 +175,107 @@ impl Engine {
             tx.rollback().await?;
             return Ok(None);
         }
-        let is_new = stored.is_none();
-        let mut at = stored.unwrap_or_else(|| ArrivalSource {
-            source: inbox.source.clone(),
-            cursor: page.cursor.clone(),
-            started_at: now,
-            read_up_to: page.read_up_to,
-            small_atomic: 0,
-            small_transfers: 0,
-        });
-        if is_new {
-            tx.save_arrival_source(&at).await?;
-        }
+        let at = match stored {
+            Some(stored) => stored,
+            None => {
+                let new = ArrivalSource {
+                    source: inbox.source.clone(),
+                    cursor: page.cursor.clone(),
+                    started_at: now,
+                    read_up_to: page.read_up_to,
+                    small_atomic: 0,
+                    small_transfers: 0,
+                };
+                // What follows refers to it.
+                tx.save_arrival_source(&new).await?;
+                new
+            }
+        };
         for label in &inbox.labels {
             tx.bind_arrival_rail(label, &inbox.source, now).await?;
         }
-        let undecided = self.undecided(tx.as_mut(), inbox).await?;
         let mut sorted = Sorted {
-            has_more: page.has_more,
-            ..Sorted::default()
+            at,
+            undecided: self.undecided(tx.as_mut(), inbox).await?,
+            unmatched: Vec::new(),
+            now,
         };
+        self.sort_in(tx.as_mut(), inbox, page, &mut sorted).await?;
+        sorted.at.cursor.clone_from(&page.cursor);
+        sorted.at.read_up_to = page.read_up_to.max(sorted.at.read_up_to);
+        self.book_small(tx.as_mut(), inbox, &mut sorted).await?;
+        tx.save_arrival_source(&sorted.at).await?;
+        tx.commit().await?;
+        Ok(Some(sorted))
+    }
+
+    /// Each transfer of a page is a payment's, may be one's, is nobody's, or is too small to tell.
+    async fn sort_in(
+        &self,
+        tx: &mut dyn Tx,
+        inbox: &Inbox,
+        page: &ArrivalPage,
+        sorted: &mut Sorted,
+    ) -> Result<(), Error> {
         // Transfers of one transaction follow each other, and mostly no payment names it.
         let mut named: Option<(&str, Vec<Payment>)> = None;
         for seen in &page.transfers {
-            let payments = match named.take() {
+            let mut payments = match named.take() {
                 Some((reference, payments)) if reference == seen.reference => payments,
                 _ => tx.unarrived_in(&seen.reference).await?,
             };
-            let payments: Vec<_> = payments
-                .into_iter()
-                .filter(|payment| inbox.is_paid_by(payment))
-                .collect();
-            let mut arrival = self.arrival_of(inbox, seen, now);
+            payments.retain(|payment| inbox.is_paid_by(payment));
+            let mut arrival = self.arrival_of(inbox, seen, sorted.now);
             let has_place = |place| {
                 let mut others = page.transfers.iter();
                 others.any(|it| it.reference == seen.reference && it.log_index == place)
             };
             let payment = explanation(&arrival, &payments, has_place).map(|payment| payment.id);
-            arrival.state = match payment {
-                Some(payment) => ArrivalState::Matched { payment },
-                None if arrival.worth().micros() < SMALL => {
-                    at.small_atomic = at.small_atomic.saturating_add(seen.atomic);
-                    at.small_transfers = at.small_transfers.saturating_add(1);
-                    named = Some((&seen.reference, payments));
-                    continue;
-                }
-                None if undecided.iter().any(|it| is_alike(&arrival, it)) => ArrivalState::Waiting,
-                None => ArrivalState::Unmatched,
-            };
-            self.write_arrival(tx.as_mut(), &arrival, &mut sorted, now)
-                .await?;
             if let Some(payment) = payment {
+                arrival.state = ArrivalState::Matched { payment };
+                payments.retain(|it| it.id != payment);
                 tx.clear_reverted(payment).await?;
+            } else if arrival.worth().micros() < SMALL {
+                let at = &mut sorted.at;
+                at.small_atomic = at.small_atomic.saturating_add(seen.atomic);
+                at.small_transfers = at.small_transfers.saturating_add(1);
+                named = Some((&seen.reference, payments));
+                continue;
+            } else if !sorted.undecided.iter().any(|it| is_alike(&arrival, it)) {
+                arrival.state = ArrivalState::Unmatched;
             }
-            let payments = payments.into_iter().filter(|it| Some(it.id) != payment);
-            named = Some((&seen.reference, payments.collect()));
+            self.write_arrival(tx, &arrival, sorted).await?;
+            named = Some((&seen.reference, payments));
         }
-        at.cursor.clone_from(&page.cursor);
-        at.read_up_to = page.read_up_to.max(at.read_up_to);
-        if worth(inbox.asset(at.small_atomic)).micros() >= SMALL {
-            let together = self.small_ones(inbox, &at, now);
-            self.write_arrival(tx.as_mut(), &together, &mut sorted, now)
-                .await?;
-            (at.small_atomic, at.small_transfers) = (0, 0);
+        Ok(())
+    }
+
+    /// All that was too small for a row of its own gets one together, once it is worth one.
+    async fn book_small(
+        &self,
+        tx: &mut dyn Tx,
+        inbox: &Inbox,
+        sorted: &mut Sorted,
+    ) -> Result<(), Error> {
+        let asset = inbox.asset(sorted.at.small_atomic);
+        if worth(asset).micros() < SMALL {
+            return Ok(());
         }
-        tx.save_arrival_source(&at).await?;
-        tx.commit().await?;
-        Ok(Some(sorted))
+        let together = Arrival {
+            id: ArrivalId::generate(sorted.now, self.entropy.as_ref()),
+            source: inbox.source.clone(),
+            rail: inbox.rail.spec().label.clone(),
+            // The place up to which they were collected, which comes once.
+            reference: format!("small:{}", sorted.at.cursor),
+            log_index: 0,
+            payer: None,
+            asset,
+            transfers: sorted.at.small_transfers,
+            at: sorted.at.read_up_to,
+            state: ArrivalState::Unmatched,
+        };
+        (sorted.at.small_atomic, sorted.at.small_transfers) = (0, 0);
+        self.write_arrival(tx, &together, sorted).await
     }
 
     async fn undecided(&self, tx: &mut dyn Tx, inbox: &Inbox) -> Result<Vec<Payment>, Error> {
@@ -265,33 +301,15 @@ impl Engine {
         }
     }
 
-    /// All that was too small for a row of its own, in one row. Its name is the place up to which it
-    /// was collected, which comes once.
-    fn small_ones(&self, inbox: &Inbox, at: &ArrivalSource, now: Timestamp) -> Arrival {
-        Arrival {
-            id: ArrivalId::generate(now, self.entropy.as_ref()),
-            source: inbox.source.clone(),
-            rail: inbox.rail.spec().label.clone(),
-            reference: format!("small:{}", at.cursor),
-            log_index: 0,
-            payer: None,
-            asset: inbox.asset(at.small_atomic),
-            transfers: at.small_transfers,
-            at: at.read_up_to,
-            state: ArrivalState::Unmatched,
-        }
-    }
-
     async fn write_arrival(
         &self,
         tx: &mut dyn Tx,
         arrival: &Arrival,
         sorted: &mut Sorted,
-        now: Timestamp,
     ) -> Result<(), Error> {
         let is_new = tx.insert_arrival(arrival).await?;
         if is_new && arrival.state == ArrivalState::Unmatched {
-            self.book_unmatched(tx, arrival, now).await?;
+            self.book_unmatched(tx, arrival, sorted.now).await?;
             sorted.unmatched.push(arrival.clone());
         }
         Ok(())

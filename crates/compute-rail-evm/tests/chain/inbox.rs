@@ -169,7 +169,7 @@ async fn parts(town: &Town) {
         for _ in 0..5 {
             sent.push(chain.transfer(stranger, till.treasury, 1).await);
         }
-        chain.mine(2_500).await;
+        chain.mine(600).await;
     }
     injected("F085");
     // As a node does for which this is too much.

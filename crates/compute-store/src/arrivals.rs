@@ -124,13 +124,19 @@ WHERE reference = $1 AND ",
 ORDER BY COALESCE(log_index, -1), id"
 );
 
+/// Two lists, because an index serves each and none serves both.
 const UNDECIDED: &str = concat!(
     "SELECT ",
     payment_columns!(),
     "
 FROM payments
-WHERE rail = $1
-    AND (state = 'claimed' OR id IN (SELECT payment_id FROM reverted_payments))"
+WHERE rail = $1 AND state = 'claimed'
+UNION ALL
+SELECT ",
+    payment_columns!(),
+    "
+FROM payments
+WHERE rail = $1 AND state <> 'claimed' AND id IN (SELECT payment_id FROM reverted_payments)"
 );
 
 const NOTE_REVERTED: &str = "INSERT INTO reverted_payments (payment_id, since)
@@ -349,3 +355,6 @@ impl Arrivals for StoreTx {
         Ok(row.map(|(since,)| Timestamp::from_millis(since)))
     }
 }
+
+#[cfg(test)]
+mod plans;

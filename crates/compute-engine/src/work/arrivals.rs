@@ -25,7 +25,7 @@ const DUTY: &str = "arrivals";
 const PAGES_MAX: u32 = 64;
 
 /// How many arrivals one round looks at again.
-const LOOKS_MAX: u32 = 2_000;
+const LOOKS_MAX: u32 = 500;
 
 /// Reading may lag this far behind the chain before it is an error (M10).
 const LAG_MAX: Span = Span::from_hours(1);

@@ -9,7 +9,7 @@ use compute_domain::ledger::Account;
 use compute_domain::money::Usd;
 use compute_domain::operation::OperationState;
 use compute_domain::payment::{PaymentState, RailLabel};
-use compute_domain::time::Span;
+use compute_domain::time::{Clock as _, Span};
 use compute_engine::ports::{
     ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
     Settlement, TxMode,
@@ -386,6 +386,41 @@ async fn a_crash_while_arrivals_are_read_counts_each_once() {
         points += 1;
     }
     assert!(points > 5, "{points} crash points");
+}
+
+/// As the rail notes it, and as whoever looks at the order sees it.
+#[tokio::test]
+async fn a_payment_that_is_gone_from_its_chain_shows_until_it_is_final() {
+    let world = watched(World::open().await).await;
+    let buyer = Buyer::new(1);
+    let payment = world.payment(&buyer).await;
+    let bought = world
+        .market
+        .buy(&Market::request(), &payment)
+        .await
+        .unwrap();
+    let engine = &world.market.engine;
+    assert_eq!(engine.inspect(bought).await.unwrap().reverted_since, None);
+    let mut tx = world.market.store.begin(TxMode::Write).await.unwrap();
+    let stored = tx.payment_of(bought).await.unwrap().unwrap();
+    let since = world.market.clock.now();
+    injected("F054");
+    assert!(tx.note_reverted(&stored.proof_key, since).await.unwrap());
+    tx.commit().await.unwrap();
+    let view = engine.inspect(bought).await.unwrap();
+    assert_eq!(view.reverted_since, Some(since));
+    // What was delivered stays, and nothing is taken back.
+    assert_eq!(view.operation.state, OperationState::Succeeded);
+    let gone = engine.reverted().await.unwrap();
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].payment.operation, bought);
+    world.audit().await;
+    // Its transfer is final: it is in the chain for good.
+    world.watch().await;
+    assert_eq!(engine.inspect(bought).await.unwrap().reverted_since, None);
+    assert_eq!(engine.reverted().await.unwrap(), []);
+    assert_eq!(world.arrivals().await, [0, 1, 0, 0]);
+    world.audit().await;
 }
 
 /// Two replicas at once: the lease keeps them apart, and the cursor would.

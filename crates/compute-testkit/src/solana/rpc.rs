@@ -90,19 +90,7 @@ fn answer(world: &mut World, method: &str, params: &Value) -> Answer {
             let name = world.send(&wire);
             return name.map(Into::into).ok_or(UNREADABLE);
         }
-        "getSignatureStatuses" => {
-            let blocks = world.misbehaviour.blocks_per_look;
-            world.advance(blocks);
-            let searches = params.pointer("/1/searchTransactionHistory") == Some(&true.into());
-            let names = params
-                .get(0)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten();
-            names
-                .map(|name| status(world, name.as_str().unwrap_or_default(), searches))
-                .collect()
-        }
+        "getSignatureStatuses" => statuses(world, params),
         "getTransaction" if world.misbehaviour.has_no_history => {
             return Err((
                 -32_011,
@@ -153,6 +141,17 @@ fn signatures(world: &World, params: &Value) -> Value {
         })
     });
     listed.collect()
+}
+
+fn statuses(world: &mut World, params: &Value) -> Value {
+    let blocks = world.misbehaviour.blocks_per_look;
+    world.advance(blocks);
+    let searches = params.pointer("/1/searchTransactionHistory") == Some(&true.into());
+    let names = params.get(0).and_then(Value::as_array);
+    let names = names.into_iter().flatten();
+    names
+        .map(|name| status(world, name.as_str().unwrap_or_default(), searches))
+        .collect()
 }
 
 fn status(world: &World, name: &str, searches: bool) -> Value {

@@ -306,7 +306,7 @@ pub(super) async fn arrivals_and_payments_find_each_other(store: Arc<dyn Store>)
     let mut tx = begin_write(&store).await;
     assert_eq!(
         tx.unarrived_in(&reference).await.unwrap(),
-        [payment.clone()]
+        core::slice::from_ref(&payment)
     );
     assert_eq!(tx.unarrived_in("0x").await.unwrap(), []);
     let arrival = arrival_of(&payment, ArrivalState::Unmatched);
@@ -320,7 +320,7 @@ pub(super) async fn arrivals_and_payments_find_each_other(store: Arc<dyn Store>)
     }
     assert_eq!(
         tx.unexplained_in(&reference).await.unwrap(),
-        [arrival.clone()]
+        core::slice::from_ref(&arrival)
     );
     let explicable = tx.list_explicable(SOURCE, 10).await.unwrap();
     assert_eq!(explicable, [arrival.clone(), stranger.clone()]);
@@ -358,7 +358,7 @@ pub(super) async fn undecided_payments_are_listed_by_rail(store: Arc<dyn Store>)
         .unwrap();
     assert_eq!(
         tx.undecided_payments(&base()).await.unwrap(),
-        [claimed.clone()]
+        core::slice::from_ref(&claimed)
     );
     let other = RailLabel::parse("solana").unwrap();
     assert_eq!(tx.undecided_payments(&other).await.unwrap(), []);

@@ -68,7 +68,7 @@ fn configuration(arguments: &OpsArguments) -> anyhow::Result<OperatorConfig> {
 }
 
 /// What a command has to say, for people and for programs.
-struct Answer {
+pub(super) struct Answer {
     text: String,
     document: Value,
     code: ExitCode,
@@ -115,27 +115,8 @@ async fn answer(
             }
             answer
         }
-        OpsCommand::Arrivals => {
-            let arrivals = engine.arrivals().await?;
-            Answer::new(
-                suspense::arrivals(&arrivals),
-                suspense::arrivals_json(&arrivals),
-            )
-        }
-        OpsCommand::Assign { id, wallet, reason } => {
-            let outcome = engine.assign_arrival(*id, wallet, reason).await;
-            let amount = outcome.map_err(|error| suspense::refusal(error, *id))?;
-            Answer::new(
-                suspense::assigned(*id, wallet, amount),
-                suspense::assigned_json(*id, wallet, amount),
-            )
-        }
-        OpsCommand::Reverted => {
-            let reverted = engine.reverted().await?;
-            Answer::new(
-                suspense::reverted(&reverted),
-                suspense::reverted_json(&reverted),
-            )
+        OpsCommand::Arrivals | OpsCommand::Assign { .. } | OpsCommand::Reverted => {
+            suspense::answer(command, &engine).await?
         }
         OpsCommand::Suspects => {
             let suspects = engine.suspects().await?;

@@ -9,12 +9,34 @@ use compute_domain::arrival::Arrival;
 use compute_domain::id::ArrivalId;
 use compute_domain::money::Usd;
 use compute_engine::ports::RevertedPayment;
-use compute_engine::{ArrivalsView, Error};
+use compute_engine::{ArrivalsView, Engine, Error};
 use serde_json::{Value, json};
 
+use super::Answer;
+use super::arguments::OpsCommand;
 use super::table::Table;
 
-pub(super) fn arrivals(view: &ArrivalsView) -> String {
+/// Answers one of the three; others are not asked of it.
+pub(super) async fn answer(command: &OpsCommand, engine: &Engine) -> anyhow::Result<Answer> {
+    match command {
+        OpsCommand::Assign { id, wallet, reason } => {
+            let outcome = engine.assign_arrival(*id, wallet, reason).await;
+            let amount = outcome.map_err(|error| refusal(error, *id))?;
+            let document = assigned_json(*id, wallet, amount);
+            Ok(Answer::new(assigned(*id, wallet, amount), document))
+        }
+        OpsCommand::Reverted => {
+            let gone = engine.reverted().await?;
+            Ok(Answer::new(reverted(&gone), reverted_json(&gone)))
+        }
+        _ => {
+            let view = engine.arrivals().await?;
+            Ok(Answer::new(arrivals(&view), arrivals_json(&view)))
+        }
+    }
+}
+
+fn arrivals(view: &ArrivalsView) -> String {
     let mut text = String::new();
     if view.sources.is_empty() {
         text.push_str("No server has read yet what arrives.\n");
@@ -77,7 +99,7 @@ fn table(arrivals: &[Arrival]) -> String {
     table.text(0)
 }
 
-pub(super) fn arrivals_json(view: &ArrivalsView) -> Value {
+fn arrivals_json(view: &ArrivalsView) -> Value {
     let sources: Vec<Value> = view
         .sources
         .iter()
@@ -115,11 +137,11 @@ fn arrival(arrival: &Arrival) -> Value {
     })
 }
 
-pub(super) fn assigned(id: ArrivalId, wallet: &WalletAddress, amount: Usd) -> String {
+fn assigned(id: ArrivalId, wallet: &WalletAddress, amount: Usd) -> String {
     format!("Arrival {id} is credit now: the owner of {wallet} got {amount} USD.\n")
 }
 
-pub(super) fn assigned_json(id: ArrivalId, wallet: &WalletAddress, amount: Usd) -> Value {
+fn assigned_json(id: ArrivalId, wallet: &WalletAddress, amount: Usd) -> Value {
     json!({
         "arrival": id.to_string(),
         "wallet": wallet.to_string(),
@@ -127,7 +149,7 @@ pub(super) fn assigned_json(id: ArrivalId, wallet: &WalletAddress, amount: Usd) 
     })
 }
 
-pub(super) fn reverted(reverted: &[RevertedPayment]) -> String {
+fn reverted(reverted: &[RevertedPayment]) -> String {
     if reverted.is_empty() {
         return "Every settled payment is in its chain, as far as is known.\n".to_owned();
     }
@@ -147,7 +169,7 @@ pub(super) fn reverted(reverted: &[RevertedPayment]) -> String {
     )
 }
 
-pub(super) fn reverted_json(reverted: &[RevertedPayment]) -> Value {
+fn reverted_json(reverted: &[RevertedPayment]) -> Value {
     let reverted: Vec<Value> = reverted
         .iter()
         .map(|gone| {
@@ -166,12 +188,97 @@ pub(super) fn reverted_json(reverted: &[RevertedPayment]) -> Value {
 }
 
 /// Why an arrival was not assigned, in an operator's words.
-pub(super) fn refusal(error: Error, id: ArrivalId) -> anyhow::Error {
+fn refusal(error: Error, id: ArrivalId) -> anyhow::Error {
     match error {
         Error::NotFound => anyhow!("there is no arrival {id}"),
         Error::WrongState { state } => {
             anyhow!("arrival {id} is {state}, not unmatched: nothing was done")
         }
         other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use compute_domain::arrival::ArrivalState;
+    use compute_domain::money::AssetAmount;
+    use compute_domain::payment::RailLabel;
+    use compute_domain::time::Timestamp;
+    use compute_engine::ports::ArrivalSource;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn stray() -> Arrival {
+        Arrival {
+            id: "00000000-0000-0000-0000-000000000001".parse().unwrap(),
+            source: "eip155:8453/token/pay-to".into(),
+            rail: RailLabel::parse("base").unwrap(),
+            reference: "0xab".into(),
+            log_index: 4,
+            payer: Some("0xcd".into()),
+            asset: AssetAmount {
+                atomic: 7_000_000,
+                decimals: 6,
+            },
+            transfers: 1,
+            at: NOW,
+            state: ArrivalState::Unmatched,
+        }
+    }
+
+    fn source() -> ArrivalSource {
+        ArrivalSource {
+            source: "eip155:8453/token/pay-to".into(),
+            cursor: "77".into(),
+            started_at: NOW,
+            read_up_to: NOW,
+            small_atomic: 12,
+            small_transfers: 3,
+        }
+    }
+
+    fn view(waiting: Vec<Arrival>, unmatched: Vec<Arrival>) -> ArrivalsView {
+        ArrivalsView {
+            sources: vec![source()],
+            waiting,
+            unmatched,
+        }
+    }
+
+    #[test]
+    fn an_operator_is_told_what_to_do_about_money_without_a_payment() {
+        let nothing = ArrivalsView {
+            sources: Vec::new(),
+            ..view(Vec::new(), Vec::new())
+        };
+        assert!(arrivals(&nothing).starts_with("No server has read"));
+        let calm = arrivals(&view(Vec::new(), Vec::new()));
+        assert!(calm.contains("No money is in suspense"), "{calm}");
+        let mut together = stray();
+        (together.payer, together.transfers) = (None, 9);
+        let told = arrivals(&view(vec![stray()], vec![together]));
+        for words in ["still undecided", "ops assign", "many", "0xcd", "7.00"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        let document = arrivals_json(&view(Vec::new(), vec![stray()]));
+        assert_eq!(document["unmatched"][0]["amount"], "7.00");
+        assert_eq!(document["sources"][0]["small_transfers"], 3);
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_arrival_is() {
+        let id = stray().id;
+        let refused = refusal(Error::WrongState { state: "matched" }, id).to_string();
+        assert!(refused.contains("is matched, not unmatched"), "{refused}");
+        let unknown = refusal(Error::NotFound, id).to_string();
+        assert!(unknown.contains("no arrival"), "{unknown}");
+    }
+
+    #[test]
+    fn no_payment_is_gone_in_words() {
+        assert!(reverted(&[]).starts_with("Every settled payment"));
+        assert_eq!(reverted_json(&[])["reverted"], serde_json::json!([]));
     }
 }

@@ -126,9 +126,15 @@ impl Engine {
         let Some(evidence) = payment.evidence() else {
             return Ok(());
         };
+        // Two chains may name transactions alike.
+        let rail = self.rail(&payment.rail);
+        let Some(source) = rail.and_then(|rail| rail.arrival_source()) else {
+            return Ok(());
+        };
         let seen = tx.unexplained_in(&evidence.reference).await?;
         let best = seen
             .into_iter()
+            .filter(|arrival| arrival.source == source)
             .filter_map(|arrival| Some((fit(&arrival, payment)?, arrival)))
             .max_by_key(|(fit, arrival)| (*fit, core::cmp::Reverse(arrival.log_index)));
         if let Some((_, arrival)) = best {
@@ -151,7 +157,6 @@ async fn post_once(tx: &mut dyn Tx, transfer: &Transfer) -> Result<(), Error> {
 mod tests {
     use compute_domain::WalletAddress;
     use compute_domain::arrival::ArrivalState;
-    use compute_domain::id::ArrivalId;
     use compute_domain::money::{AssetAmount, Usd};
     use compute_domain::payment::{Evidence, PaymentState, RailLabel};
     use compute_wallet::EvmAddress;

@@ -47,7 +47,8 @@ WHERE arrivals.state = 'matched'
         OR payments.asset_atomic <> arrivals.asset_atomic)
 LIMIT 100";
 
-/// Of payments that were claimed since their rail's addresses are watched. An hour is the promise, and
+/// Of payments that were claimed since their rail's addresses are watched; what is known to be gone
+/// from its chain is another matter, and told elsewhere. An hour is the promise, and
 /// more than our clock and the chain's differ.
 const EVERY_PAYMENT_WAS_SEEN: &str = "SELECT 'payment ' || payments.id || ' of '
     || payments.price_micros || ' over ' || payments.rail || ' settled in '
@@ -56,10 +57,12 @@ FROM payments
 JOIN arrival_rails ON arrival_rails.rail = payments.rail
 JOIN arrival_sources ON arrival_sources.source = arrival_rails.source
 LEFT JOIN arrivals ON arrivals.payment_id = payments.id
+LEFT JOIN reverted_payments ON reverted_payments.payment_id = payments.id
 WHERE payments.state IN ('settled', 'refunded')
     AND payments.claimed_at >= arrival_rails.since
     AND payments.settled_at < arrival_sources.read_up_to - 3600000
     AND arrivals.id IS NULL
+    AND reverted_payments.payment_id IS NULL
 LIMIT 100";
 
 pub(super) const QUESTIONS: &[Question] = &[

@@ -513,6 +513,15 @@ pub(super) async fn a_payment_that_never_arrived_is_found(store: Arc<dyn Store>)
     };
     assert_eq!(*promise, "M10");
     assert!(detail.contains(&payment.id.to_string()), "{detail}");
+    // Known to be gone, it is told of by other means.
+    let mut tx = begin_write(&store).await;
+    assert!(tx.note_reverted(&payment.proof_key, at(9)).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(promises().await, []);
+    let mut tx = begin_write(&store).await;
+    assert!(tx.clear_reverted(payment.id).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(promises().await.len(), 1);
     // The same payment over a rail whose addresses were watched only later.
     let mut tx = begin_write(&store).await;
     let elsewhere = ArrivalSource {

@@ -2,6 +2,7 @@
 
 use compute_domain::arrival::{Arrival, ArrivalState};
 use compute_domain::ledger::{Account, TransferReason};
+use compute_domain::payment::PaymentState;
 use compute_domain::time::Span;
 
 use super::Auditor;
@@ -19,8 +20,8 @@ impl Auditor<'_> {
         for (_, row) in state.payments.iter(self.at) {
             let payment = &row.payment;
             let settled_at = match &payment.state {
-                compute_domain::payment::PaymentState::Settled { at, .. } => *at,
-                compute_domain::payment::PaymentState::Refunded { settled_at, .. } => *settled_at,
+                PaymentState::Settled { at, .. } => *at,
+                PaymentState::Refunded { settled_at, .. } => *settled_at,
                 _ => continue,
             };
             let Some((source, since)) = state.arrival_rails.get(self.at, &payment.rail) else {
@@ -29,7 +30,8 @@ impl Auditor<'_> {
             let read_up_to = state.arrival_sources.get(self.at, source);
             let is_due = payment.claimed_at >= *since
                 && read_up_to.is_some_and(|it| settled_at < it.read_up_to.minus(WITHIN));
-            let is_seen = state.arrivals_by_payment.has(self.at, &payment.id);
+            let is_seen = state.arrivals_by_payment.has(self.at, &payment.id)
+                || state.reverted_payments.has(self.at, &payment.id);
             self.expect(!is_due || is_seen, "M10", || {
                 format!("payment {} settled, and nothing arrived", payment.id)
             });

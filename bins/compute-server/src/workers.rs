@@ -118,6 +118,12 @@ impl Workers {
         self.start_loop("rails", self.every.rails, |workers| async move {
             workers.engine.tend_rails().await;
         });
+        self.start_guarded("arrivals", self.every.arrivals, |engine| async move {
+            report(
+                engine.watch_arrivals().await,
+                "what has arrived could not be compared with the payments",
+            );
+        });
         // The engine logs what it finds.
         self.start_guarded("auditor", self.every.audit, |engine| async move {
             report(

@@ -83,6 +83,8 @@ typed_id! {
     PaymentId,
     /// One ledger row.
     TransferId,
+    /// Our record of money that a chain shows to have reached an address of ours.
+    ArrivalId,
 }
 
 #[cfg(test)]

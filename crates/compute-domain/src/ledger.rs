@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::id::{OperationId, OwnerId, TransferId};
+use crate::id::{ArrivalId, OperationId, OwnerId, TransferId};
 use crate::money::Usd;
 use crate::payment::RailLabel;
 use crate::text_enum;
@@ -71,6 +71,8 @@ text_enum! {
         OperatorRefund = "operator_refund",
         /// Money arrived that no payment explains: clearing to suspense.
         Unmatched = "unmatched",
+        /// It was a payment's after all: suspense back to clearing.
+        UnmatchedReversal = "unmatched_reversal",
         /// A payment was taken back by its network: what is left of the credit, credits to suspense.
         Dispute = "dispute",
     }
@@ -89,6 +91,7 @@ impl TransferReason {
             }
             Self::OperatorRefund => matches!((debit, credit), (Suspense, Credits(_))),
             Self::Unmatched => matches!((debit, credit), (Clearing(_), Suspense)),
+            Self::UnmatchedReversal => matches!((debit, credit), (Suspense, Clearing(_))),
             Self::Dispute => matches!((debit, credit), (Credits(_), Suspense)),
         }
     }
@@ -117,6 +120,55 @@ pub struct CreditAccount {
     pub spent: Usd,
 }
 
+/// What made money move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// A piece of work.
+    Operation(OperationId),
+    /// Money that no work of ours asked for.
+    Arrival(ArrivalId),
+}
+
+impl Cause {
+    /// The work, when it was one.
+    pub const fn operation(self) -> Option<OperationId> {
+        match self {
+            Self::Operation(id) => Some(id),
+            Self::Arrival(_) => None,
+        }
+    }
+
+    /// The arrival, when it was one.
+    pub const fn arrival(self) -> Option<ArrivalId> {
+        match self {
+            Self::Operation(_) => None,
+            Self::Arrival(id) => Some(id),
+        }
+    }
+}
+
+impl From<OperationId> for Cause {
+    fn from(id: OperationId) -> Self {
+        Self::Operation(id)
+    }
+}
+
+impl From<ArrivalId> for Cause {
+    fn from(id: ArrivalId) -> Self {
+        Self::Arrival(id)
+    }
+}
+
+/// The id alone: no two things share one.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operation(id) => write!(f, "{id}"),
+            Self::Arrival(id) => write!(f, "{id}"),
+        }
+    }
+}
+
 /// One immutable ledger row. `amount` leaves `debit` and arrives at `credit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
@@ -128,10 +180,10 @@ pub struct Transfer {
     pub credit: Account,
     /// How much; above zero.
     pub amount: Usd,
-    /// Why. At most one transfer per operation and reason.
+    /// Why. At most one transfer per cause and reason.
     pub reason: TransferReason,
-    /// The work that caused it.
-    pub operation: OperationId,
+    /// What caused it.
+    pub cause: Cause,
     /// When it was written.
     pub created_at: Timestamp,
 }
@@ -185,6 +237,7 @@ mod tests {
             (TransferReason::LostMachine, 1, 2),
             (TransferReason::OperatorRefund, 3, 2),
             (TransferReason::Unmatched, 0, 3),
+            (TransferReason::UnmatchedReversal, 3, 0),
             (TransferReason::Dispute, 2, 3),
         ];
         assert_eq!(expected.len(), TransferReason::ALL.len());

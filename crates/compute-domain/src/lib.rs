@@ -4,6 +4,7 @@
 //! exactly the data that exists in that state; transitions consume the old value.
 
 pub mod address;
+pub mod arrival;
 pub mod catalog;
 pub mod id;
 pub mod instance;

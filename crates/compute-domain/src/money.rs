@@ -35,6 +35,9 @@ impl Usd {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// The largest amount: one billion dollars.
+    pub const MAX: Self = Self(USD_MICROS_MAX);
+
     /// An amount from micro-dollars.
     ///
     /// # Errors

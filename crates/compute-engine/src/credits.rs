@@ -187,7 +187,7 @@ impl Engine {
             credit: Account::Sales,
             amount: spent.amount,
             reason: TransferReason::Spend,
-            operation: operation.id,
+            cause: operation.id.into(),
             created_at: now,
         };
         if tx.post_transfer(&transfer).await? != Posted::New {

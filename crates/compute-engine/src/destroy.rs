@@ -172,7 +172,7 @@ impl Engine {
             credit: Account::Credits(operation.owner),
             amount: credit,
             reason,
-            operation: operation.id,
+            cause: operation.id.into(),
             created_at: self.now(),
         };
         match tx.post_transfer(&transfer).await? {

@@ -31,7 +31,7 @@ pub fn chain_hash(previous: &[u8; 32], link: Link, transfer: &Transfer) -> [u8; 
         transfer.credit,
         transfer.amount.micros(),
         transfer.reason,
-        transfer.operation,
+        transfer.cause,
         transfer.created_at.millis(),
     );
     hasher.update(lines.as_bytes());
@@ -58,7 +58,7 @@ mod tests {
             credit: Account::Credits(owner),
             amount: Usd::from_micros(5).unwrap(),
             reason: TransferReason::PaymentRefund,
-            operation: uuid(2).parse::<OperationId>().unwrap(),
+            cause: uuid(2).parse::<OperationId>().unwrap().into(),
             created_at: Timestamp::from_millis(4),
         }
     }
@@ -89,7 +89,7 @@ mod tests {
             |row| row.id = uuid(9).parse().unwrap(),
             |row| row.amount = Usd::from_micros(6).unwrap(),
             |row| row.reason = TransferReason::EarlyDestroy,
-            |row| row.operation = uuid(9).parse().unwrap(),
+            |row| row.cause = uuid(9).parse::<OperationId>().unwrap().into(),
             |row| row.created_at = Timestamp::from_millis(5),
         ];
         for change in changes {

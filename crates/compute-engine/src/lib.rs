@@ -6,6 +6,7 @@
 pub mod ports;
 
 mod api_key;
+mod arrival;
 mod catalog;
 mod credits;
 mod destroy;
@@ -27,6 +28,7 @@ mod purchase;
 pub(crate) mod saga;
 mod seal;
 mod subject;
+mod suspense;
 mod timing;
 mod topup;
 mod user_data;
@@ -50,5 +52,6 @@ pub use proof::{ResourceInfo, StoredProof};
 pub use purchase::{Funding, PurchaseTerms, Submitted};
 pub use saga::failpoints;
 pub use seal::{SealError, Sealer, SealingKey};
+pub use suspense::ArrivalsView;
 pub use timing::Timing;
 pub use topup::TopupRequest;

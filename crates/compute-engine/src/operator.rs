@@ -217,7 +217,7 @@ impl Engine {
             credit: Account::Credits(payment.owner),
             amount: price,
             reason: TransferReason::OperatorRefund,
-            operation: id,
+            cause: id.into(),
             created_at: now,
         };
         let code = FailureCode::OperatorRefunded;

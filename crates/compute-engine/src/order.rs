@@ -39,6 +39,8 @@ pub struct OperationView {
     pub operation: Operation,
     /// The payment for it.
     pub payment: Option<Payment>,
+    /// Since when its payment, which had settled, is gone from its chain.
+    pub reverted_since: Option<Timestamp>,
     /// How its money moved, oldest first.
     pub transfers: Vec<Transfer>,
     /// What happened so far, oldest first.
@@ -344,9 +346,16 @@ pub(crate) async fn view_of(tx: &mut dyn Tx, operation: Operation) -> Result<Ope
     } else {
         None
     };
+    let payment = tx.payment_of(operation.id).await?;
+    let settled = payment.as_ref().filter(|it| it.evidence().is_some());
+    let reverted_since = match settled.map(|payment| payment.id) {
+        Some(id) => tx.reverted_since(id).await?,
+        None => None,
+    };
     Ok(OperationView {
         instance,
-        payment: tx.payment_of(operation.id).await?,
+        payment,
+        reverted_since,
         transfers: tx.transfers_of(operation.id).await?,
         history: tx.list_events(operation.id).await?,
         operation,

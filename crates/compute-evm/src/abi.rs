@@ -102,6 +102,17 @@ pub fn read_word(text: &str) -> Option<Digest32> {
     Some(bytes)
 }
 
+/// Reads an address from a word or a log topic.
+#[must_use]
+pub fn read_address(text: &str) -> Option<EvmAddress> {
+    let word = read_word(text)?;
+    let (high, low) = word.split_at(12);
+    if high.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    low.try_into().ok().map(EvmAddress::new)
+}
+
 /// Reads a whole number that fits 128 bits from a word.
 #[must_use]
 pub fn read_uint(text: &str) -> Option<u128> {
@@ -195,5 +206,9 @@ mod tests {
         for text in ["", "0x", "0x01", &word("zz")] {
             assert_eq!(read_uint(text), None, "{text}");
         }
+        let somebody = EvmAddress::new([7; 20]);
+        assert_eq!(read_address(&address_topic(somebody)), Some(somebody));
+        assert_eq!(read_address(&format!("0x1{}", "0".repeat(63))), None);
+        assert_eq!(read_address("0x07"), None);
     }
 }

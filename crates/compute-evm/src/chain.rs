@@ -67,6 +67,12 @@ impl Chain {
         self.confirmations
     }
 
+    /// The last block that nothing undoes any more when this is the newest one.
+    #[must_use]
+    pub const fn firm_block(&self, head: Block) -> u64 {
+        head.number.saturating_sub(self.confirmations)
+    }
+
     /// Why this node cannot be used for this token now, if there is a reason.
     ///
     /// # Errors

@@ -4,12 +4,14 @@
 //! [`Fate::Unclear`], never an outcome.
 
 pub mod abi;
+mod arrivals;
 mod chain;
 mod node;
 mod permit2;
 mod search;
 mod transfer;
 
+pub use arrivals::{Inbox, InboxPart, InboxTransfer};
 pub use chain::{Chain, Fate, MAX_LIFE_S, Mined, find_payment};
 pub use node::{Block, Call, Log, Node, NodeError, Receipt, Transaction};
 pub use permit2::{PermittedTransfer, Trace};

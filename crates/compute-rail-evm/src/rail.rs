@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use compute_domain::time::{Clock, Span};
+use compute_domain::time::{Clock, Span, Timestamp};
 use compute_engine::StoredProof;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
-    Store,
+    ArrivalPage, Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
+    SeenTransfer, Settlement, Store,
 };
-use compute_evm::{Chain, Fate, Node};
+use compute_evm::{Chain, Fate, Inbox, Node};
 use compute_wallet::{EvmAddress, WalletAddress};
 use compute_x402::{Amount, Body, Method, PaymentPayload, PermitPaths};
 
@@ -30,6 +30,8 @@ pub struct EvmRail {
     pub(crate) chain: Chain,
     pub(crate) sender: Sender,
     pub(crate) timeouts: EvmTimeouts,
+    /// The recipient of payments, and where the money ends up.
+    inbox: Inbox,
     sweep_cap: Amount,
 }
 
@@ -82,7 +84,13 @@ impl EvmRail {
             max_gas_per_day_gwei: config.max_gas_per_day_gwei,
             bump_after: Span::from_millis(bump_after.unwrap_or(i64::MAX)),
         };
+        let inbox = Inbox::new(
+            token.chain_id(),
+            token.contract(),
+            [pay_to, config.treasury],
+        );
         Ok(Self {
+            inbox,
             chain: Chain::new(node.clone(), config.finality_blocks),
             sender: Sender {
                 wallet: HotWallet::new(config.hot_wallet, token.chain_id(), rules),
@@ -208,6 +216,27 @@ impl EvmRail {
         )
     }
 
+    async fn try_arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        let from = cursor.map(str::parse).transpose();
+        let from = from.map_err(|_| unavailable("the cursor is no block"))?;
+        let part = self.inbox.read(&self.chain, from).await;
+        let part = part.map_err(|error| unavailable(&error.to_string()))?;
+        let at = Timestamp::from_secs(part.time);
+        let seen = part.transfers.into_iter().map(|transfer| SeenTransfer {
+            reference: transfer.transaction,
+            log_index: transfer.log_index,
+            payer: Some(WalletAddress::Evm(transfer.from)),
+            atomic: transfer.amount,
+            at,
+        });
+        Ok(ArrivalPage {
+            transfers: seen.collect(),
+            cursor: part.next_block.to_string(),
+            read_up_to: at,
+            has_more: part.has_more,
+        })
+    }
+
     async fn try_vouch(&self, payload: &PaymentPayload) -> Result<bool, RailUnavailable> {
         let (Body::Authorization(signed), Method::Eip3009 { token, .. }) =
             (payload.body(), self.spec.token.method())
@@ -312,5 +341,17 @@ impl Rail for EvmRail {
         {
             tracing::warn!(payment.rail = %self.spec.label, "tending the line takes too long");
         }
+    }
+
+    fn arrival_source(&self) -> Option<String> {
+        Some(self.inbox.name())
+    }
+
+    async fn arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        let too_late = |_| unavailable("time ran out");
+        let arrivals = self.try_arrivals(cursor);
+        tokio::time::timeout(self.timeouts.call, arrivals)
+            .await
+            .map_err(too_late)?
     }
 }

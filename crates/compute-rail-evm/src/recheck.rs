@@ -1,11 +1,14 @@
 //! The watch for reorganisations: what was settled a while ago must still be in the chain.
 //!
 //! A payment that a reorganisation took out is usually still valid, so its transaction is handed to
-//! the node once more, and the chain takes it again. What was delivered is not taken back; when the
-//! payment cannot come back, a human has to know.
+//! the node once more, and the chain takes it again. Until it does, the payment is noted as reverted
+//! and is looked for, however long that takes. What was delivered is not taken back; when the payment
+//! cannot come back, a human has to know.
 
 use compute_domain::time::{Span, Timestamp};
-use compute_engine::ports::{ChainTransaction, Purpose, StoreError, TxMode};
+use compute_engine::ports::{
+    ChainTransaction, Purpose, RevertedPayment, SentState, StoreError, TxMode,
+};
 
 use crate::sender::{SendError, Sender};
 
@@ -19,7 +22,7 @@ const EVERY: Span = Span::from_secs(60);
 const MAX_LOOKS: u32 = 256;
 
 impl Sender {
-    /// Looks for the transactions of the last hour, once a minute.
+    /// Looks for the transactions of the last hour, and for those that were gone, once a minute.
     ///
     /// # Errors
     /// When node or database do not answer; the next round looks again.
@@ -28,28 +31,55 @@ impl Sender {
         if !self.is_recheck_due(now) {
             return Ok(());
         }
-        let unread = |error: StoreError| SendError::NotNow(error.to_string());
         let mut tx = self.store.begin(TxMode::Read).await.map_err(unread)?;
-        let mined = tx
+        let mut mined = tx
             .mined_chain_transactions(&self.lane, now.minus(WATCHED), MAX_LOOKS)
             .await
             .map_err(unread)?;
+        let reverted = tx.list_reverted(MAX_LOOKS).await.map_err(unread)?;
+        for gone in &reverted {
+            let sent = tx.chain_transactions_of(&gone.payment.proof_key).await;
+            let of_ours = sent
+                .map_err(unread)?
+                .into_iter()
+                .filter(|it| it.lane == self.lane && matches!(it.state, SentState::Mined { .. }));
+            for transaction in of_ours {
+                if !mined.iter().any(|known| known.hash == transaction.hash) {
+                    mined.push(transaction);
+                }
+            }
+        }
         tx.rollback().await.map_err(unread)?;
         // The transactions with the lowest numbers first: later ones wait for them.
-        for transaction in mined.iter().rev() {
-            self.recheck_one(transaction).await?;
+        mined.sort_by_key(|it| it.nonce);
+        for transaction in &mined {
+            self.recheck_one(transaction, &reverted).await?;
         }
         Ok(())
     }
 
-    async fn recheck_one(&self, transaction: &ChainTransaction) -> Result<(), SendError> {
+    async fn recheck_one(
+        &self,
+        transaction: &ChainTransaction,
+        reverted: &[RevertedPayment],
+    ) -> Result<(), SendError> {
         let receipt = self.node.receipt(&transaction.hash).await?;
+        let proof_key = transaction.proof_key.as_deref();
+        // A permit moves nothing.
+        let is_payment = matches!(transaction.purpose, Purpose::Settle | Purpose::Pull);
         if receipt.is_some_and(|receipt| receipt.is_success()) {
+            let mut known = reverted.iter();
+            let gone = known.find(|it| Some(it.payment.proof_key.as_str()) == proof_key);
+            if let Some(gone) = gone.filter(|_| is_payment) {
+                self.note_return(gone).await?;
+            }
             return Ok(());
+        }
+        if let Some(proof_key) = proof_key.filter(|_| is_payment) {
+            self.note_reverted(proof_key).await?;
         }
         let count = self.node.transaction_count(self.address(), None).await?;
         let is_free = transaction.nonce.is_some_and(|nonce| count <= nonce);
-        let is_payment = matches!(transaction.purpose, Purpose::Settle | Purpose::Pull);
         if is_free {
             tracing::error!(
                 chain.lane = %self.lane, chain.transaction = %transaction.hash, is_payment,
@@ -59,8 +89,36 @@ impl Sender {
         } else if is_payment {
             tracing::error!(
                 chain.lane = %self.lane, chain.transaction = %transaction.hash,
-                payment.proof_key = transaction.proof_key.as_deref(),
+                payment.proof_key = proof_key,
                 "payment_reverted: the chain took a settlement back and does not take it again"
+            );
+        }
+        Ok(())
+    }
+
+    /// Written down, so that whoever looks at the order knows, whichever replica has noticed it.
+    async fn note_reverted(&self, proof_key: &str) -> Result<(), SendError> {
+        let mut tx = self.store.begin(TxMode::Write).await.map_err(unread)?;
+        let is_news = tx.note_reverted(proof_key, self.now()).await;
+        let is_news = is_news.map_err(unread)?;
+        tx.commit().await.map_err(unread)?;
+        if is_news {
+            tracing::error!(
+                chain.lane = %self.lane, payment.proof_key = proof_key,
+                "payment_reverted: a settled payment is not in the chain"
+            );
+        }
+        Ok(())
+    }
+
+    async fn note_return(&self, gone: &RevertedPayment) -> Result<(), SendError> {
+        let mut tx = self.store.begin(TxMode::Write).await.map_err(unread)?;
+        let was_gone = tx.clear_reverted(gone.payment.id).await.map_err(unread)?;
+        tx.commit().await.map_err(unread)?;
+        if was_gone {
+            tracing::warn!(
+                chain.lane = %self.lane, payment.id = %gone.payment.id,
+                "a payment that the chain took back is in it again"
             );
         }
         Ok(())
@@ -77,4 +135,8 @@ impl Sender {
         *last = Some(now);
         true
     }
+}
+
+fn unread(error: StoreError) -> SendError {
+    SendError::NotNow(error.to_string())
 }

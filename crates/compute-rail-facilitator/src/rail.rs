@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use compute_domain::time::{Clock, Entropy};
+use compute_domain::time::{Clock, Entropy, Timestamp};
 use compute_engine::StoredProof;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
+    ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
+    SeenTransfer, Settlement,
 };
-use compute_evm::{Chain, Fate, MAX_LIFE_S, Node};
+use compute_evm::{Chain, Fate, Inbox, MAX_LIFE_S, Node};
+use compute_wallet::WalletAddress;
 use compute_x402::facilitator::{VerifyClass, classify_verify};
 use compute_x402::{ErrorCode, Method, MethodCode};
 
@@ -29,6 +31,8 @@ pub struct FacilitatorRail {
     pub(crate) spec: RailSpec,
     pub(crate) panel: Panel,
     pub(crate) chain: Option<Chain>,
+    /// The recipient of payments, where a node can be asked.
+    inbox: Option<Inbox>,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -54,7 +58,14 @@ impl FacilitatorRail {
         {
             return Err(FacilitatorConfigError::DirectPermit);
         }
+        let inbox = match (spec.token.as_evm(), spec.pay_to.address(), &node) {
+            (Some(token), WalletAddress::Evm(pay_to), Some(_)) => {
+                Some(Inbox::new(token.chain_id(), token.contract(), [pay_to]))
+            }
+            _ => None,
+        };
         Ok(Self {
+            inbox,
             spec,
             panel: config.connect(&clock, &entropy)?,
             chain: node.map(|http| Chain::new(Node::new(http), config.confirmations)),
@@ -185,6 +196,30 @@ impl FacilitatorRail {
         fate.await.map_err(|error| unavailable(error.to_string()))
     }
 
+    async fn try_arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        let (Some(chain), Some(inbox)) = (&self.chain, &self.inbox) else {
+            return Err(unavailable("no chain node is set".to_owned()));
+        };
+        let from = cursor.map(str::parse).transpose();
+        let from = from.map_err(|_| unavailable("the cursor is no block".to_owned()))?;
+        let part = inbox.read(chain, from).await;
+        let part = part.map_err(|error| unavailable(error.to_string()))?;
+        let at = Timestamp::from_secs(part.time);
+        let seen = part.transfers.into_iter().map(|transfer| SeenTransfer {
+            reference: transfer.transaction,
+            log_index: transfer.log_index,
+            payer: Some(WalletAddress::Evm(transfer.from)),
+            atomic: transfer.amount,
+            at,
+        });
+        Ok(ArrivalPage {
+            transfers: seen.collect(),
+            cursor: part.next_block.to_string(),
+            read_up_to: at,
+            has_more: part.has_more,
+        })
+    }
+
     // Without a node the only source is the facilitator, and the only question to it is to settle
     // again: safe, because the token takes each authorization once, and Solana each transaction.
     fn guess(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable> {
@@ -253,6 +288,18 @@ impl Rail for FacilitatorRail {
         let too_late = |_| unavailable("time ran out".to_owned());
         let lookup = self.try_lookup(payment);
         tokio::time::timeout(self.timeouts.call, lookup)
+            .await
+            .map_err(too_late)?
+    }
+
+    fn arrival_source(&self) -> Option<String> {
+        self.inbox.as_ref().map(Inbox::name)
+    }
+
+    async fn arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        let too_late = |_| unavailable("time ran out".to_owned());
+        let arrivals = self.try_arrivals(cursor);
+        tokio::time::timeout(self.timeouts.call, arrivals)
             .await
             .map_err(too_late)?
     }

@@ -22,11 +22,7 @@ impl SolanaRail {
     /// The reason, for the operator.
     pub(crate) async fn find_fault(&self) -> Result<(), String> {
         let text = |error: RpcError| error.to_string();
-        let genesis = self.node.genesis_hash().await.map_err(text)?;
-        // CAIP-2 names a network by the first 32 characters of the hash of its first block.
-        let network = self.spec.token.network().caip2();
-        let reference = network.strip_prefix("solana:").unwrap_or(network);
-        if genesis.get(..32) != Some(reference) {
+        if !self.is_network_right().await.map_err(text)? {
             return Err("the chain node serves another network".to_owned());
         }
         let head_s = self.head_time(Commitment::Confirmed).await.map_err(text)?;
@@ -64,6 +60,18 @@ impl SolanaRail {
         }
         let spending = self.book.can_spend(USUAL_FEE_LAMPORTS).await;
         spending.map_err(|error| error.to_string())
+    }
+
+    /// Whether the node serves the network of our token.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn is_network_right(&self) -> Result<bool, RpcError> {
+        let genesis = self.node.genesis_hash().await?;
+        // CAIP-2 names a network by the first 32 characters of the hash of its first block.
+        let network = self.spec.token.network().caip2();
+        let reference = network.strip_prefix("solana:").unwrap_or(network);
+        Ok(genesis.get(..32) == Some(reference))
     }
 
     /// The time of the newest block, in Unix seconds, by the chain's own clock.

@@ -5,6 +5,7 @@
 //! believes nothing but a record of it with the right transfer in it.
 
 mod accounts;
+mod arrivals;
 mod book;
 mod check;
 mod config;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use compute_domain::time::Clock;
 use compute_engine::StoredProof;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
-    Store,
+    ArrivalPage, Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
+    Settlement, Store,
 };
 use compute_wallet::{SolanaAddress, WalletAddress};
 use compute_x402::exact_svm::SvmToken;
@@ -142,5 +142,15 @@ impl Rail for SolanaRail {
             ),
             Err(_) => tracing::info!(payment.rail = %self.spec.label, "a round took too long"),
         }
+    }
+
+    fn arrival_source(&self) -> Option<String> {
+        self.inbox_name()
+    }
+
+    async fn arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        tokio::time::timeout(self.timeouts.call, self.try_arrivals(cursor))
+            .await
+            .map_err(|_| unavailable("time ran out"))?
     }
 }

@@ -32,6 +32,15 @@ pub(crate) trait Rpc: Send + Sync + core::fmt::Debug {
     async fn send(&self, wire: &[u8]) -> Result<(), RpcError>;
     /// Where a transaction stands; nothing when the node does not know it.
     async fn status(&self, signature: &str, reach: Reach) -> Result<Option<Status>, RpcError>;
+    /// Final transactions that touch an account, the newest first: older than `before`, newer than
+    /// `until`, `limit` at most.
+    async fn signatures(
+        &self,
+        account: &SolanaAddress,
+        before: Option<&str>,
+        until: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, RpcError>;
     /// What a confirmed transaction did.
     async fn record(&self, signature: &str) -> Result<Option<Record>, RpcError>;
 }
@@ -73,6 +82,14 @@ pub(crate) struct Status {
     pub(crate) commitment: Option<Commitment>,
 }
 
+/// A transaction in the list of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) signature: String,
+    /// Whether it was carried out and failed.
+    pub(crate) is_failed: bool,
+}
+
 /// What a transaction did, as the node tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -89,6 +106,8 @@ pub(crate) struct TokenBalance {
     /// Its place among the accounts of the transaction.
     pub(crate) account: usize,
     pub(crate) mint: String,
+    /// Whose it is, when the node says so.
+    pub(crate) owner: Option<String>,
     pub(crate) amount: u128,
 }
 

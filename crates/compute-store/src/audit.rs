@@ -3,6 +3,7 @@
 //! Each question is a statement whose rows are broken promises, said in words. Only the hash chains
 //! need a program: [`chain`] walks them.
 
+mod arrivals;
 mod chain;
 mod machines;
 mod money;
@@ -55,7 +56,12 @@ impl Audit for StoreTx {
     async fn audit(&mut self) -> Result<Vec<Finding>, StoreError> {
         execute!(self, "audit", PREPARE_AUDIT)?;
         let mut findings = Findings::default();
-        let questions = [money::QUESTIONS, payments::QUESTIONS, machines::QUESTIONS];
+        let questions = [
+            money::QUESTIONS,
+            payments::QUESTIONS,
+            arrivals::QUESTIONS,
+            machines::QUESTIONS,
+        ];
         for question in questions.into_iter().flatten() {
             let rows: Vec<(String,)> = fetch!(fetch_all, self, "audit", question.sql)?;
             for (detail,) in rows {

@@ -6,6 +6,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+use crate::arrivals::source_columns;
 use crate::operations::operation_columns;
 use crate::watch::watched_columns;
 
@@ -59,6 +60,19 @@ pub(crate) const LOCK_INSTANCE: Pair = Pair(
 pub(crate) const LOCK_OPERATION: Pair = Pair(
     "SELECT id FROM operations WHERE id = $1",
     "SELECT id FROM operations WHERE id = $1 FOR NO KEY UPDATE",
+);
+
+pub(crate) const LOCK_ARRIVAL_SOURCE: Pair = Pair(
+    concat!(
+        "SELECT ",
+        source_columns!(),
+        " FROM arrival_sources WHERE source = $1"
+    ),
+    concat!(
+        "SELECT ",
+        source_columns!(),
+        " FROM arrival_sources WHERE source = $1 FOR NO KEY UPDATE"
+    ),
 );
 
 /// What a credits account holds, and the end of its chain.

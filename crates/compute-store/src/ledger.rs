@@ -8,7 +8,7 @@ mod row;
 
 use async_trait::async_trait;
 use compute_domain::id::{OperationId, OwnerId};
-use compute_domain::ledger::{Account, CreditAccount, Transfer, TransferReason};
+use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_engine::ledger_chain::{Link, ORIGIN, chain_hash};
 use compute_engine::ports::{Ledger, Posted, StoreError};
@@ -23,22 +23,31 @@ pub(crate) use row::{LinkedRow, TransferRow};
 /// The columns of [`TransferRow`].
 macro_rules! transfer_columns {
     () => {
-        "id, debit_account, credit_account, amount_micros, reason, operation_id, created_at"
+        "id, debit_account, credit_account, amount_micros, reason, operation_id, arrival_id, created_at"
     };
 }
 pub(crate) use transfer_columns;
 
-const POST: &str = concat!(
-    "INSERT INTO ledger_transfers (",
-    transfer_columns!(),
-    ", credits_account, credits_seq, balance_after_micros, chain_hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-ON CONFLICT (operation_id, reason) DO NOTHING"
-);
+macro_rules! post {
+    ($cause:literal) => {
+        concat!(
+            "INSERT INTO ledger_transfers (",
+            transfer_columns!(),
+            ", credits_account, credits_seq, balance_after_micros, chain_hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (",
+            $cause,
+            ", reason) DO NOTHING"
+        )
+    };
+}
+
+const POST_FOR_OPERATION: &str = post!("operation_id");
+const POST_FOR_ARRIVAL: &str = post!("arrival_id");
 
 const IS_POSTED: &str = "SELECT COUNT(*)
 FROM ledger_transfers
-WHERE operation_id = $1 AND reason = $2";
+WHERE (operation_id = $1 OR arrival_id = $1) AND reason = $2";
 
 const OPEN_ACCOUNT: &str = "INSERT INTO ledger_accounts
     (id, debits_micros, credits_micros, reversed_micros, last_seq, last_hash)
@@ -155,14 +164,14 @@ impl StoreTx {
         });
         let Some((locked, left)) = paid else {
             // This very transfer may be what the account lacks now.
-            let operation = transfer.operation.to_string();
+            let cause = transfer.cause.to_string();
             let reason = transfer.reason.as_str();
             let (count,): (i64,) = fetch!(
                 fetch_one,
                 self,
                 "ledger_transfers",
                 IS_POSTED,
-                operation,
+                cause,
                 reason
             )?;
             return Ok(if count == 0 {
@@ -248,16 +257,21 @@ impl StoreTx {
         transfer: &Transfer,
         chained: Option<&Chained<'_>>,
     ) -> Result<Posted, StoreError> {
+        let post = match transfer.cause {
+            Cause::Operation(_) => POST_FOR_OPERATION,
+            Cause::Arrival(_) => POST_FOR_ARRIVAL,
+        };
         let rows = execute!(
             self,
             "ledger_transfers",
-            POST,
+            post,
             transfer.id.to_string(),
             transfer.debit.to_string(),
             transfer.credit.to_string(),
             transfer.amount.micros(),
             transfer.reason.as_str(),
-            transfer.operation.to_string(),
+            transfer.cause.operation().map(|id| id.to_string()),
+            transfer.cause.arrival().map(|id| id.to_string()),
             transfer.created_at.millis(),
             chained.map(|chained| chained.account),
             chained.map(|chained| chained.link.seq),

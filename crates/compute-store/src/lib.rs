@@ -15,6 +15,7 @@ mod stamp;
 mod tx;
 
 mod api_keys;
+mod arrivals;
 mod audit;
 mod catalogs;
 mod identities;

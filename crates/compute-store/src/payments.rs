@@ -18,6 +18,7 @@ macro_rules! payment_columns {
     refund_transfer_id"
     };
 }
+pub(crate) use payment_columns;
 
 const CLAIM: &str = concat!(
     "INSERT INTO payments (",
@@ -54,7 +55,7 @@ SET state = $2, reference = $3, log_index = $4, settled_at = $5, decline_code = 
 WHERE id = $1";
 
 #[derive(Debug, Clone, sqlx::FromRow)]
-struct PaymentRow {
+pub(crate) struct PaymentRow {
     id: String,
     operation_id: String,
     owner_id: String,
@@ -110,7 +111,7 @@ impl PaymentRow {
         }
     }
 
-    fn parse(self) -> Result<Payment, StoreError> {
+    pub(crate) fn parse(self) -> Result<Payment, StoreError> {
         let name = RowName::new("payments", &self.id);
         Ok(Payment {
             id: name.text("id", &self.id)?,

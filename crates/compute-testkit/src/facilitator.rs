@@ -151,6 +151,14 @@ impl Handle {
         lock(&self.shared).land(&bodies)
     }
 
+    /// Somebody sends tokens to an account, asked by nobody; the transaction.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn send(&self, network: Network, from: &str, to: &str, amount: u128) -> io::Result<String> {
+        lock(&self.shared).send(network, from, to, amount)
+    }
+
     /// Sets what an account holds, in atomic units.
     ///
     /// # Errors

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::payment::{Evidence, RailLabel};
-use compute_domain::time::Clock;
+use compute_domain::time::{Clock, Timestamp};
 use compute_engine::StoredProof;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement,
+    ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
+    SeenTransfer, Settlement,
 };
-use compute_wallet::EvmAddress;
+use compute_wallet::{EvmAddress, WalletAddress};
 use compute_x402::{Network, Recipient, TokenTerms};
 
 use crate::crash::Crash;
@@ -41,9 +42,28 @@ struct Ledger {
     check_refuses: Option<String>,
     has_node: bool,
     in_one_transaction: bool,
+    /// What reached us and is final; none while nobody can see it.
+    inbox: Option<Vec<SeenTransfer>>,
+    blind_reads: u32,
 }
 
+/// How many transfers a part of what arrived holds: few, so that there are many parts.
+const PAGE: usize = 2;
+
 impl Ledger {
+    /// A transfer reaches us.
+    fn arrive(&mut self, evidence: &Evidence, payer: WalletAddress, atomic: u128, at: Timestamp) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.push(SeenTransfer {
+                reference: evidence.reference.clone(),
+                log_index: evidence.log_index.unwrap_or(0),
+                payer: Some(payer),
+                atomic,
+                at,
+            });
+        }
+    }
+
     /// What shows the next settlement.
     fn next_evidence(&self) -> Evidence {
         let number = u32::try_from(self.settled.len()).unwrap_or(u32::MAX);
@@ -129,6 +149,39 @@ impl ScriptedRail {
         self.state().in_one_transaction = true;
     }
 
+    /// From now on it can be seen what arrives.
+    pub fn show_arrivals(&self) {
+        self.state().inbox.get_or_insert_default();
+    }
+
+    /// The next `reads` of what arrives fail.
+    pub fn hide_arrivals(&self, reads: u32) {
+        self.state().blind_reads = reads;
+    }
+
+    /// A transfer that nobody announced; its transaction is named by this word.
+    pub fn transfer(&self, word: &str, payer: WalletAddress, atomic: u128) {
+        let evidence = Evidence {
+            reference: word.to_owned(),
+            log_index: None,
+        };
+        let now = self.clock.now();
+        self.state().arrive(&evidence, payer, atomic, now);
+    }
+
+    /// What has arrived so far is shown in another place: of its transactions, or in others.
+    pub fn move_arrivals(&self, change: impl Fn(&mut SeenTransfer)) {
+        for seen in self.state().inbox.iter_mut().flatten() {
+            change(seen);
+        }
+    }
+
+    /// What has arrived, all told, in atomic units.
+    pub fn arrived(&self) -> u128 {
+        let state = self.state();
+        state.inbox.iter().flatten().map(|seen| seen.atomic).sum()
+    }
+
     /// The proofs whose money moved, by the network's own record.
     pub fn settled(&self) -> Vec<String> {
         self.state().settled.keys().cloned().collect()
@@ -208,6 +261,11 @@ impl Rail for ScriptedRail {
             };
         }
         let next = state.next_evidence();
+        if !state.settled.contains_key(&key) {
+            let (payer, asset) = (payment.payment().payer, payment.payment().asset);
+            let now = self.clock.now();
+            state.arrive(&next, payer, asset.atomic, now);
+        }
         let shown = state.settled.entry(key).or_insert(next);
         let evidence = shown.clone();
         match fault {
@@ -232,6 +290,38 @@ impl Rail for ScriptedRail {
                 code: "expired".to_owned(),
             },
             None => Lookup::NotYet,
+        })
+    }
+
+    fn arrival_source(&self) -> Option<String> {
+        let is_seen = self.state().inbox.is_some();
+        is_seen.then(|| format!("scripted/{:?}", self.spec.pay_to.address()))
+    }
+
+    async fn arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        let unavailable = |reason: &str| RailUnavailable {
+            reason: reason.to_owned(),
+        };
+        let mut state = self.state();
+        if state.blind_reads > 0 {
+            state.blind_reads -= 1;
+            return Err(unavailable("the network is away"));
+        }
+        let inbox = state.inbox.as_deref();
+        let inbox = inbox.ok_or_else(|| unavailable("nobody can see what arrives"))?;
+        let from = match cursor {
+            Some(cursor) => cursor
+                .parse()
+                .map_err(|_| unavailable("no cursor of ours"))?,
+            None => inbox.len(),
+        };
+        let next = inbox.len().min(from.saturating_add(PAGE));
+        let transfers = inbox.get(from..next).unwrap_or_default().to_vec();
+        Ok(ArrivalPage {
+            transfers,
+            cursor: next.to_string(),
+            read_up_to: self.clock.now(),
+            has_more: next < inbox.len(),
         })
     }
 }

@@ -106,6 +106,12 @@ impl SolanaNode {
         self.world().tokens.get(&account).map_or(0, |it| it.amount)
     }
 
+    /// Somebody moves tokens between two accounts, in a transaction of their own; its signature. It
+    /// fails when there are too few.
+    pub fn send_tokens(&self, source: Key, destination: Key, amount: u64) -> String {
+        self.world().send_tokens(source, destination, amount)
+    }
+
     /// A fresh blockhash.
     #[must_use]
     pub fn blockhash(&self) -> Key {

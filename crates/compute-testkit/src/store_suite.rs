@@ -13,6 +13,7 @@ use std::sync::Arc;
 use compute_engine::ports::Store;
 
 mod api_keys;
+mod arrivals;
 mod audit;
 mod catalogs;
 mod claims;
@@ -34,6 +35,7 @@ mod transactions;
 mod vault;
 mod watch;
 
+pub use arrivals::tell as tell_arrivals;
 pub use history::{History, tell as tell_history};
 
 /// Calls `$instantiate!` with `group::case, …` for every case of the suite. Each case is a function
@@ -174,6 +176,18 @@ macro_rules! for_each_store_case {
             watch::racing_destroyers_see_each_other,
             leases::a_duty_has_one_holder,
             leases::racing_replicas_share_no_duty,
+            arrivals::a_source_is_read_on_from_where_it_was_left,
+            arrivals::racing_readers_read_each_part_once,
+            arrivals::every_arrival_state_reads_back,
+            arrivals::an_arrival_is_written_once,
+            arrivals::an_arrival_moves_from_the_state_it_was_in_only,
+            arrivals::one_arrival_is_the_money_of_one_payment,
+            arrivals::arrivals_and_payments_find_each_other,
+            arrivals::undecided_payments_are_listed_by_rail,
+            arrivals::a_payment_is_reverted_until_it_is_back,
+            arrivals::an_arrival_is_booked_once_per_reason,
+            arrivals::a_good_history_of_arrivals_breaks_no_promise,
+            arrivals::a_payment_that_never_arrived_is_found,
             audit::an_empty_shop_breaks_no_promise,
             audit::a_good_history_breaks_no_promise,
         }

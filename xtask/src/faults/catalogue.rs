@@ -28,7 +28,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
     Fault { id, text, missing }
 }
 
-const WATCH: &str = "watch of the chain";
 const MPP: &str = "MPP and Stripe rails";
 const RESIZE: &str = "resize";
 const USER_DATA: &str = "user data";
@@ -140,11 +139,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
     ),
     fault("F052", "one payload settles twice with different hashes"),
     fault("F053", "one transaction holds several of our payments"),
-    later(
-        "F054",
-        WATCH,
-        "the chain takes a transfer back after delivery",
-    ),
+    fault("F054", "the chain takes a transfer back after delivery"),
     fault("F055", "the same payment many times in parallel"),
     fault("F056", "the same payment with another body"),
     fault("F057", "the same payment for another route or instance"),
@@ -209,7 +204,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F082", "the payer is on the block list"),
     fault("F083", "the payer is not the authenticated caller"),
     fault("F084", "somebody else's payment from a log or proxy"),
-    later("F085", WATCH, "money that nobody announced"),
+    fault("F085", "money that nobody announced"),
     fault("F086", "a cache between us and the client"),
     fault("F087", "the answer is lost after settlement and create"),
     // Providers.

@@ -94,6 +94,8 @@ section! {
         watch_round_every: Span = Span::from_secs(30),
         /// How often machines that no instance explains are looked for.
         sweep_every: Span = Span::from_secs(600),
+        /// How often what has arrived at our addresses is compared with the payments.
+        arrivals_every: Span = Span::from_secs(300),
         /// How often all promises about money are checked.
         audit_every: Span = Span::from_hours(1),
         /// How often the health of payment networks is checked.
@@ -118,6 +120,7 @@ pub(crate) struct Intervals {
     pub(crate) expire: Span,
     pub(crate) watch: Span,
     pub(crate) sweep: Span,
+    pub(crate) arrivals: Span,
     pub(crate) audit: Span,
     pub(crate) catalog: Span,
     pub(crate) health: Span,
@@ -143,6 +146,9 @@ const LEAST_HOLD_GRACE: Span = Span::from_secs(60);
 /// With the check's own limit of 1.5 s, nothing is sold for longer than 5 s on a database that does not
 /// commit (reliability.md, L3).
 const MOST_STORE_EVERY: Span = Span::from_secs(3);
+
+/// Four rounds in the hour within which the books agree with the chains (reliability.md, M10).
+const MOST_ARRIVALS_EVERY: Span = Span::from_secs(900);
 
 /// Calls to partners are not cut shorter than this by scaling: a busy machine needs that long.
 const SHORTEST_CALL: Duration = Duration::from_secs(2);
@@ -221,6 +227,12 @@ impl Timing {
         }
         if self.lost_looks < EngineTiming::default().lost_looks {
             check.problem("timing.lost_looks", "must be at least 3 on a live database");
+        }
+        if self.arrivals_every > MOST_ARRIVALS_EVERY {
+            check.problem(
+                "timing.arrivals_every",
+                "must be at most 15m on a live database",
+            );
         }
         if self.store_every > MOST_STORE_EVERY {
             check.problem(
@@ -313,6 +325,7 @@ impl Timing {
             expire: scaled(self.expire_every),
             watch: scaled(self.watch_round_every),
             sweep: scaled(self.sweep_every),
+            arrivals: scaled(self.arrivals_every),
             audit: scaled(self.audit_every),
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),

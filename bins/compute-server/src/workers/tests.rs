@@ -71,6 +71,7 @@ async fn workers_that_panic_are_counted_and_go_on() {
             expire: moment,
             watch: moment,
             sweep: moment,
+            arrivals: moment,
             audit: moment,
             catalog: moment,
             health: moment,

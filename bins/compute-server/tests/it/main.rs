@@ -10,6 +10,7 @@
 #[path = "../../examples/paid_flow/http.rs"]
 mod http;
 
+mod arrivals;
 mod bad_input;
 mod buyer;
 mod clouds;

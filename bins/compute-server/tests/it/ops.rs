@@ -114,7 +114,7 @@ pub(crate) async fn plant_unpaid_credit(home: &Home, operation: OperationId) {
         credit: Account::Credits(found.owner),
         amount: compute_domain::money::Usd::parse("1").unwrap(),
         reason: TransferReason::Topup,
-        operation,
+        cause: operation.into(),
         created_at: now(),
     };
     assert_eq!(tx.post_transfer(&transfer).await.unwrap(), Posted::New);

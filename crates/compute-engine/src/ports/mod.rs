@@ -1,6 +1,7 @@
 //! What the engine needs from the world, as traits. Adapters implement them and do not know each
 //! other; `compute-testkit` has a conformance suite for each.
 
+mod arrivals;
 mod outbox;
 mod provider;
 mod rail;
@@ -8,12 +9,14 @@ mod store;
 mod timer;
 mod watch;
 
+pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
     Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
 };
 pub use rail::{
-    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement, Settler,
+    ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
+    SeenTransfer, Settlement, Settler,
 };
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,

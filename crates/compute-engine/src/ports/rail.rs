@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use compute_domain::payment::{Evidence, Payment, RailLabel};
+use compute_domain::time::Timestamp;
 use compute_wallet::WalletAddress;
 use compute_x402::{Amount, Offer, PaymentPayload, ProofKey, Recipient, TokenTerms};
 
@@ -136,6 +137,34 @@ pub struct RailUnavailable {
     pub reason: String,
 }
 
+/// A transfer of our token to an address of ours that is final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTransfer {
+    /// The transaction, as [`Evidence`] names it.
+    pub reference: String,
+    /// Its place in the transaction or its block, as [`Evidence`] names it.
+    pub log_index: u32,
+    /// The wallet that sent it, when its chain says so.
+    pub payer: Option<WalletAddress>,
+    /// How much, in atomic units; above zero.
+    pub atomic: u128,
+    /// When it was in a block at the latest, by the chain's clock.
+    pub at: Timestamp,
+}
+
+/// A bounded part of what has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrivalPage {
+    /// Every final transfer from others in this part, oldest first.
+    pub transfers: Vec<SeenTransfer>,
+    /// Where the next part begins.
+    pub cursor: String,
+    /// Up to when everything final is in this part or an earlier one, by the chain's clock.
+    pub read_up_to: Timestamp,
+    /// Whether more is final already.
+    pub has_more: bool,
+}
+
 /// A payment rail.
 ///
 /// Contract: (1) every call returns within its own time-out, shorter than half a lease (30 s);
@@ -163,6 +192,19 @@ pub trait Rail: Send + Sync + core::fmt::Debug {
     /// One round over what this rail itself has under way on its network. Moves no money but the
     /// shop's own; most rails have nothing to do.
     async fn tend(&self) {}
+    /// Which addresses this rail's money arrives at: chain, token and addresses as one name. Rails
+    /// with the same name see the same transfers. `None` when this rail cannot see them.
+    fn arrival_source(&self) -> Option<String> {
+        None
+    }
+    /// The next bounded part of the final transfers to those addresses. Without a cursor nothing is
+    /// read: the cursor of the present moment is returned. Transfers between those addresses, and
+    /// those of nothing, are left out. (5) What was returned once is never taken back by the chain.
+    async fn arrivals(&self, _cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        Err(RailUnavailable {
+            reason: "this rail cannot see what arrives".to_owned(),
+        })
+    }
 }
 
 /// A rail that settles payments for other shops too: what a facilitator service needs of it.

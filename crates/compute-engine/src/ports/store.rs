@@ -14,6 +14,7 @@ use compute_domain::prepaid::Prepaid;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 
+use super::arrivals::Arrivals;
 use super::outbox::Outbox;
 use super::watch::Watch;
 
@@ -70,6 +71,7 @@ pub trait Tx:
     + Operations
     + RequestKeys
     + Payments
+    + Arrivals
     + Outbox
     + Ledger
     + Vault
@@ -418,7 +420,7 @@ pub enum Posted {
 /// The ledger.
 ///
 /// Contract: (1) a transfer's reason allows its accounts, or it is `Rejected`; (2) of any number of
-/// transfers of one operation and reason, one is written; (3) a credits account never falls below
+/// transfers of one cause and reason, one is written; (3) a credits account never falls below
 /// zero, whoever debits it at the same time; (4) the rows that touch one credits account are numbered
 /// from 1 without a gap, and each carries the balance after it and a hash over itself and the row
 /// before it ([`crate::ledger_chain`]).

@@ -255,9 +255,16 @@ impl Engine {
         }
         tx.save_operation(operation, lease, now.plus(self.timing().lease))
             .await?;
+        let mut has_settled = false;
         for transfer in &decision.transfers {
-            self.write_transfer(tx.as_mut(), operation, transfer)
+            let is_new = self
+                .write_transfer(tx.as_mut(), operation, transfer)
                 .await?;
+            has_settled |= is_new
+                && matches!(
+                    transfer.reason,
+                    TransferReason::Sale | TransferReason::Topup
+                );
         }
         if let Some(instance) = instance {
             if change.moves_instance {
@@ -271,6 +278,9 @@ impl Engine {
         }
         if let Some(payment) = payment {
             tx.save_payment(payment).await?;
+            if has_settled {
+                self.claim_arrival(tx.as_mut(), payment, now).await?;
+            }
         }
         tx.append_event(
             operation.id,
@@ -300,17 +310,18 @@ impl Engine {
         Ok(tx.save_instance(instance).await?)
     }
 
-    /// Writes a transfer once. Credits that go back leave the budget of the key that spent them.
+    /// Writes a transfer once, and says whether it is new. Credits that go back leave the budget of
+    /// the key that spent them.
     async fn write_transfer(
         &self,
         tx: &mut dyn Tx,
         operation: &Operation,
         transfer: &Transfer,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         match tx.post_transfer(transfer).await? {
             Posted::New => {}
             // This very decision was written before, and its acknowledgement was lost.
-            Posted::Already => return Ok(()),
+            Posted::Already => return Ok(false),
             Posted::Insufficient => {
                 return Err(Error::Internal(
                     "an operation would overdraw credits".into(),
@@ -323,7 +334,7 @@ impl Engine {
         {
             tx.uncharge_api_key(api_key, transfer.amount).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn write_password(

@@ -102,7 +102,7 @@ fn inflow(payment: &Payment, kind: OperationKind, context: &Context<'_>) -> Tran
         credit,
         amount: payment.price,
         reason,
-        operation: payment.operation,
+        cause: payment.operation.into(),
         created_at: context.now,
     }
 }
@@ -147,7 +147,7 @@ pub(super) fn refund_of(
         credit: Account::Credits(payment.owner),
         amount: payment.price,
         reason: TransferReason::PaymentRefund,
-        operation: payment.operation,
+        cause: payment.operation.into(),
         created_at: context.now,
     };
     Ok((payment.refund(transfer.id)?, transfer))

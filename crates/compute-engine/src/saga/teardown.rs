@@ -132,7 +132,7 @@ fn reversal_of(spent: CreditsSpent, operation: &Operation, context: &Context<'_>
         credit: Account::Credits(operation.owner),
         amount: spent.amount,
         reason: TransferReason::SpendReversal,
-        operation: operation.id,
+        cause: operation.id.into(),
         created_at: context.now,
     }
 }

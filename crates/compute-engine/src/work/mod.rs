@@ -1,6 +1,7 @@
 //! Background duties. Each call does one round and re-reads the world; the binary calls them in
 //! loops. Any number of replicas may run them at once.
 
+mod arrivals;
 mod auditor;
 mod clean_up;
 mod driver;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod arrivals;
 mod blocked;
 mod crashes;
 mod credits;

@@ -39,6 +39,9 @@ pub(crate) struct MoneyItem<'a> {
     decline_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credited: Option<Dollars>,
+    /// Since when the payment, which had settled, is gone from its chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_reverted_since: Option<String>,
 }
 
 /// One thing that happened.
@@ -96,6 +99,7 @@ impl<'a> MoneyItem<'a> {
             charged: decline_code.map(|_| false),
             decline_code,
             credited: view.credited().map(Dollars),
+            payment_reverted_since: view.reverted_since.map(|at| at.rfc3339()),
         }
     }
 }

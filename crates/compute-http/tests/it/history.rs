@@ -1,7 +1,8 @@
 //! The status URLs: what became of an order and of each piece of work on it.
 
 use axum::body::Body;
-use compute_domain::time::Span;
+use compute_domain::time::{Clock as _, Span};
+use compute_engine::ports::TxMode;
 use compute_x402::PaymentPayload;
 use http::Request;
 use serde_json::{Value, json};
@@ -133,4 +134,25 @@ async fn foreign_unknown_and_malformed_operations_look_alike() {
     }
     let path = format!("/compute/operations/{id}");
     shop.get(&path).await.expect_problem(401, "auth_required");
+}
+
+#[tokio::test]
+async fn a_payment_that_its_chain_took_back_shows_in_the_story() {
+    let shop = Shop::open().await;
+    let buyer = Visitor::new(1);
+    let topup = buyer.top_up(&shop, "5").await;
+    let id = topup.text("operation_id");
+    let path = format!("/compute/operations/{id}");
+    let member = "payment_reverted_since";
+    let shown = buyer.send(&shop, "GET", &path).await.json();
+    assert_eq!(shown["operation"].get(member), None);
+    let mut tx = shop.store.begin(TxMode::Write).await.unwrap();
+    let payment = tx.payment_of(id.parse().unwrap()).await.unwrap().unwrap();
+    let since = shop.clock.now();
+    assert!(tx.note_reverted(&payment.proof_key, since).await.unwrap());
+    tx.commit().await.unwrap();
+    let shown = buyer.send(&shop, "GET", &path).await.json();
+    assert_eq!(shown["operation"][member], since.rfc3339());
+    // The credit stays.
+    assert_eq!(shown["operation"]["state"], "succeeded");
 }

@@ -51,7 +51,7 @@ pub(crate) struct Shop {
     pub(crate) crash: Crash,
     router: Router,
     settings: Settings,
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     _folder: tempfile::TempDir,
 }
 

@@ -14,6 +14,7 @@ mod bill;
 mod crashes;
 mod guard;
 mod happy;
+mod inbox;
 mod line;
 mod nodes;
 mod permits;
@@ -72,6 +73,7 @@ const BATTERY: &[&[Case]] = &[
     reorg::CASES,
     wallets::CASES,
     guard::CASES,
+    inbox::CASES,
 ];
 
 #[tokio::main]

@@ -336,6 +336,14 @@ impl Chain {
         self.send(&self.keeper, self.token, "0x8456cb59").await;
     }
 
+    /// Moves tokens that are there; the transaction.
+    pub(crate) async fn transfer(&self, from: EvmAddress, to: EvmAddress, amount: u128) -> String {
+        let data = format!("0xa9059cbb{}{}", word(to), uint(amount));
+        let hash = self.act_as(from, self.token, &data).await;
+        self.expect_success(&hash).await;
+        hash
+    }
+
     pub(crate) async fn approve(&self, owner: EvmAddress, spender: EvmAddress, amount: u128) {
         let data = format!("0x095ea7b3{}{}", word(spender), uint(amount));
         let hash = self.act_as(owner, self.token, &data).await;

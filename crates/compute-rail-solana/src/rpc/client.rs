@@ -21,7 +21,7 @@ use solana_client::rpc_request::RpcRequest;
 use solana_client::rpc_response::{Response, RpcBlockhash};
 use solana_client::rpc_sender::{RpcSender, RpcTransportStats};
 
-use super::{Account, Commitment, Reach, Record, Rpc, RpcError, Status, TokenBalance};
+use super::{Account, Commitment, Listed, Reach, Record, Rpc, RpcError, Status, TokenBalance};
 
 /// A node behind a client that is bound to its address.
 pub(crate) struct NodeClient(RpcClient);
@@ -133,6 +133,30 @@ impl Rpc for NodeClient {
         }))
     }
 
+    async fn signatures(
+        &self,
+        account: &SolanaAddress,
+        before: Option<&str>,
+        until: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, RpcError> {
+        let config = json!({
+            "commitment": Commitment::Finalized.as_str(),
+            "before": before,
+            "until": until,
+            "limit": limit,
+        });
+        let params = json!([account.to_string(), config]);
+        let found: Vec<ListedReply> = self
+            .ask(RpcRequest::GetSignaturesForAddress, params)
+            .await?;
+        let read = |listed: ListedReply| Listed {
+            signature: listed.signature,
+            is_failed: listed.err.is_some(),
+        };
+        Ok(found.into_iter().map(read).collect())
+    }
+
     async fn record(&self, signature: &str) -> Result<Option<Record>, RpcError> {
         let config = json!({
             "encoding": "base64",
@@ -242,6 +266,12 @@ struct StatusReply {
 }
 
 #[derive(Deserialize)]
+struct ListedReply {
+    signature: String,
+    err: Option<Value>,
+}
+
+#[derive(Deserialize)]
 struct RecordReply {
     slot: u64,
     transaction: (String, String),
@@ -261,6 +291,7 @@ struct MetaReply {
 struct BalanceReply {
     account_index: usize,
     mint: String,
+    owner: Option<String>,
     ui_token_amount: AmountReply,
 }
 
@@ -300,6 +331,7 @@ fn read_balances(replies: Option<Vec<BalanceReply>>) -> Result<Vec<TokenBalance>
         Ok(TokenBalance {
             account: reply.account_index,
             mint: reply.mint,
+            owner: reply.owner,
             amount: reply
                 .ui_token_amount
                 .amount

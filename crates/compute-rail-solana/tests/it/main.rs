@@ -7,6 +7,7 @@
     reason = "a helper that cannot do its part fails the test"
 )]
 
+mod arrivals;
 mod check;
 mod conformance;
 mod health;

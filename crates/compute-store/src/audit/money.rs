@@ -16,6 +16,8 @@ macro_rules! allowed {
         WHEN 'operator_refund'
             THEN debit_account = 'suspense' AND credit_account LIKE 'credits:%'
         WHEN 'unmatched' THEN debit_account LIKE 'clearing:%' AND credit_account = 'suspense'
+        WHEN 'unmatched_reversal'
+            THEN debit_account = 'suspense' AND credit_account LIKE 'clearing:%'
         WHEN 'dispute' THEN debit_account LIKE 'credits:%' AND credit_account = 'suspense'
         ELSE FALSE
     END"
@@ -139,10 +141,10 @@ CROSS JOIN (
 WHERE held <> moved"
 );
 
-const ONCE_PER_REASON: &str = "SELECT 'operation ' || operation_id || ' has ' || COUNT(*)
-    || ' transfers for ' || reason || ', in all ' || SUM(amount_micros)
+const ONCE_PER_REASON: &str = "SELECT 'operation ' || COALESCE(operation_id, arrival_id)
+    || ' has ' || COUNT(*) || ' transfers for ' || reason || ', in all ' || SUM(amount_micros)
 FROM ledger_transfers
-GROUP BY operation_id, reason
+GROUP BY COALESCE(operation_id, arrival_id), reason
 HAVING COUNT(*) > 1
 LIMIT 100";
 
@@ -173,12 +175,13 @@ LIMIT 100";
 
 const OPERATOR_REFUNDS: &str =
     "SELECT 'transfer ' || transfers.id || ' is an operator''s refund of '
-    || transfers.amount_micros || ' for operation ' || transfers.operation_id
-    || '; its payment asked for ' || COALESCE(payments.price_micros, 0)
+    || transfers.amount_micros || ' for ' || COALESCE(transfers.operation_id, transfers.arrival_id)
+    || '; what it stands for was ' || COALESCE(payments.price_micros, arrivals.amount_micros, 0)
 FROM ledger_transfers AS transfers
 LEFT JOIN payments ON payments.operation_id = transfers.operation_id
+LEFT JOIN arrivals ON arrivals.id = transfers.arrival_id
 WHERE transfers.reason = 'operator_refund'
-    AND transfers.amount_micros > COALESCE(payments.price_micros, 0)
+    AND transfers.amount_micros > COALESCE(payments.price_micros, arrivals.amount_micros, 0)
 LIMIT 100";
 
 const LOTS_ARE_THE_PRICE: &str = "SELECT 'instance ' || instances.id || ' is ' || instances.state

@@ -1,6 +1,6 @@
 //! Rows of transfers and accounts.
 
-use compute_domain::ledger::{Account, CreditAccount, Transfer, TransferReason};
+use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::StoreError;
@@ -15,7 +15,8 @@ pub(crate) struct TransferRow {
     credit_account: String,
     amount_micros: i64,
     reason: String,
-    operation_id: String,
+    operation_id: Option<String>,
+    arrival_id: Option<String>,
     created_at: i64,
 }
 
@@ -28,9 +29,17 @@ impl TransferRow {
             credit: name.present("credit_account", Account::parse(&self.credit_account))?,
             amount: name.check("amount_micros", Usd::from_micros(self.amount_micros))?,
             reason: name.present("reason", TransferReason::parse(&self.reason))?,
-            operation: name.text("operation_id", &self.operation_id)?,
+            cause: self.parse_cause(&name)?,
             created_at: Timestamp::from_millis(self.created_at),
         })
+    }
+
+    fn parse_cause(&self, name: &RowName) -> Result<Cause, StoreError> {
+        match (self.operation_id.as_deref(), self.arrival_id.as_deref()) {
+            (Some(id), None) => Ok(Cause::Operation(name.text("operation_id", id)?)),
+            (None, Some(id)) => Ok(Cause::Arrival(name.text("arrival_id", id)?)),
+            _ => Err(name.bad("cause")),
+        }
     }
 }
 

@@ -15,11 +15,12 @@ use crate::raw::{execute_all, on_both, texts};
 on_both!(
     a_changed_history_breaks_the_right_promise,
     findings_name_what_is_wrong,
+    a_changed_arrival_breaks_the_promise_of_the_world,
     a_promise_has_a_hundred_findings_at_most,
     every_wrong_pair_of_accounts_is_found,
 );
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 13] = [
     "owners",
     "counters",
     "instances",
@@ -29,6 +30,10 @@ const TABLES: [&str; 9] = [
     "ledger_transfers",
     "prepaid_lots",
     "request_keys",
+    "arrival_sources",
+    "arrival_rails",
+    "arrivals",
+    "reverted_payments",
 ];
 
 /// Puts a plain copy in each table's place.
@@ -309,6 +314,67 @@ async fn a_changed_history_breaks_the_right_promise(database: TestDatabase) {
     }
     assert!(surprises.is_empty(), "{surprises:#?}");
     assert_eq!(audit(&database).await, []);
+}
+
+/// What each change of the told arrivals breaks.
+const ARRIVALS: &[Change] = &[
+    Change(
+        "UPDATE arrivals SET state = 'unmatched' WHERE reference = '0xwaiting'",
+        &["M10"],
+    ),
+    Change(
+        "UPDATE arrivals SET amount_micros = amount_micros - 1 WHERE reference = '0xunmatched'",
+        &["M10"],
+    ),
+    Change(
+        "DELETE FROM ledger_transfers WHERE reason = 'unmatched_reversal'",
+        &["M10"],
+    ),
+    Change(
+        "UPDATE arrivals SET state = 'unmatched', owner_id = NULL, note = NULL
+         WHERE state = 'waiting' OR state = 'matched'",
+        &["M10"],
+    ),
+    Change(
+        "UPDATE arrivals SET owner_id = 'somebody' WHERE state = 'assigned'",
+        &["M10"],
+    ),
+    Change(
+        "UPDATE arrivals SET amount_micros = 1 WHERE state = 'assigned'",
+        &["M10", "M6"],
+    ),
+    Change(
+        "UPDATE arrivals SET reference = '0xelse' WHERE state = 'matched'",
+        &["M10"],
+    ),
+    Change(
+        "UPDATE arrivals SET asset_atomic = '7' WHERE state = 'matched'",
+        &["M10"],
+    ),
+    Change("DELETE FROM arrivals WHERE state = 'matched'", &["M10"]),
+    Change(
+        "INSERT INTO ledger_transfers SELECT * FROM kept_ledger_transfers
+         WHERE reason = 'unmatched'",
+        &["M10", "M6"],
+    ),
+];
+
+async fn a_changed_arrival_breaks_the_promise_of_the_world(database: TestDatabase) {
+    store_suite::tell_arrivals(&database.store()).await;
+    unlock(&database).await;
+    assert_eq!(audit(&database).await, []);
+    let mut surprises = Vec::new();
+    for Change(statement, expected) in ARRIVALS {
+        execute_all(&database, (*statement).to_owned()).await;
+        let findings = audit(&database).await;
+        let broken: BTreeSet<_> = findings.iter().map(|finding| finding.promise).collect();
+        let expected: BTreeSet<_> = expected.iter().copied().collect();
+        if broken != expected {
+            surprises.push(format!("{statement}: {broken:?}, not {expected:?}"));
+        }
+        restore(&database).await;
+    }
+    assert!(surprises.is_empty(), "{surprises:#?}");
 }
 
 async fn findings_name_what_is_wrong(database: TestDatabase) {

@@ -59,7 +59,7 @@ async fn post(
         credit,
         amount: usd(micros),
         reason,
-        operation: add_operation(database, number).await,
+        cause: add_operation(database, number).await.into(),
         created_at: Timestamp::from_millis(i64::try_from(number).unwrap()),
     };
     let mut tx = database.store().begin(TxMode::Write).await.unwrap();

@@ -9,14 +9,14 @@ use compute_testkit::faults_log::injected;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
-use crate::raw::{execute_all, number};
+use crate::raw::{execute, execute_all, number};
 
-/// The migration that is disturbed: the last one. It makes two tables, and then their indexes.
-const LAST: i64 = 13;
+/// The migration that is disturbed: the last one. It makes tables, and then their indexes.
+const LAST: i64 = 14;
 
 /// So that it fails at its last statement.
 const OBSTACLE: &str = "CREATE TABLE obstacle (at BIGINT);
-    CREATE INDEX chain_transactions_forgettable ON obstacle (at)";
+    CREATE INDEX payments_undecided ON obstacle (at)";
 
 fn folder(test: &TestDatabase) -> PathBuf {
     let kind = if test.database().is_sqlite() {
@@ -59,9 +59,9 @@ async fn apply(test: &TestDatabase, count: usize) {
 /// How many of the last migration's tables there are.
 async fn tables_of_last(test: &TestDatabase) -> i64 {
     let sqlite = "SELECT COUNT(*) FROM sqlite_master
-        WHERE type = 'table' AND name IN ('sending_lanes', 'chain_transactions')";
+        WHERE type = 'table' AND name IN ('arrivals', 'reverted_payments')";
     let postgres = "SELECT COUNT(*) FROM pg_catalog.pg_class
-        WHERE oid IN (to_regclass('sending_lanes'), to_regclass('chain_transactions'))";
+        WHERE oid IN (to_regclass('arrivals'), to_regclass('reverted_payments'))";
     number(
         test,
         if test.database().is_sqlite() {
@@ -103,7 +103,7 @@ async fn a_start_completes_what_an_older_build_began(fresh: Fresh) {
 
 async fn a_migration_that_fails_leaves_nothing_of_itself(fresh: Fresh) {
     let test = fresh.make().await;
-    apply(&test, 12).await;
+    apply(&test, 13).await;
     execute_all(&test, OBSTACLE.to_owned()).await;
     // However often it is tried.
     for _ in 0..2 {
@@ -124,7 +124,7 @@ async fn a_migration_that_fails_leaves_nothing_of_itself(fresh: Fresh) {
 /// the transaction was never committed.
 async fn a_migration_that_is_cut_off_is_done_by_the_next_start(fresh: Fresh) {
     let test = fresh.make().await;
-    apply(&test, 12).await;
+    apply(&test, 13).await;
     let last = migrations(&test).await.pop().unwrap();
     let begun = format!("BEGIN; {}", last.sql.as_str());
     if test.database().is_sqlite() {
@@ -146,6 +146,57 @@ async fn a_migration_that_is_cut_off_is_done_by_the_next_start(fresh: Fresh) {
     }
     expect_behind(&test, 1).await;
     expect_complete(&test).await;
+}
+
+/// SQLite makes the ledger's table again: its rows, and what refers to them, are the same afterwards,
+/// and it still only grows.
+async fn the_ledger_survives_the_migration_that_makes_it_again(fresh: Fresh) {
+    let test = fresh.make().await;
+    apply(&test, 13).await;
+    let hash = if test.database().is_sqlite() {
+        "zeroblob(32)"
+    } else {
+        "decode(repeat('00', 32), 'hex')"
+    };
+    let rows = format!(
+        "INSERT INTO owners (id, created_at) VALUES ('o', 0);
+         INSERT INTO operations (id, kind, format, owner_id, state, failure_code, data,
+             request_sha256, lease_epoch, created_at)
+         VALUES ('p', 'extend', 1, 'o', 'failed', 'instance_gone', '{{}}', {hash}, 0, 0);
+         INSERT INTO ledger_transfers (id, debit_account, credit_account, amount_micros, reason,
+             operation_id, created_at)
+         VALUES ('s', 'clearing:base', 'sales', 5, 'sale', 'p', 1);
+         INSERT INTO ledger_transfers (id, debit_account, credit_account, amount_micros, reason,
+             operation_id, created_at, credits_account, credits_seq, balance_after_micros,
+             chain_hash)
+         VALUES ('r', 'sales', 'credits:o', 5, 'payment_refund', 'p', 2, 'credits:o', 1, 5, {hash});
+         INSERT INTO payments (id, operation_id, owner_id, rail, proof_key, payer, price_micros,
+             asset_atomic, asset_decimals, void_after, claimed_at, state, reference, settled_at,
+             refund_transfer_id)
+         VALUES ('y', 'p', 'o', 'base', 'k', 'w', 5, '5', 6, 0, 0, 'refunded', '0x', 1, 'r');"
+    );
+    execute_all(&test, rows).await;
+    test.database().migrate().await.unwrap();
+    let kept = "SELECT COUNT(*) FROM ledger_transfers
+        JOIN operations ON operations.id = ledger_transfers.operation_id
+        WHERE arrival_id IS NULL
+            AND ((ledger_transfers.id = 's' AND amount_micros = 5 AND credits_seq IS NULL)
+                OR (ledger_transfers.id = 'r' AND credits_seq = 1 AND length(chain_hash) = 32))";
+    assert_eq!(number(&test, kept).await, 2);
+    let referred = "SELECT COUNT(*) FROM payments
+        JOIN ledger_transfers ON ledger_transfers.id = payments.refund_transfer_id";
+    assert_eq!(number(&test, referred).await, 1);
+    for forbidden in [
+        "UPDATE ledger_transfers SET amount_micros = 6",
+        "DELETE FROM ledger_transfers",
+        "UPDATE payments SET refund_transfer_id = 'nothing'",
+        "INSERT INTO ledger_transfers (id, debit_account, credit_account, amount_micros, reason,
+             created_at)
+         VALUES ('x', 'clearing:base', 'suspense', 5, 'unmatched', 1)",
+    ] {
+        let outcome = execute(&test, forbidden).await;
+        assert!(outcome.is_err(), "{forbidden}");
+    }
 }
 
 /// No build of ours leaves such a row, but a human, or another tool, can.
@@ -209,4 +260,5 @@ on_both!(
     a_migration_that_fails_leaves_nothing_of_itself,
     a_migration_that_is_cut_off_is_done_by_the_next_start,
     a_migration_marked_as_half_done_is_refused,
+    the_ledger_survives_the_migration_that_makes_it_again,
 );

@@ -49,7 +49,7 @@ async fn seed(database: &TestDatabase) {
         credit: Account::Credits(operation.owner),
         amount: Usd::from_micros(5).unwrap(),
         reason: TransferReason::PaymentRefund,
-        operation: operation.id,
+        cause: operation.id.into(),
         created_at: Timestamp::from_millis(0),
     })
     .await

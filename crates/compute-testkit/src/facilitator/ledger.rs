@@ -324,6 +324,32 @@ impl World {
         })
     }
 
+    /// A transfer by a signature that no facilitator and no shop has seen.
+    pub(super) fn send(
+        &mut self,
+        network: Network,
+        from: &str,
+        to: &str,
+        amount: u128,
+    ) -> io::Result<String> {
+        let number = self.journal.events().len();
+        let nonce = hash(&format!("nonce {number}"));
+        let transaction = hash(&format!("transaction {number}"));
+        self.record(Event::Settled {
+            network: network.name().to_owned(),
+            from: from.to_ascii_lowercase(),
+            to: to.to_ascii_lowercase(),
+            value: amount.to_string(),
+            digest: hash(&nonce),
+            nonce,
+            transaction: transaction.clone(),
+            block: self.head(),
+            x402_version: 0,
+            calldata: None,
+        })?;
+        Ok(transaction)
+    }
+
     pub(super) fn set_balance(
         &mut self,
         network: Network,

@@ -50,7 +50,7 @@ impl Dirty {
         }
         for number in state.transfers.changed_by(version) {
             if let Some(row) = state.transfers.get(None, number) {
-                touched.operations.insert(row.transfer.operation);
+                touched.operations.extend(row.transfer.cause.operation());
             }
         }
         touched

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use compute_domain::id::{OperationId, OwnerId};
-use compute_domain::ledger::{Account, CreditAccount, Transfer, TransferReason};
+use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_engine::ledger_chain::{Link, chain_hash};
 use compute_engine::ports::{Ledger, Posted, StoreError};
 
 use super::state::{AccountRow, State, TransferRow, credit_account};
+use super::table::At;
 use super::tx::{ModelTx, rejected, require};
 use crate::planted::PlantedBug;
 
@@ -52,11 +53,23 @@ impl AccountRow {
 }
 
 impl State {
+    /// The transfers with one cause.
+    fn transfers_for(&self, at: At, cause: Cause) -> Vec<&TransferRow> {
+        match cause {
+            Cause::Operation(id) => self.transfers_of(at, id),
+            Cause::Arrival(id) => self
+                .transfers_by_arrival
+                .range(at, (id, 0)..=(id, u64::MAX))
+                .filter_map(|((_, number), ())| self.transfers.get(at, number))
+                .collect(),
+        }
+    }
+
     /// Whether a transfer of this operation and reason stands there already.
     fn is_posted(&self, transfer: &Transfer) -> bool {
         let is_unique =
             !(self.has_bug(PlantedBug::RefundWithoutUnique) && transfer.reason.is_giving_back());
-        let posted = self.transfers_of(None, transfer.operation);
+        let posted = self.transfers_for(None, transfer.cause);
         let same = |row: &&TransferRow| row.transfer.reason == transfer.reason;
         is_unique && posted.iter().any(same)
     }
@@ -79,8 +92,13 @@ impl State {
             self.accounts.put(version, owner, account);
         }
         self.transfers_by_id.put(version, transfer.id, number);
-        let key = (transfer.operation, transfer.created_at, transfer.id, number);
-        self.transfers_by_operation.put(version, key, ());
+        match transfer.cause {
+            Cause::Operation(id) => {
+                let key = (id, transfer.created_at, transfer.id, number);
+                self.transfers_by_operation.put(version, key, ());
+            }
+            Cause::Arrival(id) => self.transfers_by_arrival.put(version, (id, number), ()),
+        }
         let row = TransferRow {
             transfer: transfer.clone(),
             link,
@@ -111,9 +129,13 @@ impl Ledger for ModelTx {
             if judged.is_some_and(|balance| balance < transfer.amount.micros()) {
                 return Ok(Posted::Insufficient);
             }
+            let has_cause = match transfer.cause {
+                Cause::Operation(id) => state.operations.has(None, &id),
+                Cause::Arrival(id) => state.arrivals.has(None, &id),
+            };
             require(
-                state.operations.has(None, &transfer.operation),
-                "a transfer is caused by an operation",
+                has_cause,
+                "a transfer is caused by an operation or an arrival",
             )?;
             let is_repeated = state.has_bug(PlantedBug::RefundWithoutUnique);
             require(

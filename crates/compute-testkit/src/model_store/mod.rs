@@ -9,6 +9,7 @@
 //! what was committed when they began.
 
 mod api_keys;
+mod arrivals;
 mod audit;
 mod catalogs;
 mod dirty;

@@ -5,13 +5,13 @@ use compute_domain::id::OperationId;
 use compute_domain::payment::{Payment, PaymentState};
 use compute_engine::ports::{ClaimOutcome, Payments, StoreError};
 
-use super::state::{Arrival, PaymentRow, State};
+use super::state::{PaymentRow, ShownTransfer, State};
 use super::table::At;
 use super::tx::{ModelTx, no_row, require};
 use crate::planted::PlantedBug;
 
 /// The arrival of money that a payment names, as far as a chain was read.
-fn arrival_of(payment: &Payment) -> Option<Arrival> {
+fn arrival_of(payment: &Payment) -> Option<ShownTransfer> {
     let evidence = payment.evidence()?;
     let rail = payment.rail.to_string();
     Some((rail, evidence.reference.clone(), evidence.log_index?))

@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compute_domain::WalletAddress;
+use compute_domain::arrival::Arrival;
 use compute_domain::catalog::{ProviderId, ProviderInstanceId};
-use compute_domain::id::{ApiKeyId, InstanceId, OperationId, OwnerId, PaymentId, TransferId};
+use compute_domain::id::{
+    ApiKeyId, ArrivalId, InstanceId, OperationId, OwnerId, PaymentId, TransferId,
+};
 use compute_domain::instance::Instance;
 use compute_domain::ledger::{CreditAccount, Transfer};
 use compute_domain::operation::Operation;
 use compute_domain::owner::ApiKey;
-use compute_domain::payment::Payment;
+use compute_domain::payment::{Payment, RailLabel};
 use compute_domain::prepaid::Lot;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
 use compute_engine::ports::{
-    BoundKey, CatalogRevision, ChainTransaction, Event, Lane, Quarantine, Suspect,
+    ArrivalSource, BoundKey, CatalogRevision, ChainTransaction, Event, Lane, Quarantine, Suspect,
 };
 
 use super::dirty::Dirty;
@@ -125,7 +128,7 @@ pub(super) struct LeaseRow {
 }
 
 /// A payment's arrival of money, as far as a chain was read.
-pub(super) type Arrival = (String, String, u32);
+pub(super) type ShownTransfer = (String, String, u32);
 
 fn named<'a>(name: &'static str, table: &'a dyn Journaled) -> (&'static str, &'a dyn Journaled) {
     (name, table)
@@ -216,7 +219,15 @@ tables! {
     /// Index of those that were not declined.
     payments_by_proof: (String, PaymentId) => (),
     /// Index.
-    payments_by_arrival: Arrival => PaymentId,
+    payments_by_arrival: ShownTransfer => PaymentId,
+    arrival_sources: String => ArrivalSource,
+    arrival_rails: RailLabel => (String, Timestamp),
+    arrivals: ArrivalId => Arrival,
+    /// Unique: transaction, place and source.
+    arrivals_by_place: (String, u32, String) => ArrivalId,
+    /// Unique.
+    arrivals_by_payment: PaymentId => ArrivalId,
+    reverted_payments: PaymentId => Timestamp,
     /// The next nonce of each lane.
     lanes: Lane => u64,
     chain_transactions: String => ChainTransaction,
@@ -233,6 +244,8 @@ tables! {
     transfers_by_id: TransferId => u64,
     /// Index.
     transfers_by_operation: (OperationId, Timestamp, TransferId, u64) => (),
+    /// Index.
+    transfers_by_arrival: (ArrivalId, u64) => (),
     /// Index.
     transfers_by_account: (OwnerId, i64) => u64,
     accounts: OwnerId => AccountRow,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::instance::{EndReason, FailureCode, Instance, InstanceState};
-use compute_domain::ledger::{Account, TransferReason};
+use compute_domain::ledger::{Account, Cause, TransferReason};
 use compute_domain::operation::{Operation, OperationState};
 use compute_domain::payment::PaymentState;
 use compute_domain::time::Timestamp;
@@ -81,11 +81,10 @@ impl Verdict<'_> {
     fn money(&self) {
         let mut inflow: BTreeMap<OperationId, i64> = BTreeMap::new();
         for transfer in &self.snapshot.transfers {
-            if matches!(
-                transfer.reason,
-                TransferReason::Sale | TransferReason::Topup
-            ) {
-                *inflow.entry(transfer.operation).or_default() += transfer.amount.micros();
+            if let (TransferReason::Sale | TransferReason::Topup, Cause::Operation(operation)) =
+                (transfer.reason, transfer.cause)
+            {
+                *inflow.entry(operation).or_default() += transfer.amount.micros();
             }
         }
         for rail in &self.world.rails {

@@ -70,7 +70,10 @@ pub struct TokenState {
 /// A transaction in a block.
 #[derive(Debug, Clone)]
 pub(super) struct Landed {
+    /// Counts what was carried out.
+    pub(super) order: usize,
     pub(super) height: u64,
+    pub(super) touched: Vec<Key>,
     pub(super) wire: Vec<u8>,
     pub(super) is_failed: bool,
     pub(super) before: Vec<(usize, TokenState)>,
@@ -249,13 +252,54 @@ impl World {
         }
         let after = self.tokens_of(&transaction);
         let landed = Landed {
+            order: self.landed.len(),
             height: self.height,
+            touched: transaction.keys.clone(),
             wire: wire.to_vec(),
             is_failed,
             before,
             after,
         };
         self.landed.insert(name, landed);
+    }
+
+    /// A transaction of somebody else that moves tokens between two accounts; its name.
+    pub(super) fn send_tokens(&mut self, source: Key, destination: Key, amount: u64) -> String {
+        let touched = vec![source, destination];
+        let held = |world: &Self| {
+            let tokens = touched.iter().enumerate();
+            tokens
+                .filter_map(|(place, key)| Some((place, *world.tokens.get(key)?)))
+                .collect()
+        };
+        let before = held(self);
+        let mut is_failed = true;
+        if let Some(source) = self.tokens.get_mut(&source)
+            && let Some(left) = source.amount.checked_sub(amount)
+        {
+            source.amount = left;
+            is_failed = false;
+        }
+        if let Some(destination) = self.tokens.get_mut(&destination).filter(|_| !is_failed) {
+            destination.amount = destination.amount.saturating_add(amount);
+        }
+        let order = self.landed.len();
+        let mut name = [0x5e; 64];
+        for (place, byte) in name.iter_mut().zip(order.to_be_bytes()) {
+            *place = byte;
+        }
+        let name = bs58::encode(name).into_string();
+        let landed = Landed {
+            order,
+            height: self.height,
+            wire: Vec::new(),
+            is_failed,
+            before,
+            after: held(self),
+            touched,
+        };
+        self.landed.insert(name.clone(), landed);
+        name
     }
 
     fn transfer(&mut self, transfer: &Transfer) {

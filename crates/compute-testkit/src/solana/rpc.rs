@@ -90,19 +90,7 @@ fn answer(world: &mut World, method: &str, params: &Value) -> Answer {
             let name = world.send(&wire);
             return name.map(Into::into).ok_or(UNREADABLE);
         }
-        "getSignatureStatuses" => {
-            let blocks = world.misbehaviour.blocks_per_look;
-            world.advance(blocks);
-            let searches = params.pointer("/1/searchTransactionHistory") == Some(&true.into());
-            let names = params
-                .get(0)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten();
-            names
-                .map(|name| status(world, name.as_str().unwrap_or_default(), searches))
-                .collect()
-        }
+        "getSignatureStatuses" => statuses(world, params),
         "getTransaction" if world.misbehaviour.has_no_history => {
             return Err((
                 -32_011,
@@ -110,6 +98,7 @@ fn answer(world: &mut World, method: &str, params: &Value) -> Answer {
             ));
         }
         "getTransaction" => return Ok(record(world, text(0))),
+        "getSignaturesForAddress" => return Ok(signatures(world, params)),
         _ => return Err((-32_601, "Method not found")),
     };
     let slot = world.height.saturating_add(EMPTY_SLOTS);
@@ -122,6 +111,47 @@ fn read(world: &mut World, base64: &str) -> Result<Transaction, (i64, &'static s
     let wire = STANDARD.decode(base64).map_err(|_| UNREADABLE)?;
     world.see(&wire);
     Transaction::read(&wire).ok_or(UNREADABLE)
+}
+
+/// The final transactions of an account, the newest first.
+fn signatures(world: &World, params: &Value) -> Value {
+    let address = params.get(0).and_then(Value::as_str).and_then(key);
+    let named = |place: &str| params.pointer(place).and_then(Value::as_str);
+    let order = |name: &str| world.landed.get(name).map(|landed| landed.order);
+    let before = named("/1/before").and_then(order).unwrap_or(usize::MAX);
+    let until = named("/1/until").and_then(order);
+    let limit = params.pointer("/1/limit").and_then(Value::as_u64);
+    let limit = limit
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(1_000);
+    let mut found: Vec<_> = world
+        .landed
+        .iter()
+        .filter(|(_, landed)| address.is_some_and(|key| landed.touched.contains(&key)))
+        .filter(|(_, landed)| landed.height <= world.final_height())
+        .filter(|(_, landed)| landed.order < before && until.is_none_or(|it| landed.order > it))
+        .collect();
+    found.sort_by_key(|(_, landed)| core::cmp::Reverse(landed.order));
+    let listed = found.into_iter().take(limit).map(|(name, landed)| {
+        json!({
+            "signature": name,
+            "slot": landed.height.saturating_add(EMPTY_SLOTS),
+            "err": failure(landed),
+            "confirmationStatus": "finalized",
+        })
+    });
+    listed.collect()
+}
+
+fn statuses(world: &mut World, params: &Value) -> Value {
+    let blocks = world.misbehaviour.blocks_per_look;
+    world.advance(blocks);
+    let searches = params.pointer("/1/searchTransactionHistory") == Some(&true.into());
+    let names = params.get(0).and_then(Value::as_array);
+    let names = names.into_iter().flatten();
+    names
+        .map(|name| status(world, name.as_str().unwrap_or_default(), searches))
+        .collect()
 }
 
 fn status(world: &World, name: &str, searches: bool) -> Value {
@@ -165,6 +195,7 @@ fn record(world: &World, name: &str) -> Value {
         list.iter()
             .map(|(place, token)| {
                 json!({ "accountIndex": place, "mint": bs58::encode(token.mint).into_string(),
+                        "owner": bs58::encode(token.owner).into_string(),
                         "uiTokenAmount": { "amount": token.amount.to_string(), "decimals": 6 } })
             })
             .collect()

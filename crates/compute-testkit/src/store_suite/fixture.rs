@@ -214,7 +214,7 @@ pub(super) fn refund_for(operation: &Operation, micros: i64) -> Transfer {
         credit: Account::Credits(operation.owner),
         amount: usd(micros),
         reason: TransferReason::PaymentRefund,
-        operation: operation.id,
+        cause: operation.id.into(),
         created_at: at(0),
     }
 }

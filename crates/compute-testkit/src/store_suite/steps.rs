@@ -55,7 +55,7 @@ pub(super) fn transfer(
         credit,
         amount,
         reason,
-        operation: operation.id,
+        cause: operation.id.into(),
         created_at: at(0),
     }
 }

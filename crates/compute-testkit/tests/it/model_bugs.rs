@@ -84,7 +84,7 @@ impl Shop {
             credit,
             amount: Usd::from_micros(micros).unwrap(),
             reason,
-            operation: operation.id,
+            cause: operation.id.into(),
             created_at: self.now(),
         }
     }

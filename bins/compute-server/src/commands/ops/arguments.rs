@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::WalletAddress;
+use compute_domain::id::{ArrivalId, InstanceId, OperationId};
 
 /// Arguments of `ops`.
 #[derive(Debug, Args)]
@@ -46,6 +47,21 @@ pub(crate) enum OpsCommand {
     },
     /// Check every promise about money and machines in the database. Exit code 1 when one is broken.
     Audit,
+    /// List money that arrived and that no payment explains, and how far each chain was read.
+    Arrivals,
+    /// Make an arrival that no payment explains the credit of whoever holds a wallet.
+    Assign {
+        /// The id of the arrival.
+        id: ArrivalId,
+        /// The wallet, as its chain writes it.
+        #[arg(long, value_name = "ADDRESS")]
+        wallet: WalletAddress,
+        /// Why; kept with the arrival.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+    /// List settled payments that their chain took back and that are not in it again.
+    Reverted,
     /// List machines at the providers that no live instance explains.
     Suspects,
     /// Tell whether there is a quarantine, in which nothing is destroyed without its owner's asking; begin or end one.

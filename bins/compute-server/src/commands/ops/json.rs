@@ -159,6 +159,7 @@ fn view(view: &OperationView) -> Value {
     json!({
         "operation": operation(&view.operation),
         "payment": view.payment.as_ref().map(payment),
+        "payment_reverted_since": view.reverted_since.map(time),
         "transfers": transfers,
         "events": events,
     })

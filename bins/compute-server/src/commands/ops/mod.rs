@@ -6,6 +6,7 @@
 mod arguments;
 mod json;
 mod story;
+mod suspense;
 mod table;
 mod text;
 
@@ -67,7 +68,7 @@ fn configuration(arguments: &OpsArguments) -> anyhow::Result<OperatorConfig> {
 }
 
 /// What a command has to say, for people and for programs.
-struct Answer {
+pub(super) struct Answer {
     text: String,
     document: Value,
     code: ExitCode,
@@ -113,6 +114,9 @@ async fn answer(
                 answer.code = ExitCode::from(BAD_NEWS);
             }
             answer
+        }
+        OpsCommand::Arrivals | OpsCommand::Assign { .. } | OpsCommand::Reverted => {
+            suspense::answer(command, &engine).await?
         }
         OpsCommand::Suspects => {
             let suspects = engine.suspects().await?;

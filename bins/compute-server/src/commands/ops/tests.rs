@@ -122,7 +122,7 @@ fn story() -> Story {
         credit: Account::Credits(owner_id),
         amount: usd(2_500_000),
         reason: TransferReason::PaymentRefund,
-        operation: work,
+        cause: work.into(),
         created_at: NOW,
     };
     Story {
@@ -144,6 +144,7 @@ fn story() -> Story {
             instance: Some(instance),
             operation: operation(),
             payment: Some(payment()),
+            reverted_since: None,
             transfers: vec![transfer],
             history: vec![event],
             balance: None,

@@ -273,7 +273,7 @@ fn write_operation(text: &mut String, view: &OperationView) {
         facts.text(2)
     );
     if let Some(payment) = &view.payment {
-        write_payment(text, payment);
+        write_payment(text, payment, view.reverted_since);
     }
     write_transfers(text, view);
     write_events(text, view);
@@ -283,7 +283,7 @@ fn write_operation(text: &mut String, view: &OperationView) {
 }
 
 /// Its proof, which is the client's signature, is not shown.
-fn write_payment(text: &mut String, payment: &Payment) {
+fn write_payment(text: &mut String, payment: &Payment, reverted_since: Option<Timestamp>) {
     let mut facts = Table::of_facts();
     let state = match &payment.state {
         PaymentState::Declined { code } => format!("declined ({code})"),
@@ -302,6 +302,12 @@ fn write_payment(text: &mut String, payment: &Payment) {
     facts.fact("proof key", &payment.proof_key);
     if let Some(evidence) = payment.evidence() {
         facts.fact("reference", &evidence.reference);
+    }
+    if let Some(since) = reverted_since {
+        facts.fact(
+            "payment_reverted",
+            format!("gone from its chain since {}", since.rfc3339()),
+        );
     }
     facts.fact("claimed", payment.claimed_at.rfc3339());
     facts.fact("void after", payment.void_after.rfc3339());

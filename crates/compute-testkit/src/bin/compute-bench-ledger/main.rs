@@ -111,7 +111,7 @@ impl Side {
             credit: Account::Sales,
             amount: Usd::from_micros(1)?,
             reason: TransferReason::Spend,
-            operation: OperationId::from_uuid(uuid(number)),
+            cause: OperationId::from_uuid(uuid(number)).into(),
             created_at: Timestamp::from_millis(1),
         };
         let mut tx = self.store.begin(TxMode::Write).await?;

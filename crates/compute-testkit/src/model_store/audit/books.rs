@@ -123,10 +123,14 @@ impl Auditor<'_> {
             let amount = transfer.amount.micros();
             totals.add(&transfer.debit, amount.saturating_neg());
             totals.add(&transfer.credit, amount);
-            if transfer.credit == Account::Suspense
-                && matches!(transfer.debit, Account::Clearing(_))
-            {
-                unmatched = unmatched.saturating_add(amount);
+            match (&transfer.debit, &transfer.credit) {
+                (Account::Clearing(_), Account::Suspense) => {
+                    unmatched = unmatched.saturating_add(amount);
+                }
+                (Account::Suspense, Account::Clearing(_)) => {
+                    unmatched = unmatched.saturating_sub(amount);
+                }
+                _ => {}
             }
         }
         let accounts = state.accounts.iter(self.at);

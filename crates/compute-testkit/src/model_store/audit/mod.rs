@@ -3,6 +3,7 @@
 //! Each question is about one account, one operation, one instance or one proof, so it can be asked of
 //! everything, or only of what has changed.
 
+mod arrivals;
 mod books;
 mod machines;
 mod purchases;
@@ -116,6 +117,7 @@ pub(super) fn audit(state: &State, at: At) -> Vec<Finding> {
     };
     auditor.ask_about(&everything(state, at));
     auditor.ask_totals();
+    auditor.ask_arrivals();
     auditor.ask_places();
     auditor.ask_names();
     auditor.into_list()

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use compute_domain::WalletAddress;
+use compute_domain::arrival::Arrival;
 use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::instance::Instance;
 use compute_domain::ledger::Transfer;
@@ -11,7 +12,7 @@ use compute_domain::owner::ApiKey;
 use compute_domain::payment::Payment;
 use compute_domain::prepaid::Lot;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Event, Suspect};
+use compute_engine::ports::{ArrivalSource, Event, Suspect};
 use sha2::{Digest, Sha256};
 
 use super::state::State;
@@ -59,6 +60,10 @@ pub struct Snapshot {
     pub transfers: Vec<Transfer>,
     /// What each owner has in credits; micro-dollars. Only a planted bug makes it negative.
     pub credits: Vec<(OwnerId, i64)>,
+    /// How far arrivals have been read.
+    pub arrival_sources: Vec<ArrivalSource>,
+    /// All arrivals.
+    pub arrivals: Vec<Arrival>,
     /// Machines that no live instance explains.
     pub suspects: Vec<Suspect>,
     /// Destructions that no owner asked for, as they were noted.
@@ -111,6 +116,16 @@ impl Snapshot {
                 .accounts
                 .iter(at)
                 .map(|(owner, row)| (*owner, row.balance))
+                .collect(),
+            arrival_sources: state
+                .arrival_sources
+                .iter(at)
+                .map(|(_, row)| row.clone())
+                .collect(),
+            arrivals: state
+                .arrivals
+                .iter(at)
+                .map(|(_, row)| row.clone())
                 .collect(),
             suspects: state
                 .suspects

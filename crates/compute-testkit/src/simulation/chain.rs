@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use compute_domain::payment::Evidence;
 use compute_engine::ports::{ClaimedPayment, Lookup, Settlement};
-use compute_wallet::WalletAddress;
+use compute_wallet::{EvmAddress, WalletAddress};
 
 use super::bugs::Bug;
 use super::rails::SimRail;
@@ -13,6 +13,7 @@ use super::reactor::lock;
 /// Money that moved.
 #[derive(Debug, Clone)]
 pub(crate) struct Moved {
+    pub(crate) payer: WalletAddress,
     pub(crate) atomic: u128,
     pub(crate) at: i64,
     pub(crate) evidence: Evidence,
@@ -23,6 +24,7 @@ pub(crate) struct Moved {
 /// Money that will move.
 #[derive(Debug, Clone)]
 pub(super) struct Landing {
+    payer: WalletAddress,
     at: i64,
     atomic: u128,
     by_observer: bool,
@@ -35,6 +37,10 @@ pub(super) struct Chain {
     pub(super) drained_until: BTreeMap<WalletAddress, i64>,
     /// What was ever asked to be settled.
     pub(super) asked: BTreeSet<String>,
+    /// What somebody sent without being asked.
+    pub(super) gifts: Vec<Moved>,
+    /// From when on what arrives was said to begin, each time somebody asked.
+    pub(super) beginnings: Vec<i64>,
     pub(super) transactions: u64,
     pub(super) last_index: u32,
     /// A node that is behind shows nothing younger than this.
@@ -101,25 +107,25 @@ impl SimRail {
             .collect();
         for key in due {
             if let Some(landing) = chain.landing.remove(&key) {
-                self.write(
-                    &mut chain,
-                    &key,
-                    landing.atomic,
-                    landing.at,
-                    landing.by_observer,
-                );
+                self.write(&mut chain, &key, &landing);
             }
         }
     }
 
-    fn write(
-        &self,
-        chain: &mut Chain,
-        key: &str,
-        atomic: u128,
-        at: i64,
-        by_observer: bool,
-    ) -> Evidence {
+    fn write(&self, chain: &mut Chain, key: &str, landing: &Landing) -> Evidence {
+        let evidence = self.next_evidence(chain);
+        let moved = Moved {
+            payer: landing.payer,
+            atomic: landing.atomic,
+            at: landing.at,
+            evidence: evidence.clone(),
+            by_observer: landing.by_observer,
+        };
+        chain.moved.entry(key.to_owned()).or_insert(moved);
+        evidence
+    }
+
+    fn next_evidence(&self, chain: &mut Chain) -> Evidence {
         // One transaction may hold several payments.
         if chain.transactions > 0 && self.reactor.strikes(100) {
             chain.last_index += 1;
@@ -127,18 +133,51 @@ impl SimRail {
             chain.transactions += 1;
             chain.last_index = 0;
         }
-        let evidence = Evidence {
+        Evidence {
             reference: format!("0x{:064x}", chain.transactions),
             log_index: Some(chain.last_index),
+        }
+    }
+
+    /// Somebody sends tokens without being asked: a tip, a mistake, or dust.
+    pub(super) fn maybe_give(&self) {
+        if !self.reactor.strikes(80) {
+            return;
+        }
+        self.reactor.fault("F085");
+        let now = self.reactor.millis();
+        let micros = match self.reactor.dice.range(0, 3) {
+            0 => self.reactor.dice.range(1, 900),
+            1 => self.reactor.dice.range(10_000, 90_000),
+            _ => self.reactor.dice.range(100_000, 9_000_000),
         };
-        let moved = Moved {
-            atomic,
-            at,
-            evidence: evidence.clone(),
-            by_observer,
-        };
-        chain.moved.entry(key.to_owned()).or_insert(moved);
-        evidence
+        let unit = 10_u128.saturating_pow(u32::from(self.decimals.saturating_sub(6)));
+        let mut chain = lock(&self.chain);
+        let evidence = self.next_evidence(&mut chain);
+        chain.gifts.push(Moved {
+            payer: WalletAddress::Evm(EvmAddress::new([0xee; 20])),
+            atomic: u128::try_from(micros).unwrap_or(1).saturating_mul(unit),
+            at: now,
+            evidence,
+            by_observer: true,
+        });
+    }
+
+    /// Everything that reached the shop from this moment on and before that one, in the order of the
+    /// chain.
+    pub(crate) fn inflows(&self, from: i64, before: i64) -> Vec<Moved> {
+        self.land();
+        let chain = lock(&self.chain);
+        let all = chain.moved.values().chain(&chain.gifts);
+        let mut found: Vec<_> = all
+            .filter(|moved| (from..before).contains(&moved.at))
+            .cloned()
+            .collect();
+        found.sort_by(|one, other| {
+            let place = |it: &Moved| (it.at, it.evidence.reference.clone(), it.evidence.log_index);
+            place(one).cmp(&place(other))
+        });
+        found
     }
 
     fn mood(&self) -> Mood {
@@ -184,10 +223,17 @@ impl SimRail {
         let atomic = payment.proof().offer.amount().get();
         let now = self.reactor.millis();
         let latest = own.void_after.millis() - 1;
+        let landing = |by_observer| Landing {
+            payer: own.payer,
+            at: now,
+            atomic,
+            by_observer,
+        };
         let mut chain = lock(&self.chain);
         let mut lands = |at: i64, by_observer: bool| {
             let at = at.min(latest);
             let landing = Landing {
+                payer: own.payer,
                 at,
                 atomic,
                 by_observer,
@@ -196,7 +242,7 @@ impl SimRail {
         };
         match mood {
             Mood::Honest => {
-                let evidence = self.write(&mut chain, key, atomic, now, false);
+                let evidence = self.write(&mut chain, key, &landing(false));
                 Settlement::Settled(evidence)
             }
             Mood::LandsLater => {
@@ -233,7 +279,7 @@ impl SimRail {
                 declined("insufficient_funds")
             }
             Mood::Overtaken => {
-                let evidence = self.write(&mut chain, key, atomic, now, true);
+                let evidence = self.write(&mut chain, key, &landing(true));
                 Settlement::Settled(evidence)
             }
         }
@@ -263,7 +309,12 @@ impl SimRail {
     }
 
     /// Somebody on the way sees the payment and sends it in first.
-    pub(super) fn maybe_observe(&self, key: &str, atomic: u128, valid_before_ms: i64) {
+    pub(super) fn maybe_observe(
+        &self,
+        key: &str,
+        (payer, atomic): (WalletAddress, u128),
+        valid_before_ms: i64,
+    ) {
         if !self.reactor.strikes(15) {
             return;
         }
@@ -273,6 +324,7 @@ impl SimRail {
             let mut chain = lock(&self.chain);
             if !chain.moved.contains_key(key) {
                 let landing = Landing {
+                    payer,
                     at,
                     atomic,
                     by_observer: true,

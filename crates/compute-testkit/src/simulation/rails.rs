@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use compute_domain::payment::RailLabel;
+use compute_domain::time::Timestamp;
 use compute_engine::StoredProof;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable, Settlement, Store,
-    TxMode,
+    ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
+    SeenTransfer, Settlement, Store, TxMode,
 };
 use compute_wallet::EvmAddress;
 use compute_x402::{Network, Recipient, TokenTerms};
@@ -74,6 +75,17 @@ impl SimRail {
         &self.spec.token
     }
 
+    /// Everything that reached the shop before a moment, in atomic units, for each beginning that was
+    /// ever told.
+    pub(crate) fn reached(&self, before: i64) -> Vec<u128> {
+        let beginnings = lock(&self.chain).beginnings.clone();
+        let sum = |from: i64| {
+            let moved = self.inflows(from, before);
+            moved.iter().fold(0, |sum, moved| sum + moved.atomic)
+        };
+        beginnings.into_iter().map(sum).collect()
+    }
+
     /// No settlement without a committed intent (P6).
     async fn check_intent(&self, key: &str) {
         let Ok(mut tx) = self.store.begin(TxMode::Read).await else {
@@ -118,7 +130,7 @@ impl Rail for SimRail {
         let key = known.proof_key.as_str();
         let now = self.reactor.millis();
         let valid_before = i64::try_from(known.valid_before).unwrap_or(i64::MAX / 2_000) * 1_000;
-        self.maybe_observe(key, known.value.get(), valid_before);
+        self.maybe_observe(key, (known.payer, known.value.get()), valid_before);
         let verdict = {
             let chain = lock(&self.chain);
             let moved = chain.moved.get(key);
@@ -183,7 +195,49 @@ impl Rail for SimRail {
             .log(&format_args!("{} lookup: {lookup:?}", self.spec.label));
         Ok(lookup)
     }
+
+    fn arrival_source(&self) -> Option<String> {
+        Some(format!("simulated/{}", self.spec.label))
+    }
+
+    async fn arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        if self.link.ask().await != Delivery::Arrived {
+            return Err(away());
+        }
+        self.maybe_give();
+        let firm = self.reactor.millis() - FINALITY_MS;
+        let from = cursor.map_or(Ok(firm), str::parse).map_err(|_| away())?;
+        let next = firm.min(from + PART_MS).max(from);
+        let transfers = if cursor.is_some() {
+            self.inflows(from, next)
+        } else {
+            lock(&self.chain).beginnings.push(next);
+            Vec::new()
+        };
+        if !self.link.answer().await {
+            return Err(away());
+        }
+        let seen = transfers.into_iter().map(|moved| SeenTransfer {
+            reference: moved.evidence.reference,
+            log_index: moved.evidence.log_index.unwrap_or(0),
+            payer: Some(moved.payer),
+            atomic: moved.atomic,
+            at: Timestamp::from_millis(moved.at),
+        });
+        Ok(ArrivalPage {
+            transfers: seen.collect(),
+            cursor: next.to_string(),
+            read_up_to: Timestamp::from_millis(next),
+            has_more: next < firm,
+        })
+    }
 }
+
+/// What is this old is not undone any more.
+const FINALITY_MS: i64 = 60_000;
+
+/// How much time one part covers.
+const PART_MS: i64 = 3_600_000;
 
 const fn name_of(settlement: &Settlement) -> &'static str {
     match settlement {

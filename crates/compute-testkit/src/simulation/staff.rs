@@ -39,6 +39,7 @@ impl World {
         hire("expire", Box::pin(staff.clone().expire()));
         hire("watch", Box::pin(staff.clone().watch()));
         hire("sweep", Box::pin(staff.clone().sweep()));
+        hire("arrivals", Box::pin(staff.clone().watch_arrivals()));
         hire("shop", Box::pin(staff.clone().keep_shop()));
         hire("office", Box::pin(staff.keep_books()));
     }
@@ -120,6 +121,16 @@ impl Staff {
                 let swept = self.engine.sweep_orphans().await;
                 self.judge("sweep", swept);
             }
+        }
+    }
+
+    async fn watch_arrivals(self) {
+        loop {
+            if self.may_work() {
+                let watched = self.engine.watch_arrivals().await;
+                self.judge("watch arrivals", watched);
+            }
+            self.rest(300_000, 1_800_000).await;
         }
     }
 

@@ -89,8 +89,18 @@ impl Verdict<'_> {
         }
         for rail in &self.world.rails {
             self.money_of(rail, &inflow);
+            self.arrivals_of(rail);
         }
-        let all: i64 = inflow.values().sum();
+        let unmatched: i64 = self
+            .snapshot
+            .transfers
+            .iter()
+            .fold(0, |sum, transfer| match transfer.reason {
+                TransferReason::Unmatched => sum + transfer.amount.micros(),
+                TransferReason::UnmatchedReversal => sum - transfer.amount.micros(),
+                _ => sum,
+            });
+        let all: i64 = inflow.values().sum::<i64>() + unmatched;
         let mut held = 0;
         for transfer in &self.snapshot.transfers {
             let amount = transfer.amount.micros();
@@ -103,6 +113,26 @@ impl Verdict<'_> {
         }
         if all != held {
             self.violate("M4", format!("{all} came in, {held} is held"));
+        }
+    }
+
+    /// M10: what the network moved since the watch began, up to where it has read, is written down to
+    /// the last atomic unit.
+    fn arrivals_of(&self, rail: &SimRail) {
+        let Some(source) = rail.arrival_source() else {
+            return;
+        };
+        let mut sources = self.snapshot.arrival_sources.iter();
+        let Some(read) = sources.find(|it| it.source == source) else {
+            return;
+        };
+        let rows = self.snapshot.arrivals.iter();
+        let rows = rows.filter(|row| row.source == source);
+        let written = rows.fold(read.small_atomic, |sum, row| sum + row.asset.atomic);
+        let reached = rail.reached(read.read_up_to.millis());
+        if !reached.contains(&written) {
+            let detail = format!("{reached:?} reached {source}, {written} is written down");
+            self.violate("M10", detail);
         }
     }
 

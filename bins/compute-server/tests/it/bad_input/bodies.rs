@@ -76,7 +76,11 @@ fn bad_bodies() -> Vec<(String, u16, &'static str)> {
         (with("plans", json!("vc2-1c-1gb")), 400, invalid),
         (with("use_credits", json!(true)), 401, "auth_required"),
         (with("use_credits", json!(1)), 400, invalid),
-        (with("user_data", json!("x")), 400, "not_supported"),
+        (with("ssh_public_keys", json!([ssh, "x"])), 400, invalid),
+        (with("ssh_public_keys", json!({})), 400, invalid),
+        (with("user_data", json!(" ")), 400, invalid),
+        (with("user_data", json!(["x"])), 400, invalid),
+        (with("auto_extend", json!(true)), 400, "not_supported"),
         (with("ai_machine", json!({})), 400, no_ai),
         (
             with("ssh_key_ids", json!(["1"])),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::catalog::{OsId, PlanId, RegionId};
 use crate::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
@@ -10,7 +10,7 @@ use crate::instance::FailureCode;
 use crate::money::{HourlyRate, Hours, Usd};
 use crate::request_key::RequestKey;
 use crate::setup::SshKeys;
-use crate::text::{Hostname, Label};
+use crate::text::{Hostname, Label, SshPublicKey};
 use crate::text_enum;
 use crate::time::Timestamp;
 
@@ -134,8 +134,24 @@ pub struct MachineSpec {
     pub label: Label,
     /// Its host name, when the customer chose one.
     pub hostname: Option<Hostname>,
-    /// Who may log in; none means a root password.
+    /// Who may log in; none means a root password. Format 1 had one key at most, under another name.
+    #[serde(alias = "ssh_public_key", deserialize_with = "one_or_several")]
     pub ssh_keys: SshKeys,
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SshKeys, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Several(SshKeys),
+        One(SshPublicKey),
+        None,
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Several(keys) => keys,
+        Stored::One(key) => key.into(),
+        Stored::None => SshKeys::default(),
+    })
 }
 
 /// What follows once a machine is gone that the customer never got.
@@ -214,7 +230,7 @@ pub struct OperationData {
 }
 
 /// The version of [`OperationData`] that this build writes and understands.
-pub const OPERATION_FORMAT: i32 = 1;
+pub const OPERATION_FORMAT: i32 = 2;
 
 /// One durable piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -345,5 +361,31 @@ impl Operation {
         self.state = state;
         self.finished_at = Some(now);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+    #[test]
+    fn machines_of_the_first_format_are_read() {
+        let own = SshKeys::from(SshPublicKey::parse(KEY).unwrap());
+        for (name, keys, expected) in [
+            ("ssh_public_key", format!("\"{KEY}\""), own.clone()),
+            ("ssh_public_key", "null".to_owned(), SshKeys::default()),
+            ("ssh_keys", format!("[\"{KEY}\"]"), own),
+            ("ssh_keys", "[]".to_owned(), SshKeys::default()),
+        ] {
+            let text = format!(
+                "{{\"plan\":\"vc2-1c-1gb\",\"region\":\"ewr\",\"os\":\"2284\",\"label\":\"a\",\
+                 \"hostname\":null,\"{name}\":{keys}}}"
+            );
+            let spec: MachineSpec = serde_json::from_str(&text).unwrap();
+            assert_eq!(spec.ssh_keys, expected, "{text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::rail::{SolanaRail, unavailable};
 use crate::rpc::{Commitment, Record, RpcError, TokenBalance};
 
 /// How many transactions one part looks at: each costs a question to the node.
-const PART: u32 = 32;
+const PART: u32 = 16;
 
 /// What stands for no transaction.
 const NONE: &str = "-";

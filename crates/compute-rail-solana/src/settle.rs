@@ -270,7 +270,8 @@ fn answer(sent: &Sent, seen: Seen) -> Result<Lookup, RpcError> {
 fn evidence(sent: &Sent) -> Evidence {
     Evidence {
         reference: sent.signature.clone(),
-        log_index: None,
+        // A transaction has one transfer, whoever of the purse's owner and delegate signed for it.
+        log_index: Some(0),
     }
 }
 

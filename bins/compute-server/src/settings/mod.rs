@@ -270,6 +270,7 @@ impl Settings {
         for (label, settings) in &self.rails {
             rails.extend(settings.check(check, label));
         }
+        rails::check_addresses(check, &rails);
         let facilitator = self.facilitator.check(check, &rails);
         let (markup_bps, lease) = (self.pricing.markup_bps, self.timing.lease);
         let clouds = [

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use compute_domain::money::{MICROS_PER_USD, Usd};
 use compute_domain::payment::RailLabel;
 use compute_rail_facilitator::Facilitator;
-use compute_wallet::EvmAddress;
+use compute_wallet::{EvmAddress, WalletAddress};
 use compute_x402::{Recipient, TokenTerms};
 
 pub(crate) use self::embedded::EmbeddedConfig;
@@ -182,6 +182,52 @@ pub(crate) enum Settlement {
     Facilitators(Vec<Facilitator>),
     Embedded(Box<EmbeddedConfig>),
     FeePayer(Box<FeePayerConfig>),
+}
+
+impl RailConfig {
+    /// Where this rail's money arrives, and whether the server can see that it does.
+    fn addresses(&self) -> (Vec<WalletAddress>, bool) {
+        let pay_to = self.pay_to.address();
+        match &self.settlement {
+            Settlement::Embedded(embedded) => {
+                let mut addresses = vec![pay_to, WalletAddress::Evm(embedded.treasury)];
+                addresses.dedup();
+                (addresses, true)
+            }
+            Settlement::FeePayer(_) => (vec![pay_to], true),
+            Settlement::Facilitators(_) => {
+                let sees = self.rpc_url.is_some() && self.terms.as_svm().is_none();
+                (vec![pay_to], sees)
+            }
+        }
+    }
+}
+
+/// Rails of one token share all their addresses or none: else money of one of them would count as
+/// nobody's at the other (decision 16).
+pub(super) fn check_addresses(check: &mut Check<'_>, rails: &[RailConfig]) {
+    for (index, rail) in rails.iter().enumerate() {
+        let (own, sees) = rail.addresses();
+        let of_one_token = rails.iter().take(index).filter(|other| {
+            other.terms.network() == rail.terms.network()
+                && other.terms.asset_text() == rail.terms.asset_text()
+        });
+        for other in of_one_token {
+            let (theirs, other_sees) = other.addresses();
+            let is_shared = own.iter().any(|address| theirs.contains(address));
+            let is_same = own.len() == theirs.len()
+                && own.iter().all(|address| theirs.contains(address))
+                && sees == other_sees;
+            if is_shared && !is_same {
+                let what = format!(
+                    "is also where rails.{} takes this token, in another way: what arrives there could \
+                     not be told apart; it needs another address",
+                    other.label
+                );
+                check.problem(&format!("rails.{}.pay_to", rail.label), what);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ struct Inbox {
     /// The rail that reads, and under which is booked.
     rail: Arc<dyn Rail>,
     labels: Vec<RailLabel>,
+    /// Rails that are paid elsewhere.
+    others: Vec<RailLabel>,
 }
 
 impl Inbox {
@@ -50,8 +52,10 @@ impl Inbox {
         }
     }
 
+    /// Whether a payment that names the transaction of an arrival may be paid here. A rail that has
+    /// another label now, or is configured no more, may have been.
     fn is_paid_by(&self, payment: &Payment) -> bool {
-        self.labels.contains(&payment.rail)
+        !self.others.contains(&payment.rail)
     }
 }
 
@@ -94,10 +98,17 @@ impl Engine {
                 source,
                 rail: Arc::clone(rail),
                 labels: Vec::new(),
+                others: Vec::new(),
             });
             inbox.labels.push(rail.spec().label.clone());
         }
-        inboxes.into_values().collect()
+        let mut inboxes: Vec<Inbox> = inboxes.into_values().collect();
+        for inbox in &mut inboxes {
+            let labels = self.rails.iter().map(|rail| &rail.spec().label);
+            let others = labels.filter(|label| !inbox.labels.contains(label));
+            inbox.others = others.cloned().collect();
+        }
+        inboxes
     }
 
     async fn holds_arrivals(&self) -> Result<bool, Error> {
@@ -112,6 +123,7 @@ impl Engine {
     }
 
     async fn read_inbox(&self, inbox: &Inbox) -> Result<(), Error> {
+        let mut read = None;
         for _ in 0..PAGES_MAX {
             let mut tx = self.store.begin(TxMode::Read).await?;
             let sources = tx.list_arrival_sources().await?;
@@ -134,10 +146,12 @@ impl Engine {
             if !page.has_more || self.is_stopping() || !self.holds_arrivals().await? {
                 return Ok(());
             }
+            read = Some(sorted.at);
         }
-        tracing::warn!(
-            source = inbox.source,
-            "more has arrived than one round reads"
+        self.report_unread(
+            inbox,
+            read.as_ref(),
+            "more has arrived than one round reads",
         );
         Ok(())
     }

@@ -477,6 +477,16 @@ impl Rail for Twin {
 
 #[tokio::test]
 async fn rails_that_are_paid_at_one_address_count_each_transfer_once() {
+    a_twin_reads(true).await;
+}
+
+/// The rail got another label while a payment was on its way to be read.
+#[tokio::test]
+async fn a_payment_over_a_rail_that_is_no_more_explains_its_money() {
+    a_twin_reads(false).await;
+}
+
+async fn a_twin_reads(has_first: bool) {
     let world = World::open().await;
     world.market.rail.show_arrivals();
     let spec = RailSpec {
@@ -487,12 +497,16 @@ async fn rails_that_are_paid_at_one_address_count_each_transfer_once() {
     let twin: Arc<dyn Rail> = Arc::new(Twin { spec, rail });
     let provider: Arc<dyn compute_engine::ports::Provider> = world.market.provider.clone();
     // The twin is first, so it reads for both.
+    let mut rails = vec![twin];
+    if has_first {
+        rails.push(world.market.rail.clone());
+    }
     let engine = Engine::new(
         config("process-9".to_owned()),
         Adapters {
             store: Arc::clone(&world.market.store),
             providers: vec![provider],
-            rails: vec![twin, world.market.rail.clone()],
+            rails,
             clock: Arc::new(world.market.clock.clone()),
             entropy: Arc::new(SeededEntropy::new(9)),
             timer: Arc::new(world.market.clock.clone()),

@@ -22,7 +22,7 @@ async fn a_payment_settles_and_is_written_down() {
         let row = market.row(&payment).await.unwrap();
         let evidence = Evidence {
             reference: row.hash.clone(),
-            log_index: None,
+            log_index: Some(0),
         };
         assert_eq!(outcome, Settlement::Settled(evidence.clone()));
         assert_eq!(market.times_moved(&payment), 1);

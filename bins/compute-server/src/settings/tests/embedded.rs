@@ -109,3 +109,28 @@ fn what_an_embedded_rail_needs_is_named() {
         "{found}"
     );
 }
+
+#[test]
+fn rails_of_one_token_are_paid_at_the_same_addresses_or_at_others() {
+    let second = |pay_to: &str, lines: &str| {
+        format!(
+            "{}\n[rails.second]\nchain = \"eip155:8453\"\npay_to = \"{pay_to}\"\n{lines}\n",
+            good()
+        )
+    };
+    let (same, other) = (
+        "0x1111111111111111111111111111111111111111",
+        "0x2222222222222222222222222222222222222222",
+    );
+    let blind = "facilitator_url = \"https://another.example\"";
+    let seeing = format!("{blind}\nrpc_url = \"https://node.example\"");
+    for lines in [&seeing, EMBEDDED] {
+        let found = problems(&second(same, lines));
+        assert!(
+            found.contains("rails.second.pay_to: is also where"),
+            "{found}"
+        );
+        assert_eq!(problems(&second(other, lines)), "no problem");
+    }
+    assert_eq!(problems(&second(same, blind)), "no problem");
+}

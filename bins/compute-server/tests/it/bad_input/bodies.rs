@@ -16,11 +16,38 @@ fn with(member: &str, value: Value) -> String {
     order.to_string()
 }
 
+/// What is put onto the new machine.
+fn bad_setups() -> Vec<(String, u16, &'static str)> {
+    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    let invalid = "invalid_request";
+    vec![
+        (
+            with("ssh_public_key", json!(format!("{ssh}\n{ssh}"))),
+            400,
+            invalid,
+        ),
+        (
+            with("ssh_public_key", json!(format!("{ssh} a\rb"))),
+            400,
+            invalid,
+        ),
+        (
+            with("ssh_public_key", json!(format!("command=\"x\" {ssh}"))),
+            400,
+            invalid,
+        ),
+        (with("ssh_public_key", json!("ssh-dss AAAA")), 400, invalid),
+        (with("ssh_public_keys", json!([ssh, "x"])), 400, invalid),
+        (with("ssh_public_keys", json!({})), 400, invalid),
+        (with("user_data", json!(" ")), 400, invalid),
+        (with("user_data", json!(["x"])), 400, invalid),
+    ]
+}
+
 fn bad_bodies() -> Vec<(String, u16, &'static str)> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let good = order().to_string();
     let twice = good.replacen('{', "{\"region\":\"ewr\",", 1);
-    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
     let (invalid, no_ai) = ("invalid_request", "ai_machine_not_supported");
     vec![
         ("{".to_owned(), 400, invalid),
@@ -57,29 +84,9 @@ fn bad_bodies() -> Vec<(String, u16, &'static str)> {
         (with("label", json!("right\u{202e}left")), 400, invalid),
         (with("label", json!("x".repeat(65))), 400, invalid),
         (with("hostname", json!("-x")), 400, invalid),
-        (
-            with("ssh_public_key", json!(format!("{ssh}\n{ssh}"))),
-            400,
-            invalid,
-        ),
-        (
-            with("ssh_public_key", json!(format!("{ssh} a\rb"))),
-            400,
-            invalid,
-        ),
-        (
-            with("ssh_public_key", json!(format!("command=\"x\" {ssh}"))),
-            400,
-            invalid,
-        ),
-        (with("ssh_public_key", json!("ssh-dss AAAA")), 400, invalid),
         (with("plans", json!("vc2-1c-1gb")), 400, invalid),
         (with("use_credits", json!(true)), 401, "auth_required"),
         (with("use_credits", json!(1)), 400, invalid),
-        (with("ssh_public_keys", json!([ssh, "x"])), 400, invalid),
-        (with("ssh_public_keys", json!({})), 400, invalid),
-        (with("user_data", json!(" ")), 400, invalid),
-        (with("user_data", json!(["x"])), 400, invalid),
         (with("auto_extend", json!(true)), 400, "not_supported"),
         (with("ai_machine", json!({})), 400, no_ai),
         (
@@ -94,7 +101,7 @@ async fn a_bad_body_is_refused(backend: Backend) {
     let stage = Stage::open(backend).await;
     let server = &stage.server;
     let json_type = [("content-type", "application/json".to_owned())];
-    for (body, status, code) in bad_bodies() {
+    for (body, status, code) in bad_bodies().into_iter().chain(bad_setups()) {
         let answer = server.send("POST", PROVISION, &json_type, &body).await;
         let start: String = body.chars().take(100).collect();
         assert_eq!(answer.status, status, "{start}: {}", text(&answer));

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::shop::{self, Answer, NOW_S, to_header};
 
 /// What a buyer sends to whom and when.
+#[derive(Clone)]
 pub(crate) struct Sent {
     offers: Vec<Offer>,
     now_s: u64,
@@ -23,24 +24,24 @@ pub(crate) struct Sent {
 }
 
 /// How a line is proven.
-enum Proof {
+pub(crate) enum Proof {
     /// Every one of these gets this status and this code; `200` is accepted.
     Pure {
         status: u16,
         code: &'static str,
         sent: fn() -> Vec<Sent>,
     },
-    /// Only a chain, or the shop's memory, knows: the crate and the test.
+    /// Only a chain, or the shop's memory, knows: the file, and what the test in it is called.
     Elsewhere(&'static str),
 }
 
-struct Line {
-    row: &'static str,
+pub(crate) struct Line {
+    pub(crate) row: &'static str,
     what: &'static str,
     proof: Proof,
 }
 
-const fn refused(
+pub(crate) const fn refused(
     row: &'static str,
     what: &'static str,
     status: u16,
@@ -55,7 +56,7 @@ const fn accepted(row: &'static str, what: &'static str, sent: fn() -> Vec<Sent>
     refused(row, what, 200, "", sent)
 }
 
-const fn elsewhere(row: &'static str, what: &'static str, test: &'static str) -> Line {
+pub(crate) const fn elsewhere(row: &'static str, what: &'static str, test: &'static str) -> Line {
     let proof = Proof::Elsewhere(test);
     Line { row, what, proof }
 }
@@ -122,13 +123,13 @@ const LINES: &[Line] = &[
     refused("40", "not the payer's", 402, SIGNATURE, authorization::not_the_payers),
     refused("41", "another domain", 402, SIGNATURE, authorization::other_domains),
     refused("42", "a wrapper of ERC-6492", 402, "eip6492_factory_not_allowed", authorization::erc6492),
-    elsewhere("43", "a contract that says no", "compute-rail-evm: a_contract_that_does_not_say_yes_has_not_signed"),
-    elsewhere("44", "a payer without funds", "compute-rail-evm: a_payer_without_funds_is_told_so"),
-    elsewhere("45", "a nonce that somebody else submitted", "compute-rail-evm: a_used_nonce_is_a_payment_when_the_receipt_says_so"),
-    elsewhere("46", "a nonce that was cancelled", "compute-rail-evm: a_cancelled_nonce_is_used"),
-    elsewhere("47", "a blocked payer; a paused token", "compute-rail-evm: a_transfer_that_would_revert_is_not_sent"),
+    elsewhere("43", "a contract that says no", "crates/compute-rail-evm/tests/chain/wallets.rs: a wallet that refuses, reverts, burns its gas or answers in 4 bytes (row 43)"),
+    elsewhere("44", "a payer without funds", "crates/compute-rail-evm/tests/chain/races.rs: rows 44, 46, 47, 56, 64 and 67 of bad input have their codes"),
+    elsewhere("45", "a nonce that somebody else submitted", "crates/compute-rail-evm/tests/chain/races.rs: somebody submits the payment before us: settled by that transaction"),
+    elsewhere("46", "a nonce that was cancelled", "crates/compute-rail-evm/tests/chain/races.rs: rows 44, 46, 47, 56, 64 and 67 of bad input have their codes"),
+    elsewhere("47", "a blocked payer; a paused token", "crates/compute-rail-evm/tests/chain/races.rs: rows 44, 46, 47, 56, 64 and 67 of bad input have their codes"),
     accepted("48", "addresses in lower case", authorization::lower_case),
-    elsewhere("49", "the payment of an earlier order", "compute-server: replay"),
+    elsewhere("49", "the payment of an earlier order", "bins/compute-server/tests/it/replay.rs: payment_already_used"),
     refused("50", "payer and recipient are one", 402, PAYLOAD, authorization::self_payment),
     // 14.3 Permit and Permit2
     refused("50a", "scheme permit-erc20", 402, SCHEME, permit::permit_erc20),
@@ -138,9 +139,9 @@ const LINES: &[Line] = &[
     refused("53", "an open allowance, version 2", 402, VALUE_V2, permit::open_allowance_v2),
     refused("54", "a deadline within 6 s", 402, VALID_BEFORE, permit::deadlines),
     refused("55", "s in the upper half", 402, SIGNATURE, permit::high_s),
-    elsewhere("56", "a nonce ahead of the counter", "compute-rail-evm: a_permit_is_the_next_one_of_its_owner"),
-    elsewhere("57", "a nonce just used, same request", "compute-rail-evm: a_settled_permit_is_settled_once"),
-    elsewhere("58", "a nonce just used, other request", "compute-server: replay"),
+    elsewhere("56", "a nonce ahead of the counter", "crates/compute-rail-evm/tests/chain/races.rs: rows 44, 46, 47, 56, 64 and 67 of bad input have their codes"),
+    elsewhere("57", "a nonce just used, same request", "bins/compute-server/tests/it/replay.rs: a_payment_shown_again_gives_the_same_result_after_a_restart"),
+    elsewhere("58", "a nonce just used, other request", "bins/compute-server/tests/it/replay.rs: payment_already_used"),
     refused("59", "EIP-3009 for a token without it", 402, SIGNATURE, permit::eip3009),
     refused("60", "another spender than the proxy", 402, "invalid_permit2_spender", permit::no_proxy),
     refused("61", "another recipient", 402, "invalid_permit2_recipient_mismatch", permit::other_recipient),
@@ -148,7 +149,7 @@ const LINES: &[Line] = &[
     refused("62", "another amount", 402, "permit2_amount_mismatch", permit::other_amounts),
     refused("63", "deadline passed", 402, "permit2_deadline_expired", permit::permit2_deadlines),
     refused("63", "not valid yet", 402, "permit2_not_yet_valid", permit::permit2_not_yet),
-    elsewhere("64", "a nonce bit that is set", "compute-rail-evm: a_used_bit_is_a_payment_when_the_receipt_says_so"),
+    elsewhere("64", "a nonce bit that is set", "crates/compute-rail-evm/tests/chain/races.rs: rows 44, 46, 47, 56, 64 and 67 of bad input have their codes"),
     refused("65", "a sponsored open allowance", 402, "permit2_2612_amount_mismatch", permit::sponsored_amounts),
     refused("66", "a sponsored permit of another owner", 402, "eip2612_from_mismatch", permit::sponsored_owner),
     refused("66", "a sponsored permit for another token", 402, "eip2612_asset_mismatch", permit::sponsored_asset),
@@ -156,7 +157,7 @@ const LINES: &[Line] = &[
     refused("66", "an old sponsored permit", 402, "eip2612_deadline_expired", permit::sponsored_deadline),
     refused("66", "a sponsored permit that is none", 402, "invalid_eip2612_extension_format", permit::sponsored_format),
     refused("66", "a sponsored permit of another signer", 402, "eip2612_invalid_signature", permit::sponsored_signer),
-    elsewhere("67", "no allowance and no sponsored permit", "compute-rail-evm: a_payer_without_an_allowance_is_told_so"),
+    elsewhere("67", "no allowance and no sponsored permit", "crates/compute-rail-evm/tests/chain/races.rs: rows 44, 46, 47, 56, 64 and 67 of bad input have their codes"),
     refused("68", "a value over 256 bits; a number for a text", 400, PAYLOAD, permit::not_numbers),
 ];
 
@@ -235,13 +236,16 @@ pub(crate) fn changed(mut json: Value, pointer: &str, value: Option<Value>) -> V
     json
 }
 
-#[test]
-fn every_line_is_answered_as_written() {
-    for Line { row, what, proof } in LINES {
-        let Proof::Pure { status, code, sent } = proof else {
-            continue;
+/// Every line gets its answer, or its test is where it is said to be.
+pub(crate) fn check_lines(lines: &[Line]) {
+    for Line { row, what, proof } in lines {
+        let (status, code, sent) = match proof {
+            Proof::Pure { status, code, sent } => (status, code, sent()),
+            Proof::Elsewhere(place) => {
+                check_place(row, place);
+                continue;
+            }
         };
-        let sent = sent();
         assert!(!sent.is_empty(), "row {row} sends nothing");
         for (number, sent) in sent.iter().enumerate() {
             let (answered, with) = match sent.answer() {
@@ -253,6 +257,19 @@ fn every_line_is_answered_as_written() {
             assert_eq!((answered, with.as_str()), (*status, *code), "{place}");
         }
     }
+}
+
+fn check_place(row: &str, place: &str) {
+    let (file, test) = place.split_once(": ").unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join(file));
+    let text = text.unwrap_or_else(|error| panic!("row {row}, {file}: {error}"));
+    assert!(text.contains(test), "row {row}: {file} has no `{test}`");
+}
+
+#[test]
+fn every_line_is_answered_as_written() {
+    check_lines(LINES);
 }
 
 #[test]
@@ -272,13 +289,4 @@ fn only_what_needs_a_chain_or_a_memory_is_elsewhere() {
         "43", "44", "45", "46", "47", "49", "56", "57", "58", "64", "67",
     ];
     assert_eq!(rows, expected);
-    for line in LINES {
-        if let Proof::Elsewhere(test) = line.proof {
-            assert!(
-                test.starts_with("compute-"),
-                "row {} names no test",
-                line.row
-            );
-        }
-    }
 }

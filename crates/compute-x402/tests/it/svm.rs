@@ -1,6 +1,7 @@
 //! Payments on Solana: vectors, hostile transactions, and both sides talking to each other.
 
 mod by_hand;
+mod catalogue;
 mod cost;
 mod hostile;
 mod malformed;

@@ -209,6 +209,7 @@ pub(crate) fn observed(row: &DropletRow, environment: &str) -> Option<(Observed,
     let seen = Observed {
         machine: ProviderInstanceId::parse(&row.id.to_string()).ok()?,
         tag,
+        plan: None,
         state: state(row, address),
         address,
         created_at: created_at(&row.created_at),

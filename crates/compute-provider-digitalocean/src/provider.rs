@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, OsId, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{Catalog, OsId, Plan, PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::OperationId;
 use compute_domain::setup::UserData;
 use compute_engine::ports::{
-    Ambiguity, CreateSpec, Created, MachineState, Observed, Provider, ProviderError,
+    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, Observed, Power, Provider,
+    ProviderAccount, ProviderError, ResizeCheck,
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -373,6 +374,7 @@ impl Provider for DigitalOcean {
         let gone = || Observed {
             machine: machine.clone(),
             tag: None,
+            plan: None,
             state: MachineState::Gone,
             address: None,
             created_at: None,
@@ -402,5 +404,63 @@ impl Provider for DigitalOcean {
     async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
         self.in_time(self.read_machines(&mark::fleet(&self.environment)))
             .await
+    }
+
+    fn resizes_when_off(&self) -> bool {
+        true
+    }
+
+    async fn check_resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError> {
+        Ok(ResizeCheck::Never)
+    }
+
+    async fn resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &PlanId,
+        _grow_disk: bool,
+    ) -> Result<Option<ActionId>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn action(
+        &self,
+        _machine: &ProviderInstanceId,
+        _action: &ActionId,
+    ) -> Result<ActionState, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn power(
+        &self,
+        _machine: &ProviderInstanceId,
+        _power: Power,
+    ) -> Result<(), ProviderError> {
+        Err(not_built())
+    }
+
+    fn reinstalls(&self) -> bool {
+        false
+    }
+
+    async fn reinstall(
+        &self,
+        _machine: &ProviderInstanceId,
+    ) -> Result<Option<secrecy::SecretString>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn account(&self) -> Result<ProviderAccount, ProviderError> {
+        Err(not_built())
+    }
+}
+
+fn not_built() -> ProviderError {
+    ProviderError::Rejected {
+        reason: "this is not built yet".to_owned(),
     }
 }

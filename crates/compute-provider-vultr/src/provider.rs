@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId, RegionId};
+use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::OperationId;
 use compute_domain::setup::SshKeys;
 use compute_domain::text::SshPublicKey;
 use compute_engine::ports::{
-    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
+    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
+    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
@@ -392,6 +393,7 @@ impl Provider for Vultr {
             Err(Failure::NotFound) => Ok(Observed {
                 machine: machine.clone(),
                 tag: None,
+                plan: None,
                 state: MachineState::Gone,
                 address: None,
                 created_at: None,
@@ -407,5 +409,63 @@ impl Provider for Vultr {
     async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
         self.in_time(self.read_machines(&tag::fleet(&self.environment)))
             .await
+    }
+
+    fn resizes_when_off(&self) -> bool {
+        false
+    }
+
+    async fn check_resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError> {
+        Ok(ResizeCheck::Never)
+    }
+
+    async fn resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &PlanId,
+        _grow_disk: bool,
+    ) -> Result<Option<ActionId>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn action(
+        &self,
+        _machine: &ProviderInstanceId,
+        _action: &ActionId,
+    ) -> Result<ActionState, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn power(
+        &self,
+        _machine: &ProviderInstanceId,
+        _power: Power,
+    ) -> Result<(), ProviderError> {
+        Err(not_built())
+    }
+
+    fn reinstalls(&self) -> bool {
+        false
+    }
+
+    async fn reinstall(
+        &self,
+        _machine: &ProviderInstanceId,
+    ) -> Result<Option<SecretString>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn account(&self) -> Result<ProviderAccount, ProviderError> {
+        Err(not_built())
+    }
+}
+
+fn not_built() -> ProviderError {
+    ProviderError::Rejected {
+        reason: "this is not built yet".to_owned(),
     }
 }

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::OperationId;
 use compute_domain::operation::MachineSpec;
 use compute_domain::time::{Clock, Entropy, Span};
 use compute_engine::ports::{
-    Ambiguity, CreateSpec, Created, MachineState, Observed, Provider, ProviderError,
+    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, Observed, Power, Provider,
+    ProviderAccount, ProviderError, ResizeCheck,
 };
 use secrecy::SecretString;
 
@@ -111,6 +112,7 @@ impl SimulatedCloud {
         Observed {
             machine: machine.id,
             tag: Some(machine.tag),
+            plan: None,
             state: if ready.is_some() {
                 MachineState::Ready
             } else {
@@ -180,12 +182,71 @@ impl Provider for SimulatedCloud {
         let all = self.account().select(|_| true);
         Ok(all.into_iter().map(|machine| self.look(machine)).collect())
     }
+
+    fn resizes_when_off(&self) -> bool {
+        self.provider == ProviderId::DigitalOcean
+    }
+
+    async fn check_resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError> {
+        Ok(ResizeCheck::Never)
+    }
+
+    async fn resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &PlanId,
+        _grow_disk: bool,
+    ) -> Result<Option<ActionId>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn action(
+        &self,
+        _machine: &ProviderInstanceId,
+        _action: &ActionId,
+    ) -> Result<ActionState, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn power(
+        &self,
+        _machine: &ProviderInstanceId,
+        _power: Power,
+    ) -> Result<(), ProviderError> {
+        Err(not_built())
+    }
+
+    fn reinstalls(&self) -> bool {
+        false
+    }
+
+    async fn reinstall(
+        &self,
+        _machine: &ProviderInstanceId,
+    ) -> Result<Option<SecretString>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn account(&self) -> Result<ProviderAccount, ProviderError> {
+        Err(not_built())
+    }
+}
+
+fn not_built() -> ProviderError {
+    ProviderError::Rejected {
+        reason: "this is not built yet".to_owned(),
+    }
 }
 
 fn gone(machine: &ProviderInstanceId) -> Observed {
     Observed {
         machine: machine.clone(),
         tag: None,
+        plan: None,
         state: MachineState::Gone,
         address: None,
         created_at: None,

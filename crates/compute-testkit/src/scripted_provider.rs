@@ -13,7 +13,8 @@ use compute_domain::id::OperationId;
 use compute_domain::money::HourlyRate;
 use compute_domain::time::{Clock, Timestamp};
 use compute_engine::ports::{
-    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
+    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
+    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 use secrecy::SecretString;
 
@@ -174,6 +175,7 @@ impl ScriptedProvider {
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
+            plan: None,
             state,
             address: (state == MachineState::Ready)
                 .then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
@@ -324,6 +326,7 @@ impl Provider for ScriptedProvider {
             None => Observed {
                 machine: machine.clone(),
                 tag: None,
+                plan: None,
                 state: MachineState::Gone,
                 address: None,
                 created_at: None,
@@ -354,6 +357,64 @@ impl Provider for ScriptedProvider {
         Ok(alive
             .map(|machine| self.observed(&cloud, machine))
             .collect())
+    }
+
+    fn resizes_when_off(&self) -> bool {
+        false
+    }
+
+    async fn check_resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError> {
+        Ok(ResizeCheck::Never)
+    }
+
+    async fn resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &PlanId,
+        _grow_disk: bool,
+    ) -> Result<Option<ActionId>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn action(
+        &self,
+        _machine: &ProviderInstanceId,
+        _action: &ActionId,
+    ) -> Result<ActionState, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn power(
+        &self,
+        _machine: &ProviderInstanceId,
+        _power: Power,
+    ) -> Result<(), ProviderError> {
+        Err(not_built())
+    }
+
+    fn reinstalls(&self) -> bool {
+        false
+    }
+
+    async fn reinstall(
+        &self,
+        _machine: &ProviderInstanceId,
+    ) -> Result<Option<SecretString>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn account(&self) -> Result<ProviderAccount, ProviderError> {
+        Err(not_built())
+    }
+}
+
+fn not_built() -> ProviderError {
+    ProviderError::Rejected {
+        reason: "this is not built yet".to_owned(),
     }
 }
 

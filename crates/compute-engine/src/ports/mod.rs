@@ -12,7 +12,8 @@ mod watch;
 pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
-    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
+    AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 pub use rail::{
     ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,

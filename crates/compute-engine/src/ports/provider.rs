@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::OperationId;
+use compute_domain::money::Usd;
 use compute_domain::operation::MachineSpec;
 use compute_domain::setup::UserData;
 use compute_domain::time::Timestamp;
@@ -70,10 +71,80 @@ pub struct Observed {
     pub tag: Option<MachineTag>,
     /// What it is doing.
     pub state: MachineState,
+    /// The size it has now, when the provider says; while it is being changed, the old one or the new.
+    pub plan: Option<PlanId>,
     /// Its public address; never an unspecified or private one.
     pub address: Option<IpAddr>,
     /// When the provider says it was made.
     pub created_at: Option<Timestamp>,
+}
+
+/// What a provider says of another plan for a machine, before anything moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResizeCheck {
+    /// It can be had, as far as the provider tells.
+    Possible {
+        /// Whether its disk grows, which cannot be undone. Only where that needs a confirmation.
+        grows_disk: bool,
+    },
+    /// The plan is smaller than the machine, or has a smaller disk.
+    Smaller,
+    /// The plan is not one that this machine can be changed to.
+    OtherFamily,
+    /// This machine cannot be changed at all.
+    Never,
+}
+
+/// The provider's name for work that it does on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct ActionId(pub String);
+
+/// How far the provider's work on a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionState {
+    /// Under way, or in a state that this build does not know.
+    Running,
+    /// Done.
+    Done,
+    /// Given up by the provider.
+    Failed,
+}
+
+/// What the switch of a machine can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Switch it on.
+    On,
+    /// Cut its power.
+    Off,
+    /// Restart it.
+    Cycle,
+}
+
+/// Whether the provider lets our account make machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountState {
+    /// Yes.
+    Open,
+    /// Yes, but the provider has something to say to its owner.
+    Warned,
+    /// No.
+    Locked,
+}
+
+/// Our account at a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderAccount {
+    /// What tells it from other accounts, when the provider says; not a secret, and no address of a
+    /// person.
+    pub id: Option<String>,
+    /// Whether it may make machines.
+    pub state: AccountState,
+    /// What it can still spend, when it is prepaid and the provider says; nothing when it owes.
+    pub funds: Option<Usd>,
+    /// How many machines it may have, when the provider says.
+    pub machine_limit: Option<u32>,
 }
 
 /// Why it cannot be told whether the effect happened.
@@ -128,7 +199,9 @@ pub enum ProviderError {
 /// (2) `create` never retries by itself; (3) `destroy` of an absent machine succeeds; (4) `observe`
 /// of an absent machine is `Gone`, not an error; (5) `find` returns all machines of an operation,
 /// oldest first, and sees only this installation's; (6) every failure that may have had an effect
-/// is `Ambiguous`.
+/// is `Ambiguous`; (7) `power` of a machine that is as it should be already succeeds, and says nothing
+/// of when it takes effect; (8) `resize` never retries by itself, and asking for the plan that the
+/// machine has, or is being given, is harmless.
 #[async_trait]
 pub trait Provider: Send + Sync + core::fmt::Debug {
     /// Which vendor this is or plays.
@@ -147,4 +220,39 @@ pub trait Provider: Send + Sync + core::fmt::Debug {
     async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError>;
     /// Every machine of this installation.
     async fn list(&self) -> Result<Vec<Observed>, ProviderError>;
+    /// Whether a machine must be off before its plan changes. It is never switched on by itself then.
+    fn resizes_when_off(&self) -> bool;
+    /// Whether the machine can be given this plan, by the provider's own rules; changes nothing.
+    /// `Rejected` when the provider does not know the machine.
+    async fn check_resize(
+        &self,
+        machine: &ProviderInstanceId,
+        to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError>;
+    /// Has the machine given another plan; says under which name, when the provider tells. `Throttled`
+    /// while the provider is busy with the machine.
+    async fn resize(
+        &self,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
+        grow_disk: bool,
+    ) -> Result<Option<ActionId>, ProviderError>;
+    /// How far the provider's work on a machine is. One that it does not know is `Running`.
+    async fn action(
+        &self,
+        machine: &ProviderInstanceId,
+        action: &ActionId,
+    ) -> Result<ActionState, ProviderError>;
+    /// Uses the machine's switch.
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError>;
+    /// Whether a machine can be set up anew, with an empty disk.
+    fn reinstalls(&self) -> bool;
+    /// Sets a machine up anew, as it was ordered; its disk is lost. Gives its new root password, when
+    /// the provider tells one.
+    async fn reinstall(
+        &self,
+        machine: &ProviderInstanceId,
+    ) -> Result<Option<SecretString>, ProviderError>;
+    /// Our account there.
+    async fn account(&self) -> Result<ProviderAccount, ProviderError>;
 }

@@ -154,6 +154,7 @@ fn look(work: Work, last_octet: u8) -> Work {
     let seen = Observed {
         machine: machine(),
         tag: None,
+        plan: None,
         state: MachineState::Ready,
         address: Some([192, 0, 2, last_octet].into()),
         created_at: None,

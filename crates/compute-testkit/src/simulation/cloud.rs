@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::OperationId;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{
-    Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed, Provider, ProviderError,
-    Store, TxMode,
+    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
+    Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Store, TxMode,
 };
 use secrecy::SecretString;
 
@@ -172,6 +172,7 @@ impl SimCloud {
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
+            plan: None,
             state,
             address: is_ready.then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))),
             created_at: Some(Timestamp::from_millis(machine.made_at)),
@@ -258,6 +259,7 @@ fn gone(id: &ProviderInstanceId) -> Observed {
     Observed {
         machine: id.clone(),
         tag: None,
+        plan: None,
         state: MachineState::Gone,
         address: None,
         created_at: None,
@@ -346,6 +348,64 @@ impl Provider for SimCloud {
             }
         })
         .await
+    }
+
+    fn resizes_when_off(&self) -> bool {
+        self.id == ProviderId::DigitalOcean
+    }
+
+    async fn check_resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError> {
+        Ok(ResizeCheck::Never)
+    }
+
+    async fn resize(
+        &self,
+        _machine: &ProviderInstanceId,
+        _to: &PlanId,
+        _grow_disk: bool,
+    ) -> Result<Option<ActionId>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn action(
+        &self,
+        _machine: &ProviderInstanceId,
+        _action: &ActionId,
+    ) -> Result<ActionState, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn power(
+        &self,
+        _machine: &ProviderInstanceId,
+        _power: Power,
+    ) -> Result<(), ProviderError> {
+        Err(not_built())
+    }
+
+    fn reinstalls(&self) -> bool {
+        false
+    }
+
+    async fn reinstall(
+        &self,
+        _machine: &ProviderInstanceId,
+    ) -> Result<Option<SecretString>, ProviderError> {
+        Err(not_built())
+    }
+
+    async fn account(&self) -> Result<ProviderAccount, ProviderError> {
+        Err(not_built())
+    }
+}
+
+fn not_built() -> ProviderError {
+    ProviderError::Rejected {
+        reason: "this is not built yet".to_owned(),
     }
 }
 

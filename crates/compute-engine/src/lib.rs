@@ -22,9 +22,11 @@ mod operator;
 mod order;
 mod password;
 mod payment;
+mod power;
 mod proof;
 mod provision;
 mod purchase;
+mod resize;
 pub(crate) mod saga;
 mod seal;
 mod subject;
@@ -41,7 +43,7 @@ pub use credits::Balance;
 pub use engine::{
     Adapters, AuthTerms, ConfigError, DestroyGuard, Engine, EngineConfig, SalesTerms, Secrets,
 };
-pub use error::{AuthFailure, Error, PaymentProblem};
+pub use error::{AuthFailure, Error, PaymentProblem, ResizeRefusal};
 pub use extend::ExtendRequest;
 pub use health::Readiness;
 pub use identity::{ApiKeyTerms, Caller, NewApiKey, Presented};
@@ -50,6 +52,7 @@ pub use order::{Goal, InstancePage, OperationView, OrderView, Page};
 pub use password::RootAccess;
 pub use proof::{ResourceInfo, StoredProof};
 pub use purchase::{Funding, PurchaseTerms, Submitted};
+pub use resize::{ResizePlan, ResizeRequest};
 pub use saga::failpoints;
 pub use seal::{SealError, Sealer, SealingKey};
 pub use suspense::ArrivalsView;

@@ -119,7 +119,8 @@ pub struct Waits {
     pub extend: Span,
     /// For the payment of a top-up to settle.
     pub topup: Span,
-    /// For the provider to accept a deletion. Published clients give it 30 s.
+    /// For the provider to accept a deletion, a change of plan or a power action. Published clients
+    /// give it 30 s.
     pub destroy: Span,
 }
 

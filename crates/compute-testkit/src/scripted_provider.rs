@@ -1,5 +1,7 @@
 //! A cloud in memory that misbehaves on request.
 
+mod changes;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,12 +15,15 @@ use compute_domain::id::OperationId;
 use compute_domain::money::HourlyRate;
 use compute_domain::time::{Clock, Timestamp};
 use compute_engine::ports::{
-    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
-    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 use secrecy::SecretString;
 
 use crate::crash::Crash;
+
+pub use self::changes::ChangeFault;
+use self::changes::{Change, Changes};
 
 /// What the cloud does with the next create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +59,11 @@ pub struct ScriptedMachine {
     pub tag: MachineTag,
     /// Whether it still exists.
     pub is_alive: bool,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Whether it is switched on.
+    pub is_on: bool,
+    change: Option<Change>,
     never_ready: bool,
     made_at_look: u32,
     made_at: Timestamp,
@@ -70,6 +80,7 @@ struct Cloud {
     missed_looks: u32,
     failed_looks: u32,
     rate_micros: i64,
+    changes: Changes,
 }
 
 /// A provider over a cloud in memory. The cloud outlives the process that uses it.
@@ -170,15 +181,16 @@ impl ScriptedProvider {
         let state = match (machine.is_alive, booted) {
             (false, _) => MachineState::Gone,
             (true, false) => MachineState::Starting,
+            (true, true) if machine.is_changing() => MachineState::Busy,
+            (true, true) if !machine.is_on => MachineState::Stopped,
             (true, true) => MachineState::Ready,
         };
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
-            plan: None,
+            plan: Some(machine.plan.clone()),
             state,
-            address: (state == MachineState::Ready)
-                .then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
+            address: booted.then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
             created_at: Some(machine.made_at),
         }
     }
@@ -188,15 +200,18 @@ impl ScriptedProvider {
     fn make(
         &self,
         cloud: &mut Cloud,
-        tag: &MachineTag,
+        spec: &CreateSpec,
         fault: Option<&CreateFault>,
     ) -> Result<ProviderInstanceId, ProviderError> {
         let id = format!("machine-{}", cloud.machines.len() + 1);
         let id = ProviderInstanceId::parse(&id).map_err(|_| unknown())?;
         cloud.machines.push(ScriptedMachine {
             id: id.clone(),
-            tag: tag.clone(),
+            tag: spec.tag.clone(),
             is_alive: true,
+            plan: spec.machine.plan.clone(),
+            is_on: true,
+            change: None,
             never_ready: fault == Some(&CreateFault::NeverReady),
             made_at_look: cloud.looks,
             made_at: self.clock.now(),
@@ -253,7 +268,7 @@ impl Provider for ScriptedProvider {
             aliases: Vec::new(),
         };
         Ok(Catalog {
-            plans: vec![plan],
+            plans: self.cloud().changes.with_larger(plan),
             regions,
             images: vec![image],
         })
@@ -280,9 +295,9 @@ impl Provider for ScriptedProvider {
             Some(CreateFault::Unauthorized) => return Err(ProviderError::Unauthorized),
             _ => {}
         }
-        let id = self.make(&mut cloud, &spec.tag, fault.as_ref())?;
+        let id = self.make(&mut cloud, spec, fault.as_ref())?;
         if fault == Some(CreateFault::Twice) {
-            self.make(&mut cloud, &spec.tag, None)?;
+            self.make(&mut cloud, spec, None)?;
         }
         if fault == Some(CreateFault::MadeUnseen) {
             return Err(unknown());
@@ -318,6 +333,7 @@ impl Provider for ScriptedProvider {
             cloud.failed_looks -= 1;
             return Err(unknown());
         }
+        cloud.go_on_changing(machine);
         let is_missed = cloud.missed_looks > 0;
         cloud.missed_looks = cloud.missed_looks.saturating_sub(1);
         let known = cloud.machines.iter().find(|known| known.id == *machine);
@@ -360,7 +376,7 @@ impl Provider for ScriptedProvider {
     }
 
     fn resizes_when_off(&self) -> bool {
-        false
+        self.cloud().changes.needs_off
     }
 
     async fn check_resize(
@@ -368,53 +384,48 @@ impl Provider for ScriptedProvider {
         _machine: &ProviderInstanceId,
         _to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
-        Ok(ResizeCheck::Never)
+        self.checked_resize()
     }
 
     async fn resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &PlanId,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
         _grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        Err(not_built())
+        self.begin_change(machine, to)
     }
 
     async fn action(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
         _action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        Err(not_built())
+        Ok(self.change_state(machine))
     }
 
-    async fn power(
-        &self,
-        _machine: &ProviderInstanceId,
-        _power: Power,
-    ) -> Result<(), ProviderError> {
-        Err(not_built())
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
+        self.switch(machine, power)
     }
 
     fn reinstalls(&self) -> bool {
-        false
+        true
     }
 
     async fn reinstall(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
     ) -> Result<Option<SecretString>, ProviderError> {
-        Err(not_built())
+        self.set_up_anew(machine)
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Err(not_built())
-    }
-}
-
-fn not_built() -> ProviderError {
-    ProviderError::Rejected {
-        reason: "this is not built yet".to_owned(),
+        Ok(ProviderAccount {
+            id: Some("scripted".to_owned()),
+            state: AccountState::Open,
+            funds: None,
+            machine_limit: None,
+        })
     }
 }
 

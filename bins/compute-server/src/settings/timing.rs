@@ -84,7 +84,7 @@ section! {
         extend_wait: Span = Waits::default().extend,
         /// How long a top-up waits for its payment before it answers with what there is. Not divided.
         topup_wait: Span = Waits::default().topup,
-        /// How long a deletion waits for its provider before it answers with what there is. Not divided.
+        /// How long a deletion, a change of plan or a power action waits for its provider before it answers with what there is. Not divided.
         destroy_wait: Span = Waits::default().destroy,
         /// How often unfinished operations are looked for.
         drive_every: Span = Span::from_secs(1),

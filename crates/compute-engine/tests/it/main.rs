@@ -21,6 +21,7 @@ mod prices;
 mod promises;
 mod provision;
 mod purse;
+mod resizing;
 mod restored;
 mod setup;
 mod steps;

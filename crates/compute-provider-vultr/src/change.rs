@@ -1,0 +1,139 @@
+//! What is done to a machine between its first start and its end: another plan, its switch, a new start.
+
+use compute_domain::catalog::{Plan, PlanId, ProviderInstanceId};
+use compute_engine::ports::{ActionId, ActionState, Ambiguity, Power, ProviderError, ResizeCheck};
+use compute_outbound::Urgency;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::classify::{Failure, of_resize};
+use crate::provider::Vultr;
+use crate::tag::Whose;
+
+const UNREADABLE: ProviderError = ProviderError::Ambiguous(Ambiguity::Unreadable);
+
+impl Vultr {
+    // The vendor's list is the rule: which plans go together is not told by anything else.
+    pub(crate) async fn check_plan(
+        &self,
+        machine: &ProviderInstanceId,
+        to: &Plan,
+    ) -> Result<ResizeCheck, ProviderError> {
+        let row = self.client.size(machine.as_str()).await?;
+        if row.id != machine.as_str() {
+            return Err(UNREADABLE);
+        }
+        let plans = self.client.upgrades(machine.as_str()).await?;
+        if plans.iter().any(|plan| plan == to.id.as_str()) {
+            // Disks only ever grow here, and the vendor asks for no confirmation.
+            return Ok(ResizeCheck::Possible { grows_disk: false });
+        }
+        let is_smaller =
+            to.vcpu_count < row.vcpu_count || to.ram_mib < row.ram || to.disk_gb < row.disk;
+        Ok(if is_smaller {
+            ResizeCheck::Smaller
+        } else {
+            ResizeCheck::OtherFamily
+        })
+    }
+
+    pub(crate) async fn change_plan(
+        &self,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
+    ) -> Result<Option<ActionId>, ProviderError> {
+        let changed = self.client.change_plan(machine.as_str(), to.as_str()).await;
+        let changed = changed.map_err(of_resize)?;
+        if changed.instance.id != machine.as_str() {
+            return Err(UNREADABLE);
+        }
+        Ok(changed.job_ids.into_iter().next().map(ActionId))
+    }
+
+    pub(crate) async fn read_job(
+        &self,
+        machine: &ProviderInstanceId,
+        action: &ActionId,
+    ) -> Result<ActionState, ProviderError> {
+        let job = match self.client.job(&action.0).await {
+            Ok(job) => job,
+            Err(Failure::NotFound) => return Ok(ActionState::Running),
+            Err(failure) => return Err(failure.into()),
+        };
+        if job.vps_id.is_some_and(|id| id != machine.as_str()) {
+            return Err(UNREADABLE);
+        }
+        Ok(job_state(&job.state))
+    }
+
+    pub(crate) async fn switch(
+        &self,
+        machine: &ProviderInstanceId,
+        power: Power,
+    ) -> Result<(), ProviderError> {
+        // The vendor has no softer way to switch off, and a machine left off is paid for nothing.
+        let (deed, urgency) = match power {
+            Power::On => ("start", Urgency::Urgent),
+            Power::Off => ("halt", Urgency::Usual),
+            Power::Cycle => ("reboot", Urgency::Usual),
+        };
+        let switched = self.client.switch(machine.as_str(), deed, urgency).await;
+        Ok(switched?)
+    }
+
+    pub(crate) async fn set_up_anew(
+        &self,
+        machine: &ProviderInstanceId,
+    ) -> Result<Option<SecretString>, ProviderError> {
+        // Nothing but a question is sent so far, whatever becomes of it.
+        let look = self.client.instance(machine.as_str());
+        let row = tokio::time::timeout(self.timeouts.request, look).await;
+        let row = row.map_err(|_| ProviderError::Unreachable)?;
+        let row = row.map_err(|failure| match ProviderError::from(failure) {
+            ProviderError::Ambiguous(_) => ProviderError::Unreachable,
+            error => error,
+        })?;
+        if self.note(machine, &row.tags) == Whose::Theirs {
+            return Err(ProviderError::Rejected {
+                reason: "the machine belongs to another installation".to_owned(),
+            });
+        }
+        let made = self.client.reinstall(machine.as_str()).await?;
+        if made.id != machine.as_str() {
+            return Err(UNREADABLE);
+        }
+        let is_told = |password: &_| !ExposeSecret::<str>::expose_secret(password).is_empty();
+        Ok(made.default_password.filter(is_told))
+    }
+}
+
+// `success` alone is documented.
+fn job_state(state: &str) -> ActionState {
+    match state.to_ascii_lowercase().as_str() {
+        "success" => ActionState::Done,
+        "failed" => ActionState::Failed,
+        word if word.starts_with("error") => ActionState::Failed,
+        _ => ActionState::Running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_ends_by_the_words_that_are_known() {
+        for (word, state) in [
+            ("success", ActionState::Done),
+            ("failed", ActionState::Failed),
+            ("error", ActionState::Failed),
+            ("errored", ActionState::Failed),
+            ("Error: no room", ActionState::Failed),
+            ("pending", ActionState::Running),
+            ("running", ActionState::Running),
+            ("unsuccessful?", ActionState::Running),
+            ("", ActionState::Running),
+        ] {
+            assert_eq!(job_state(word), state, "{word}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use compute_testkit::vultr::{Event, Handle, Options, spawn_behind};
 use compute_vendor_double::contract::Vendor;
 use compute_vendor_double::wire::{Call, Disturbance, Wire};
 
-use crate::conformance::Account;
+use crate::conformance::{Account, run_changes};
 use crate::{connect, order, order_with_key, tag};
 
 struct Line {
@@ -69,6 +69,7 @@ async fn everything_it_sends_is_in_the_vendors_document() {
     let neighbour = connect(&double.api_url(), "test-key", "dev");
     let account = Account::new(double, vultr, neighbour);
     run(&account).await;
+    run_changes(&account).await;
     assert!(wire.count("POST", "/v2/instances") > 5);
 }
 

@@ -43,13 +43,23 @@ fn funds(row: &AccountRow) -> Option<Usd> {
     Usd::from_micros(left.max(0)).ok()
 }
 
-/// Micro-dollars, from the digits; a fraction of one counts against us where it is a debt.
+/// Digits after the point that count.
+const MICRO_DIGITS: usize = 6;
+
+/// Micro-dollars, from the digits. A fraction of one counts where it is a debt, and not where it is credit.
 fn micros(raw: &RawValue) -> Option<i64> {
     let text = raw.get().trim_matches('"');
     match text.strip_prefix('-') {
-        Some(credit) => parse_micros(credit)?.checked_neg(),
+        Some(credit) => parse_micros(cut(credit))?.checked_neg(),
         None => parse_micros(text),
     }
+}
+
+// Without the digits below a micro-dollar, which would be rounded up.
+fn cut(text: &str) -> &str {
+    let point = text.find('.').filter(|_| !text.contains(['e', 'E']));
+    let end = point.and_then(|point| point.checked_add(1 + MICRO_DIGITS));
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -90,6 +100,8 @@ mod tests {
         assert_eq!(with("12.5", "0"), Some(0));
         assert_eq!(with("0", "0"), Some(0));
         assert_eq!(with("-1e2", "0.000001"), Some(99_999_999));
+        assert_eq!(with("-0.30000000000000004", "0.1"), Some(200_000));
+        assert_eq!(with("-5.9999999", "0.0000001"), Some(5_999_998));
         // Digits that a binary fraction cannot hold.
         assert_eq!(with("-9007199.254741", "0.1"), Some(9_007_199_154_741));
         assert_eq!(with(r#""-5.00""#, r#""1.00""#), Some(4_000_000));

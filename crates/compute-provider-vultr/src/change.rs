@@ -118,7 +118,51 @@ fn job_state(state: &str) -> ActionState {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
     use super::*;
+    use crate::wire::{AccountAnswer, ChangedAnswer, CreatedRow, InstanceAnswer, JobAnswer};
+    use crate::wire::{SizedRow, UpgradesAnswer};
+
+    /// The vendor's document, whose examples are answers; see the fixtures of the double.
+    const DOCUMENT: &str =
+        include_str!("../../compute-vendor-double/fixtures/openapi/vultr.subset.json");
+
+    fn example<T: DeserializeOwned>(path: &str, method: &str, status: &str) -> T {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let answer = &document["paths"][path][method]["responses"][status];
+        let examples = &answer["content"]["application/json"]["examples"];
+        let (_, example) = examples.as_object().unwrap().iter().next().unwrap();
+        serde_json::from_str(&example["value"].to_string()).unwrap()
+    }
+
+    #[test]
+    fn the_examples_of_the_vendor_are_read() {
+        let upgrades: UpgradesAnswer =
+            example("/v2/instances/{instance-id}/upgrades", "get", "200");
+        assert_eq!(upgrades.upgrades.plans.len(), 6);
+        let changed: ChangedAnswer = example("/v2/instances/{instance-id}", "patch", "202");
+        assert_eq!(changed.instance.id, "cb676a46-66fd-4dfb-b839-443f2e6c0b60");
+        let job = "b3123d06-ec83-456c-ac71-ae8c4bc95e18";
+        assert_eq!(changed.job_ids, [job]);
+        let sized: InstanceAnswer<SizedRow> =
+            example("/v2/instances/{instance-id}", "patch", "202");
+        let sized = sized.instance;
+        assert_eq!((sized.vcpu_count, sized.ram, sized.disk), (1, 1_024, 25));
+        let job: JobAnswer = example("/v2/instances/jobs/{job-id}", "get", "200");
+        assert_eq!(job_state(&job.job.state), ActionState::Done);
+        assert_eq!(
+            job.job.vps_id.as_deref(),
+            Some(changed.instance.id.as_str())
+        );
+        let anew: InstanceAnswer<CreatedRow> =
+            example("/v2/instances/{instance-id}/reinstall", "post", "202");
+        assert!(anew.instance.default_password.is_some());
+        let account: AccountAnswer = example("/v2/account", "get", "200");
+        let funds = crate::account::read(&account.account).funds;
+        assert_eq!(funds.map(|funds| funds.micros()), Some(40_300_000));
+    }
 
     #[test]
     fn a_job_ends_by_the_words_that_are_known() {

@@ -105,7 +105,6 @@ async fn machines_that_are_there_change_as_the_contract_says() {
             plan,
         };
         changes::power_may_be_repeated(&account).await;
-        // With the disk, and without: this one has the same.
         for larger in ["do:s-1vcpu-2gb", "do:s-2vcpu-4gb"] {
             let larger = PlanId::parse(larger).unwrap();
             changes::a_resize_may_be_repeated(&account, &larger).await;

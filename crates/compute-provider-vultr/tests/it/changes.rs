@@ -99,13 +99,11 @@ async fn the_vendors_list_decides_what_a_machine_can_become() {
 }
 
 async fn finish(line: &Line, machine: &ProviderInstanceId, action: &ActionId) {
-    loop {
-        match line.vultr.action(machine, action).await.unwrap() {
-            ActionState::Running => {}
-            ActionState::Done => return,
-            ActionState::Failed => panic!("it failed"),
-        }
+    let mut state = ActionState::Running;
+    while state == ActionState::Running {
+        state = line.vultr.action(machine, action).await.unwrap();
     }
+    assert_eq!(state, ActionState::Done);
 }
 
 /// The machine is shown with its old plan for a while, and what is shown is what is told.

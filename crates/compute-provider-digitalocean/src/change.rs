@@ -6,6 +6,7 @@ use compute_outbound::Urgency;
 
 use crate::classify::{Failure, PENDING_EVENT, of_power, of_resize, unreadable};
 use crate::convert;
+use crate::mark::Whose;
 use crate::provider::{DigitalOcean, number_of, rejected};
 use crate::wire::{ActionBody, ActionRow, SizedRow};
 
@@ -33,6 +34,7 @@ impl DigitalOcean {
     ) -> Result<ActionId, ProviderError> {
         let id = number_of(machine)?;
         let slug = convert::slug(to).ok_or_else(|| rejected(NOT_OURS))?;
+        self.refuse_theirs(id).await?;
         let body = ActionBody {
             kind: "resize",
             size: Some(slug),
@@ -72,6 +74,7 @@ impl DigitalOcean {
         power: Power,
     ) -> Result<(), ProviderError> {
         let id = number_of(machine)?;
+        self.refuse_theirs(id).await?;
         // A machine left off is paid for nothing. A restart asks the system itself, which keeps what it
         // has not written yet; one that does not listen any more can be switched off and on.
         let (kind, urgency, as_wished) = match power {
@@ -95,6 +98,26 @@ impl DigitalOcean {
         match self.client.act(id, &body, urgency).await {
             Ok(begun) => check_resource(&begun, id),
             Err(failure) => of_power(failure, as_wished),
+        }
+    }
+
+    // A copy of a database in another installation would use the switch of our machines. What cannot be
+    // found out does not stand in the way: a machine of ours must not stay off.
+    async fn refuse_theirs(&self, id: u64) -> Result<(), ProviderError> {
+        if self.knows(id) {
+            return Ok(());
+        }
+        let look = self.client.droplet(id);
+        match tokio::time::timeout(self.timeouts.connect, look).await {
+            Ok(Ok(row)) if self.note(&row) == Whose::Theirs => {
+                tracing::error!(
+                    provider.name = "digitalocean",
+                    machine = id,
+                    "a machine of another installation is not touched"
+                );
+                Err(rejected("the machine belongs to another installation"))
+            }
+            _ => Ok(()),
         }
     }
 }

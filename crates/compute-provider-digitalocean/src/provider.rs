@@ -28,7 +28,7 @@ const REMEMBERED_MAX: usize = 10_000;
 pub struct DigitalOcean {
     pub(crate) client: Client,
     environment: String,
-    timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     leftovers: Arc<Mutex<BTreeMap<u64, Leftovers>>>,
 }
 
@@ -298,7 +298,7 @@ impl DigitalOcean {
     }
 
     /// Whose machine this is; what it will leave is remembered.
-    fn note(&self, row: &DropletRow) -> Whose {
+    pub(crate) fn note(&self, row: &DropletRow) -> Whose {
         let whose = mark::read(&row.tags, &row.name, &self.environment);
         if let Whose::Ours(tag) = &whose {
             self.remember(row.id, tag.operation, mark::key_ids(&row.tags));
@@ -318,6 +318,11 @@ impl DigitalOcean {
         if all.len() > REMEMBERED_MAX {
             all.pop_first();
         }
+    }
+
+    /// Whether it was seen to be ours.
+    pub(crate) fn knows(&self, id: u64) -> bool {
+        self.leftovers().contains_key(&id)
     }
 
     fn leftovers(&self) -> MutexGuard<'_, BTreeMap<u64, Leftovers>> {

@@ -41,6 +41,7 @@ impl Vultr {
         machine: &ProviderInstanceId,
         to: &PlanId,
     ) -> Result<Option<ActionId>, ProviderError> {
+        self.refuse_theirs(machine).await?;
         let changed = self.client.change_plan(machine.as_str(), to.as_str()).await;
         let changed = changed.map_err(of_resize)?;
         if changed.instance.id != machine.as_str() {
@@ -70,6 +71,7 @@ impl Vultr {
         machine: &ProviderInstanceId,
         power: Power,
     ) -> Result<(), ProviderError> {
+        self.refuse_theirs(machine).await?;
         // The vendor has no softer way to switch off, and a machine left off is paid for nothing.
         let (deed, urgency) = match power {
             Power::On => ("start", Urgency::Urgent),
@@ -78,6 +80,20 @@ impl Vultr {
         };
         let switched = self.client.switch(machine.as_str(), deed, urgency).await;
         Ok(switched?)
+    }
+
+    // A copy of a database in another installation would use the switch of our machines. What cannot be
+    // found out does not stand in the way: a machine of ours must not stay off.
+    async fn refuse_theirs(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
+        let is_ours = self.keys().contains_key(machine);
+        if is_ours {
+            return Ok(());
+        }
+        let look = self.client.instance(machine.as_str());
+        match tokio::time::timeout(self.timeouts.connect, look).await {
+            Ok(Ok(row)) if self.note(machine, &row.tags) == Whose::Theirs => Err(theirs(machine)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn set_up_anew(
@@ -93,9 +109,7 @@ impl Vultr {
             error => error,
         })?;
         if self.note(machine, &row.tags) == Whose::Theirs {
-            return Err(ProviderError::Rejected {
-                reason: "the machine belongs to another installation".to_owned(),
-            });
+            return Err(theirs(machine));
         }
         let made = self.client.reinstall(machine.as_str()).await?;
         if made.id != machine.as_str() {
@@ -103,6 +117,16 @@ impl Vultr {
         }
         let is_told = |password: &_| !ExposeSecret::<str>::expose_secret(password).is_empty();
         Ok(made.default_password.filter(is_told))
+    }
+}
+
+fn theirs(machine: &ProviderInstanceId) -> ProviderError {
+    tracing::error!(
+        provider.name = "vultr", %machine,
+        "a machine of another installation is not touched"
+    );
+    ProviderError::Rejected {
+        reason: "the machine belongs to another installation".to_owned(),
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Vultr {
     pub(crate) client: Client,
     environment: String,
     pub(crate) timeouts: Timeouts,
-    /// The keys of machines, from when they were seen: one that somebody removed, or whose delete was not
+    /// Our machines and their keys, from when they were seen: one that somebody removed, or whose delete was not
     /// answered, cannot be read any more.
     keys: Arc<Mutex<BTreeMap<ProviderInstanceId, Vec<String>>>>,
 }
@@ -320,10 +320,14 @@ impl Vultr {
     /// Whose machine this is; its keys are remembered.
     pub(crate) fn note(&self, machine: &ProviderInstanceId, tags: &[String]) -> Whose {
         let whose = tag::whose(tags, &self.environment);
-        let key_ids: Vec<String> = tag::key_ids(tags).map(str::to_owned).collect();
-        if whose == Whose::Ours && !key_ids.is_empty() {
+        if whose == Whose::Ours {
+            let key_ids: Vec<String> = tag::key_ids(tags).map(str::to_owned).collect();
             let mut keys = self.keys();
-            keys.insert(machine.clone(), key_ids);
+            // A look that shows none knows less than an earlier one.
+            let known = keys.entry(machine.clone()).or_default();
+            if !key_ids.is_empty() {
+                *known = key_ids;
+            }
             if keys.len() > REMEMBERED_MAX {
                 keys.pop_first();
             }
@@ -331,7 +335,7 @@ impl Vultr {
         whose
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
+    pub(crate) fn keys(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -359,6 +359,31 @@ async fn a_restart_asks_the_system_and_leaves_a_machine_on() {
     assert!(matches!(error, ProviderError::Rejected { .. }), "{error:?}");
 }
 
+/// As a copy of a database in another installation would ask for.
+#[tokio::test]
+async fn a_machine_of_another_installation_is_not_touched() {
+    injected("F125");
+    let (cloud, ocean) = start().await;
+    let machine = machine(&ocean).await;
+    let neighbour = connect(&cloud.url(), "test-token", "dev");
+    let outcome = neighbour.resize(&machine, &plan_id(LARGER), false).await;
+    assert!(matches!(outcome, Err(ProviderError::Rejected { .. })));
+    for power in [Power::Off, Power::Cycle, Power::On] {
+        let outcome = neighbour.power(&machine, power).await;
+        assert!(matches!(outcome, Err(ProviderError::Rejected { .. })));
+    }
+    assert_eq!(actions_sent(&cloud), 0);
+    // A look that fails keeps no machine of ours off, and one look is enough.
+    let ours = connect(&cloud.url(), "test-token", "prod");
+    let looks = || Call::new("GET", "/v2/droplets/{}");
+    cloud.wire().disturb(looks(), Disturbance::PageBefore);
+    ours.power(&machine, Power::Off).await.unwrap();
+    wait_for(&ours, &machine, MachineState::Stopped).await;
+    let sent = cloud.wire().count("GET", "/v2/droplets/{}");
+    ours.power(&machine, Power::On).await.unwrap();
+    assert_eq!(cloud.wire().count("GET", "/v2/droplets/{}"), sent);
+}
+
 /// Polls must not use up what a machine needs to be switched on again.
 #[tokio::test]
 async fn polls_leave_room_to_switch_a_machine_on() {

@@ -341,6 +341,34 @@ async fn a_lost_answer_of_a_new_start_is_ambiguous() {
     }
 }
 
+/// As a copy of a database in another installation would ask for.
+#[tokio::test]
+async fn a_machine_of_another_installation_is_not_touched() {
+    injected("F125");
+    let line = start().await;
+    let machine = machine(&line).await;
+    let neighbour = connect(&line.double.api_url(), "test-key", "dev");
+    let outcome = neighbour.resize(&machine, &plan_id(LARGER), false).await;
+    assert!(matches!(outcome, Err(ProviderError::Rejected { .. })));
+    for power in [Power::Off, Power::Cycle, Power::On] {
+        let outcome = neighbour.power(&machine, power).await;
+        assert!(matches!(outcome, Err(ProviderError::Rejected { .. })));
+    }
+    assert_eq!(line.wire.count("PATCH", "/v2/instances/{}"), 0);
+    let history = line.double.history(machine.as_str());
+    let is_touched = |event: &Event| matches!(event, Event::Powered { .. });
+    assert!(!history.iter().any(is_touched), "{history:?}");
+    // A look that fails keeps no machine of ours off, and one look is enough.
+    let ours = connect(&line.double.api_url(), "test-key", "prod");
+    let looks = || Call::new("GET", "/v2/instances/{}");
+    line.wire.disturb(looks(), Disturbance::PageBefore);
+    ours.power(&machine, Power::Off).await.unwrap();
+    ours.power(&machine, Power::On).await.unwrap();
+    let sent = line.wire.count("GET", "/v2/instances/{}");
+    ours.power(&machine, Power::On).await.unwrap();
+    assert_eq!(line.wire.count("GET", "/v2/instances/{}"), sent);
+}
+
 /// It erases a disk: whose it is, is asked first, and without an answer nothing is sent.
 #[tokio::test]
 async fn a_machine_of_another_installation_is_not_set_up_anew() {

@@ -9,14 +9,14 @@ use compute_domain::catalog::{
 };
 use compute_domain::money::HourlyRate;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{MachineState, Observed};
+use compute_engine::ports::{AccountState, MachineState, Observed, ProviderAccount};
 use compute_pricing::{cost_basis, parse_micros};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::mark::{self, Whose};
-use crate::wire::{DropletRow, GpuInfo, ImageRow, RegionRow, SizeRow};
+use crate::wire::{Account, DropletRow, GpuInfo, ImageRow, RegionRow, SizeRow};
 
 /// The prefix of this vendor's plans in the public contract.
 const PREFIX: &str = "do:";
@@ -53,6 +53,14 @@ pub(crate) fn slug(plan: &PlanId) -> Option<&str> {
     plan.as_str().strip_prefix(PREFIX)
 }
 
+/// A plan of the public contract by the vendor's own id; none for an empty one.
+fn plan_id(slug: &str) -> Option<PlanId> {
+    if slug.is_empty() {
+        return None;
+    }
+    PlanId::parse(&format!("{PREFIX}{slug}")).ok()
+}
+
 /// A plan, unless it cannot be sold: not available, reclaimable, without a usable price, or in no open
 /// region for this account, as GPU sizes without a quota are.
 pub(crate) fn plan(row: &SizeRow<'_>, open: &BTreeMap<RegionId, Region>) -> Option<Plan> {
@@ -69,7 +77,7 @@ pub(crate) fn plan(row: &SizeRow<'_>, open: &BTreeMap<RegionId, Region>) -> Opti
         return None;
     }
     Some(Plan {
-        id: PlanId::parse(&format!("{PREFIX}{}", row.slug)).ok()?,
+        id: plan_id(&row.slug)?,
         provider: ProviderId::DigitalOcean,
         family: family(row),
         vcpu_count: row.vcpus,
@@ -198,6 +206,24 @@ pub(crate) fn image(row: &ImageRow) -> Option<OsImage> {
     })
 }
 
+/// Our account, which is billed afterwards. Machines belong to a team where there is one: the same person
+/// sees others in another team.
+pub(crate) fn account(row: Account) -> ProviderAccount {
+    let team = row.team.and_then(|team| team.uuid);
+    let id = team.filter(|id| !id.is_empty()).or(row.uuid);
+    ProviderAccount {
+        id: id.filter(|id| !id.is_empty()),
+        state: match row.status.as_str() {
+            "active" => AccountState::Open,
+            "locked" => AccountState::Locked,
+            // Also a word that this build does not know: its owner should look.
+            _ => AccountState::Warned,
+        },
+        funds: None,
+        machine_limit: row.droplet_limit,
+    }
+}
+
 /// A look at a machine, and whose it is.
 pub(crate) fn observed(row: &DropletRow, environment: &str) -> Option<(Observed, Whose)> {
     let address = address(row);
@@ -209,7 +235,7 @@ pub(crate) fn observed(row: &DropletRow, environment: &str) -> Option<(Observed,
     let seen = Observed {
         machine: ProviderInstanceId::parse(&row.id.to_string()).ok()?,
         tag,
-        plan: None,
+        plan: plan_id(&row.size_slug),
         state: state(row, address),
         address,
         created_at: created_at(&row.created_at),
@@ -223,7 +249,9 @@ fn state(row: &DropletRow, address: Option<IpAddr>) -> MachineState {
         ("active", _) if address.is_none() => MachineState::Starting,
         ("active", true) => MachineState::Busy,
         ("active", false) => MachineState::Ready,
-        ("off", _) => MachineState::Stopped,
+        // The vendor is working on it.
+        ("off", true) => MachineState::Busy,
+        ("off", false) => MachineState::Stopped,
         ("archive", _) => MachineState::Suspended,
         _ => MachineState::Unclear,
     }

@@ -165,7 +165,7 @@ pub(crate) fn observed(row: &InstanceRow, environment: &str) -> Option<Observed>
     Some(Observed {
         machine: ProviderInstanceId::parse(&row.id).ok()?,
         tag: tag::parse(&row.tags, environment),
-        plan: None,
+        plan: PlanId::parse(&row.plan).ok(),
         state: state(row, address),
         address,
         created_at: created_at(&row.date_created),

@@ -234,8 +234,8 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F114", "a list that changes between its pages"),
     fault("F115", "a list that is empty by mistake"),
     fault("F116", "a price or a plan that changed since it was named"),
-    later("F117", RESIZE, "no room for a resize, or one that fails"),
-    later("F118", RESIZE, "the answer to a resize is lost"),
+    fault("F117", "no room for a resize, or one that fails"),
+    fault("F118", "the answer to a resize is lost"),
     later("F119", RESIZE, "a resize beside an extension or an end"),
     fault(
         "F120",

@@ -223,7 +223,7 @@ pub trait Provider: Send + Sync + core::fmt::Debug {
     /// Whether a machine must be off before its plan changes. It is never switched on by itself then.
     fn resizes_when_off(&self) -> bool;
     /// Whether the machine can be given this plan, by the provider's own rules; changes nothing.
-    /// `Rejected` when the provider does not know the machine.
+    /// `Rejected` when the provider does not know the machine, `Throttled` while it is busy with it.
     async fn check_resize(
         &self,
         machine: &ProviderInstanceId,

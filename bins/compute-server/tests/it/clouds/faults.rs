@@ -140,6 +140,7 @@ async fn digitalocean_may_be_late() {
         ghost_lists: 3,
         tags_list_gpus: false,
         refuses_early_delete: true,
+        action_looks: 6,
     });
     cloud.disturb("POST", Disturbance::DropAfter);
     let id = cloud.buy().await;

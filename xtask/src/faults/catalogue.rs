@@ -29,7 +29,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 }
 
 const MPP: &str = "MPP and Stripe rails";
-const RESIZE: &str = "resize";
 const USER_DATA: &str = "user data";
 const ACCOUNTS: &str = "identity of provider accounts";
 const DATES: &str = "comparison with providers' clocks";
@@ -75,14 +74,10 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F020",
         "crash before the hours of an extension are written down",
     ),
-    later("F021", RESIZE, "crash after the lock of a resize"),
-    later(
-        "F022",
-        RESIZE,
-        "crash with the machine powered off for its resize",
-    ),
-    later("F023", RESIZE, "crash during the resize itself"),
-    later("F024", RESIZE, "crash while a resize is concluded"),
+    fault("F021", "crash after the lock of a resize"),
+    fault("F022", "crash with the machine powered off for its resize"),
+    fault("F023", "crash during the resize itself"),
+    fault("F024", "crash while a resize is concluded"),
     fault("F025", "crash at any step of a destruction"),
     fault("F026", "crash after an expiry was opened"),
     fault(
@@ -236,7 +231,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F116", "a price or a plan that changed since it was named"),
     fault("F117", "no room for a resize, or one that fails"),
     fault("F118", "the answer to a resize is lost"),
-    later("F119", RESIZE, "a resize beside an extension or an end"),
+    fault("F119", "a resize beside an extension or an end"),
     fault(
         "F120",
         "unknown words, strange members, pages in place of JSON",

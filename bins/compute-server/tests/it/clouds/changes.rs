@@ -17,6 +17,11 @@ use crate::server::{Backend, PATIENCE, pause};
 
 on_both_databases!(
     a_machine_gets_another_plan_at_either_cloud,
+    a_change_that_vultr_cannot_do_changes_nothing,
+    a_change_that_digitalocean_cannot_do_changes_nothing,
+    a_lost_answer_of_vultr_changes_the_plan_once,
+    a_lost_answer_of_digitalocean_changes_the_plan_once,
+    a_lost_answer_of_the_switch_leaves_no_machine_off,
     a_machine_is_switched_off_and_on_at_either_cloud,
 );
 
@@ -196,8 +201,8 @@ fn fails(status: u16, text: &str) -> Disturbance {
 }
 
 /// What cannot be had leaves everything as it was, and the machine on.
-async fn a_change_that_cannot_be_had_changes_nothing(vendor: Vendor) {
-    let shop = Shop::open(Backend::Sqlite).await;
+async fn a_change_that_cannot_be_had_changes_nothing(backend: Backend, vendor: Vendor) {
+    let shop = Shop::open(backend).await;
     let cloud = shop.cloud(vendor);
     let id = cloud.buy().await;
     let before = cloud.details(&id).await;
@@ -269,14 +274,12 @@ async fn a_change_that_cannot_be_had_changes_nothing(vendor: Vendor) {
     shop.check_wires();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_vultr_cannot_do_changes_nothing() {
-    a_change_that_cannot_be_had_changes_nothing(Vendor::Vultr).await;
+async fn a_change_that_vultr_cannot_do_changes_nothing(backend: Backend) {
+    a_change_that_cannot_be_had_changes_nothing(backend, Vendor::Vultr).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_digitalocean_cannot_do_changes_nothing() {
-    a_change_that_cannot_be_had_changes_nothing(Vendor::DigitalOcean).await;
+async fn a_change_that_digitalocean_cannot_do_changes_nothing(backend: Backend) {
+    a_change_that_cannot_be_had_changes_nothing(backend, Vendor::DigitalOcean).await;
 }
 
 fn disturbances() -> Vec<Disturbance> {
@@ -319,24 +322,21 @@ async fn check_lost_answers(cloud: Cloud<'_>, disturb: impl Fn(Disturbance), cas
     shop.check_wires();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_of_vultr_changes_the_plan_once() {
-    let shop = Shop::open(Backend::Sqlite).await;
+async fn a_lost_answer_of_vultr_changes_the_plan_once(backend: Backend) {
+    let shop = Shop::open(backend).await;
     let cloud = shop.cloud(Vendor::Vultr);
     check_lost_answers(cloud, |it| cloud.disturb_change(it), usize::MAX).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_of_digitalocean_changes_the_plan_once() {
-    let shop = Shop::open(Backend::Sqlite).await;
+async fn a_lost_answer_of_digitalocean_changes_the_plan_once(backend: Backend) {
+    let shop = Shop::open(backend).await;
     let cloud = shop.cloud(Vendor::DigitalOcean);
     check_lost_answers(cloud, |it| cloud.disturb_change(it), usize::MAX).await;
 }
 
 /// To switch it off, and to switch it on again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_of_the_switch_leaves_no_machine_off() {
-    let shop = Shop::open(Backend::Sqlite).await;
+async fn a_lost_answer_of_the_switch_leaves_no_machine_off(backend: Backend) {
+    let shop = Shop::open(backend).await;
     let cloud = shop.cloud(Vendor::DigitalOcean);
     for number in [0, 2] {
         check_lost_answers(cloud, |it| cloud.disturb_action(number, it), 5).await;

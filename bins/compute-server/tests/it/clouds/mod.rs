@@ -1,6 +1,7 @@
 //! `serve` with two clouds, each behind a wire that loses and garbles. What was made and deleted is
 //! read from the clouds' own records.
 
+mod changes;
 mod faults;
 mod trouble;
 

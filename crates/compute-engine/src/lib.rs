@@ -27,6 +27,7 @@ mod provision;
 mod purchase;
 pub(crate) mod saga;
 mod seal;
+mod stock;
 mod subject;
 mod suspense;
 mod timing;

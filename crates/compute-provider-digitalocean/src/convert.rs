@@ -53,6 +53,11 @@ pub(crate) fn slug(plan: &PlanId) -> Option<&str> {
     plan.as_str().strip_prefix(PREFIX)
 }
 
+/// Our id of a size.
+pub(crate) fn plan_id(row: &SizeRow<'_>) -> Option<PlanId> {
+    PlanId::parse(&format!("{PREFIX}{}", row.slug)).ok()
+}
+
 /// A plan, unless it cannot be sold: not available, reclaimable, without a usable price, or in no open
 /// region for this account, as GPU sizes without a quota are.
 pub(crate) fn plan(row: &SizeRow<'_>, open: &BTreeMap<RegionId, Region>) -> Option<Plan> {
@@ -69,7 +74,7 @@ pub(crate) fn plan(row: &SizeRow<'_>, open: &BTreeMap<RegionId, Region>) -> Opti
         return None;
     }
     Some(Plan {
-        id: PlanId::parse(&format!("{PREFIX}{}", row.slug)).ok()?,
+        id: plan_id(row)?,
         provider: ProviderId::DigitalOcean,
         family: family(row),
         vcpu_count: row.vcpus,

@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod convert;
 mod provider;
+mod stock;
 mod tag;
 mod wire;
 

@@ -14,11 +14,12 @@ use compute_domain::money::HourlyRate;
 use compute_domain::time::{Clock, Timestamp};
 use compute_engine::ports::{
     ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
-    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 use secrecy::SecretString;
 
 use crate::crash::Crash;
+use crate::scripted_stock::ScriptedStock;
 
 /// What the cloud does with the next create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,7 @@ pub struct ScriptedProvider {
     clock: Arc<dyn Clock>,
     crash: Crash,
     cloud: Mutex<Cloud>,
+    stock: ScriptedStock,
 }
 
 impl ScriptedProvider {
@@ -91,11 +93,17 @@ impl ScriptedProvider {
             clock: Arc::new(clock),
             crash,
             cloud: Mutex::new(cloud),
+            stock: ScriptedStock::default(),
         }
     }
 
     fn cloud(&self) -> MutexGuard<'_, Cloud> {
         self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it says it has left.
+    pub const fn stock_script(&self) -> &ScriptedStock {
+        &self.stock
     }
 
     /// Queues faults for the next creates.
@@ -257,6 +265,10 @@ impl Provider for ScriptedProvider {
             regions,
             images: vec![image],
         })
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        self.stock.answer(region).await
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {

@@ -24,6 +24,7 @@ mod purse;
 mod restored;
 mod setup;
 mod steps;
+mod stock;
 mod storeless;
 mod teardown;
 mod world;

@@ -190,6 +190,11 @@ impl Handle {
         lock(&self.shared).sold_out.push(sold_out);
     }
 
+    /// Everything can be had again.
+    pub fn restock(&self) {
+        lock(&self.shared).sold_out.clear();
+    }
+
     /// How many droplets the account may have.
     pub fn set_limit(&self, droplets: usize) {
         lock(&self.shared).limit = droplets;

@@ -2,6 +2,7 @@
 //! read from the clouds' own records.
 
 mod faults;
+mod stock;
 mod trouble;
 
 use compute_testkit::{facilitator, vultr};
@@ -22,7 +23,9 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
 /// Waits that a fault makes long, and what they are here; divided by 20 like every other.
-const SHORT: [(&str, &str); 13] = [
+const SHORT: [(&str, &str); 15] = [
+    ("COMPUTE_SERVER_TIMING__STOCK_LIFE", "10s"),
+    ("COMPUTE_SERVER_TIMING__SOLD_OUT_FOR", "20s"),
     ("COMPUTE_SERVER_TIMING__FIND_WINDOW", "20s"),
     ("COMPUTE_SERVER_TIMING__FIND_LOOKS", "3"),
     ("COMPUTE_SERVER_TIMING__GONE_GAP", "10s"),

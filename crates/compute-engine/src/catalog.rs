@@ -4,7 +4,7 @@
 //! the newest of each. Recent shelves are kept, because a price stays payable for a while after it
 //! changed (decisions.md 14).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use compute_domain::catalog::{Catalog, OsId, OsImage, Plan, PlanId, ProviderId, Region, RegionId};
@@ -47,7 +47,7 @@ pub struct Shelf {
     /// When the oldest part of it was last confirmed by its provider.
     pub as_of: Timestamp,
     by_id: HashMap<PlanId, usize>,
-    images_of: BTreeMap<ProviderId, BTreeSet<OsId>>,
+    images_of: BTreeMap<ProviderId, BTreeMap<OsId, Arc<OsImage>>>,
     /// The revision of each provider's catalogue, and when the provider last confirmed it.
     sources: BTreeMap<ProviderId, (i64, Timestamp)>,
 }
@@ -77,11 +77,9 @@ impl Shelf {
         self.by_id.get(id).and_then(|index| self.plans.get(*index))
     }
 
-    /// Whether the image fits machines of this provider, by its id or by another name for it.
-    pub fn has_image(&self, provider: ProviderId, id: &OsId) -> bool {
-        self.images_of
-            .get(&provider)
-            .is_some_and(|images| images.contains(id))
+    /// An image of this provider, by its id or by another name for it.
+    pub fn find_image(&self, provider: ProviderId, id: &OsId) -> Option<&OsImage> {
+        self.images_of.get(&provider)?.get(id).map(Arc::as_ref)
     }
 
     /// Whether there is such a region at all.
@@ -108,9 +106,12 @@ impl Shelf {
                     .entry(image.id.clone())
                     .or_insert_with(|| image.clone());
             }
-            let images = catalog.images.iter();
-            let ids = images.flat_map(|image| [&image.id].into_iter().chain(&image.aliases));
-            images_of.insert(*provider, ids.cloned().collect());
+            let own = catalog.images.iter().flat_map(|image| {
+                let shared = Arc::new(image.clone());
+                let ids = [&image.id].into_iter().chain(&image.aliases);
+                ids.map(move |id| (id.clone(), Arc::clone(&shared)))
+            });
+            images_of.insert(*provider, own.collect());
         }
         plans.sort_by(|a, b| a.plan.id.cmp(&b.plan.id));
         let by_id = plans

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::catalog::{
-    Catalog, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region,
-    RegionId,
+    Catalog, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId,
+    Region, RegionId,
 };
 use compute_domain::id::OperationId;
 use compute_domain::money::HourlyRate;
@@ -259,6 +259,7 @@ impl Provider for ScriptedProvider {
             arch: "x64".to_owned(),
             family: "ubuntu".to_owned(),
             aliases: Vec::new(),
+            needs: ImageNeeds::default(),
         };
         Ok(Catalog {
             plans: vec![plan],

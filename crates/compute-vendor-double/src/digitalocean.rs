@@ -215,6 +215,11 @@ impl Handle {
         lock(&self.shared).catalogue.rebuild_image(slug);
     }
 
+    /// Takes an image out of a region.
+    pub fn withdraw_image(&self, slug: &str, region: &str) {
+        lock(&self.shared).catalogue.withdraw_image(slug, region);
+    }
+
     /// Adds a size to the catalogue, as text.
     ///
     /// # Errors

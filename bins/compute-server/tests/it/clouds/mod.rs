@@ -2,6 +2,7 @@
 //! read from the clouds' own records.
 
 mod faults;
+mod images;
 mod stock;
 mod trouble;
 
@@ -53,12 +54,18 @@ struct Shop {
 
 impl Shop {
     async fn open(backend: Backend) -> Self {
+        Self::open_after(backend, |_| ()).await
+    }
+
+    /// The same after a change of what DigitalOcean sells.
+    async fn open_after(backend: Backend, change: impl FnOnce(&digitalocean::Handle)) -> Self {
         let wire = Wire::new(Vendor::Vultr);
         let options = vultr::Options::default();
         let cloud = vultr::spawn_behind(options, |router| wire.before(router));
         let cloud = cloud.await.unwrap();
         let options = digitalocean::Options::default();
         let ocean = digitalocean::spawn(options).await.unwrap();
+        change(&ocean);
         let options = facilitator::Options::default();
         let network = facilitator::spawn(options).await.unwrap();
         let home = Home::new(backend).await;

@@ -10,12 +10,16 @@ use compute_vendor_double::wire::{Call, Disturbance};
 use super::Shop;
 use crate::buyer::{order, text};
 use crate::first_sale::id_of;
+use crate::http::Answer;
 use crate::server::{Backend, PATIENCE, pause};
 
 const READERS: usize = 256;
 
-fn path_of(id: &str) -> String {
-    format!("/compute/instances/{id}/password")
+impl Shop {
+    async fn password(&self, id: &str) -> Answer {
+        let path = format!("/compute/instances/{id}/password");
+        self.buyer.signed(&self.server, "POST", &path, "").await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,8 +29,8 @@ async fn one_of_256_callers_gets_the_password() {
     shop.buyer.wait_for(&shop.server, &id, "active").await;
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..READERS {
-        let (shop, path) = (Arc::clone(&shop), path_of(&id));
-        readers.spawn(async move { shop.buyer.signed(&shop.server, "POST", &path, "").await });
+        let (shop, id) = (Arc::clone(&shop), id.clone());
+        readers.spawn(async move { shop.password(&id).await });
     }
     let answers = readers.join_all().await;
     injected("F155");
@@ -52,8 +56,7 @@ async fn one_of_256_callers_gets_the_password() {
 async fn a_machine_with_a_key_has_no_password() {
     let shop = Shop::open(Backend::Sqlite).await;
     let id = shop.cloud(Vendor::Vultr).buy().await;
-    let answer = shop.buyer.signed(&shop.server, "POST", &path_of(&id), "");
-    let problem = answer.await.json(409).unwrap();
+    let problem = shop.password(&id).await.json(409).unwrap();
     assert_eq!(problem["code"], "password_not_available", "{problem}");
     assert!(!problem["detail"].as_str().unwrap().is_empty());
     shop.check_wires();
@@ -83,15 +86,13 @@ async fn a_password_that_is_not_there_yet_is_not_spent() {
     };
     let id = tokio::time::timeout(PATIENCE, looking).await.unwrap();
     assert!(shop.vultr.0.machines().is_empty());
-    let early = shop.buyer.signed(&shop.server, "POST", &path_of(&id), "");
-    let early = early.await;
+    let early = shop.password(&id).await;
     assert_eq!(early.status, 503, "{}", text(&early));
     assert!(early.header("retry-after").is_some());
     assert_eq!(early.json(503).unwrap()["code"], "password_not_ready");
     assert_eq!(id_of(&buying.await.unwrap()), id);
     shop.buyer.wait_for(&shop.server, &id, "active").await;
-    let access = shop.buyer.signed(&shop.server, "POST", &path_of(&id), "");
-    access.await.json(200).unwrap();
+    shop.password(&id).await.json(200).unwrap();
     shop.check_wires();
 }
 
@@ -101,8 +102,7 @@ async fn a_password_ends_with_its_machine() {
     let id = id_of(&shop.buyer.buy(&shop.server, &order()).await);
     shop.buyer.wait_for(&shop.server, &id, "active").await;
     shop.destroy(&id).await;
-    let late = shop.buyer.signed(&shop.server, "POST", &path_of(&id), "");
-    let problem = late.await.json(409).unwrap();
+    let problem = shop.password(&id).await.json(409).unwrap();
     assert_eq!(problem["code"], "instance_not_active", "{problem}");
     shop.check_wires();
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in a use case, free of HTTP and SQL.
 
-use compute_domain::catalog::{ProviderId, RegionId};
+use compute_domain::catalog::{ImageMisfit, ProviderId, RegionId};
 use compute_domain::id::{ApiKeyId, InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::owner::Scope;
@@ -119,6 +119,9 @@ pub enum Error {
     /// No such image for this plan's provider.
     #[error("there is no such image for this plan")]
     UnknownImage,
+    /// The image cannot run on this plan, or is not in this region.
+    #[error("{0}")]
+    ImageNotForPlan(ImageMisfit),
     /// No rail of this name is offered.
     #[error("this network is not offered")]
     UnknownNetwork {

@@ -29,6 +29,7 @@ mod purchase;
 mod resize;
 pub(crate) mod saga;
 mod seal;
+mod stock;
 mod subject;
 mod suspense;
 mod timing;

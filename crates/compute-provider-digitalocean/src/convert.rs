@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use compute_domain::address::public_address;
 use compute_domain::catalog::{
-    Gpu, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region, RegionId,
+    Gpu, GpuMaker, GpuNeed, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId,
+    ProviderInstanceId, Region, RegionId,
 };
 use compute_domain::money::HourlyRate;
 use compute_domain::time::Timestamp;
@@ -54,7 +55,7 @@ pub(crate) fn slug(plan: &PlanId) -> Option<&str> {
 }
 
 /// A plan of the public contract by the vendor's own id; none for an empty one.
-fn plan_id(slug: &str) -> Option<PlanId> {
+pub(crate) fn plan_id(slug: &str) -> Option<PlanId> {
     if slug.is_empty() {
         return None;
     }
@@ -132,6 +133,7 @@ fn told_gpu(info: &GpuInfo) -> Option<Gpu> {
     Some(Gpu {
         model: info.model.clone().filter(|model| !model.is_empty())?,
         vram_gb: info.vram.as_ref()?.amount,
+        count: info.count,
     })
 }
 
@@ -139,7 +141,7 @@ fn told_gpu(info: &GpuInfo) -> Option<Gpu> {
 fn slug_gpu(slug: &str) -> Option<Gpu> {
     let mut parts = slug.strip_prefix("gpu-")?.split('-');
     let (model, count) = parts.next()?.rsplit_once('x')?;
-    count.parse::<u32>().ok()?;
+    let count = count.parse().ok()?;
     let vram_gb = parts.next()?.strip_suffix("gb")?.parse().ok()?;
     let model = match model {
         "4000ada" => "nvidia_rtx4000_ada".to_owned(),
@@ -147,7 +149,11 @@ fn slug_gpu(slug: &str) -> Option<Gpu> {
         amd if amd.starts_with("mi") => format!("amd_{amd}"),
         nvidia => format!("nvidia_{nvidia}"),
     };
-    Some(Gpu { model, vram_gb })
+    Some(Gpu {
+        model,
+        vram_gb,
+        count: Some(count),
+    })
 }
 
 /// Whether machines of a size can use an image: those with drivers are for the GPUs of one maker.
@@ -203,6 +209,14 @@ pub(crate) fn image(row: &ImageRow) -> Option<OsImage> {
             .iter()
             .filter_map(|id| OsId::parse(&id.to_string()).ok())
             .collect(),
+        needs: ImageNeeds {
+            min_disk_gb: row.min_disk_size.unwrap_or_default(),
+            regions: row.regions.as_ref().map(|regions| {
+                let regions = regions.iter();
+                regions.filter_map(|it| RegionId::parse(it).ok()).collect()
+            }),
+            gpu: gpu_need(slug),
+        },
     })
 }
 
@@ -222,6 +236,22 @@ pub(crate) fn account(row: Account) -> ProviderAccount {
         funds: None,
         machine_limit: row.droplet_limit,
     }
+}
+
+/// The GPUs that an image has drivers for, by its slug, such as `gpu-amd-base` or `gpu-h100x8-base`:
+/// those for eight GPUs bring what joins them, those for one do without.
+fn gpu_need(slug: &str) -> Option<GpuNeed> {
+    let kind = slug.strip_prefix("gpu-")?.split('-').next()?;
+    let (model, count) = match kind.rsplit_once('x').map(|(model, n)| (model, n.parse())) {
+        Some((model, Ok(count))) => (model, Some(count)),
+        _ => (kind, None),
+    };
+    let maker = if model == "amd" || model.starts_with("mi") {
+        GpuMaker::Amd
+    } else {
+        GpuMaker::Nvidia
+    };
+    Some(GpuNeed { maker, count })
 }
 
 /// A look at a machine, and whose it is.

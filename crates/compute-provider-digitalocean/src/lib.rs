@@ -13,6 +13,7 @@ mod convert;
 mod keys;
 mod mark;
 mod provider;
+mod stock;
 mod wire;
 
 pub use config::{DigitalOceanConfig, DigitalOceanConfigError, Timeouts};

@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, OsId, Plan, PlanId, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{
+    Catalog, OsId, Plan, PlanId, ProviderId, ProviderInstanceId, RegionId,
+};
 use compute_domain::id::OperationId;
 use compute_domain::setup::UserData;
 use compute_engine::ports::{
     ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, Observed, Power, Provider,
-    ProviderAccount, ProviderError, ResizeCheck,
+    ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -18,6 +20,7 @@ use crate::config::{DigitalOceanConfig, DigitalOceanConfigError, Timeouts};
 use crate::convert;
 use crate::keys::Key;
 use crate::mark::{self, Whose};
+use crate::stock;
 use crate::wire::{CreateBody, DropletRow, ImageRow, RegionRow, SizeRow};
 
 /// Machines whose leftovers are remembered at most; the oldest are forgotten first.
@@ -358,6 +361,12 @@ impl Provider for DigitalOcean {
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
         self.in_time(self.read_catalog()).await
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        self.in_time(stock::read(&self.client, region))
+            .await
+            .map(Some)
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {

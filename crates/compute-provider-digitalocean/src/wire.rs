@@ -51,6 +51,7 @@ pub(crate) struct SizeRow<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct GpuInfo {
+    pub(crate) count: Option<u32>,
     pub(crate) model: Option<String>,
     pub(crate) vram: Option<Vram>,
 }
@@ -81,6 +82,10 @@ pub(crate) struct ImageRow {
     pub(crate) distribution: String,
     pub(crate) public: Option<bool>,
     pub(crate) status: Option<String>,
+    /// Where it is.
+    pub(crate) regions: Option<Vec<String>>,
+    /// GB.
+    pub(crate) min_disk_size: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -93,6 +93,11 @@ impl Client {
         Ok(read::<Availability>(&self.ask(request).await?)?.available_plans)
     }
 
+    /// Whether the key counts: the account is shown to nobody without one.
+    pub(crate) async fn check_key(&self) -> Result<(), Failure> {
+        self.ask(OutboundRequest::get(&["account"])).await.map(drop)
+    }
+
     pub(crate) async fn instance(&self, id: &str) -> Result<InstanceRow, Failure> {
         let answer = self.ask(OutboundRequest::get(&["instances", id])).await?;
         Ok(read::<InstanceAnswer<InstanceRow>>(&answer)?.instance)

@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod convert;
 mod provider;
+mod stock;
 mod tag;
 mod wire;
 

@@ -9,8 +9,8 @@ use compute_domain::id::OperationId;
 use compute_domain::setup::SshKeys;
 use compute_domain::text::SshPublicKey;
 use compute_engine::ports::{
-    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
-    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    self, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +21,7 @@ use crate::classify::{Failure, ambiguous};
 use crate::client::Client;
 use crate::config::{Timeouts, VultrConfig, VultrConfigError};
 use crate::convert::{self, Stock};
+use crate::stock;
 use crate::tag::{self, Whose};
 use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 
@@ -366,6 +367,12 @@ impl Provider for Vultr {
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
         self.in_time(self.read_catalog()).await
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<ports::Stock>, ProviderError> {
+        self.in_time(stock::read(&self.client, region))
+            .await
+            .map(Some)
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {

@@ -8,19 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::catalog::{
-    Catalog, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region,
-    RegionId,
+    Catalog, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId,
+    Region, RegionId,
 };
 use compute_domain::id::OperationId;
 use compute_domain::money::HourlyRate;
 use compute_domain::time::{Clock, Timestamp};
 use compute_engine::ports::{
     AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
-    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 use secrecy::SecretString;
 
 use crate::crash::Crash;
+use crate::scripted_stock::ScriptedStock;
 
 pub use self::changes::ChangeFault;
 use self::changes::{Change, Changes};
@@ -89,6 +90,7 @@ pub struct ScriptedProvider {
     clock: Arc<dyn Clock>,
     crash: Crash,
     cloud: Mutex<Cloud>,
+    stock: ScriptedStock,
 }
 
 impl ScriptedProvider {
@@ -102,11 +104,17 @@ impl ScriptedProvider {
             clock: Arc::new(clock),
             crash,
             cloud: Mutex::new(cloud),
+            stock: ScriptedStock::default(),
         }
     }
 
     fn cloud(&self) -> MutexGuard<'_, Cloud> {
         self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it says it has left.
+    pub const fn stock_script(&self) -> &ScriptedStock {
+        &self.stock
     }
 
     /// Queues faults for the next creates.
@@ -266,12 +274,21 @@ impl Provider for ScriptedProvider {
             arch: "x64".to_owned(),
             family: "ubuntu".to_owned(),
             aliases: Vec::new(),
+            needs: ImageNeeds::default(),
         };
         Ok(Catalog {
-            plans: self.cloud().changes.with_larger(plan),
+            plans: if self.stock.is_withdrawn() {
+                Vec::new()
+            } else {
+                self.cloud().changes.with_larger(plan)
+            },
             regions,
             images: vec![image],
         })
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        self.stock.answer(region).await
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {

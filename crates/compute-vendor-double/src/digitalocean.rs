@@ -227,6 +227,11 @@ impl Handle {
         lock(&self.shared).sold_out.push(sold_out);
     }
 
+    /// Everything can be had again.
+    pub fn restock(&self) {
+        lock(&self.shared).sold_out.clear();
+    }
+
     /// How many droplets the account may have.
     pub fn set_limit(&self, droplets: usize) {
         lock(&self.shared).limit = droplets;
@@ -245,6 +250,11 @@ impl Handle {
     /// Rebuilds an image: its slug moves to a new id, and the old one is retired.
     pub fn rebuild_image(&self, slug: &str) {
         lock(&self.shared).catalogue.rebuild_image(slug);
+    }
+
+    /// Takes an image out of a region.
+    pub fn withdraw_image(&self, slug: &str, region: &str) {
+        lock(&self.shared).catalogue.withdraw_image(slug, region);
     }
 
     /// Adds a size to the catalogue, as text.

@@ -46,7 +46,9 @@ impl Engine {
             tag,
             user_data,
         };
-        self.provider_of(work)?.create(&spec).await
+        let created = self.provider_of(work)?.create(&spec).await;
+        self.note_create(&spec.machine, &created);
+        created
     }
 
     pub(super) async fn observe(&self, work: &Work) -> Result<Observed, ProviderError> {

@@ -25,6 +25,7 @@ mod resizing;
 mod restored;
 mod setup;
 mod steps;
+mod stock;
 mod storeless;
 mod teardown;
 mod world;

@@ -18,6 +18,9 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::UnknownPlan => row(S::BAD_REQUEST, "unknown_plan", "Unknown plan"),
         Error::UnknownRegion => row(S::BAD_REQUEST, "unknown_region", "Unknown region"),
         Error::UnknownImage => row(S::BAD_REQUEST, "unknown_image", "Unknown image"),
+        Error::ImageNotForPlan(_) => {
+            row(S::BAD_REQUEST, "image_not_for_plan", "Image not for plan")
+        }
         Error::UnknownNetwork { .. } => row(S::BAD_REQUEST, "unknown_network", "Unknown network"),
         Error::PlanNotInRegion { .. } => row(
             S::BAD_REQUEST,

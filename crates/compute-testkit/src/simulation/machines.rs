@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compute_domain::catalog::{
-    Catalog, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region,
-    RegionId,
+    Catalog, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId,
+    Region, RegionId,
 };
 use compute_domain::money::HourlyRate;
 use compute_engine::ports::{Ambiguity, CreateSpec, MachineTag, ProviderError};
@@ -240,6 +240,7 @@ impl SimCloud {
                 arch: "x64".to_owned(),
                 family: "ubuntu".to_owned(),
                 aliases: Vec::new(),
+                needs: ImageNeeds::default(),
             }],
         })
     }

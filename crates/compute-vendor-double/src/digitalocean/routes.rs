@@ -143,7 +143,12 @@ fn texts<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
 
 async fn sizes(State(shared): State<Shared>, Query(filter): Query<Filter>) -> Answer {
     let world = lock(&shared);
-    let rows = texts(world.catalogue.sizes.iter());
+    let rows: Vec<String> = world
+        .catalogue
+        .sizes
+        .iter()
+        .map(|row| world.size_now(row))
+        .collect();
     page(&world.link_host, "/v2/sizes", "sizes", &rows, &filter)
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::actions::Action;
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Row};
 use super::droplet::{CreateBody, Droplet};
 use super::keys::{Key, check};
 use super::{Habits, Options};
@@ -276,6 +276,32 @@ impl World {
         }
     }
 
+    fn is_sold_out(&self, size: &str, region: &str) -> bool {
+        let mut sold_out = self.sold_out.iter();
+        sold_out.any(|(own, there)| own == size && there.as_deref().is_none_or(|it| it == region))
+    }
+
+    /// A row of the list of sizes, without the regions where nothing of it is left.
+    pub(super) fn size_now(&self, row: &Row) -> String {
+        const REGIONS: &str = "\"regions\":[";
+        let size = row.text_of("slug");
+        if !self.sold_out.iter().any(|(own, _)| own == size) {
+            return row.text.clone();
+        }
+        let text = &row.text;
+        let split = text.split_once(REGIONS);
+        let Some((head, (list, tail))) = split.and_then(|(a, b)| Some((a, b.split_once(']')?)))
+        else {
+            return text.clone();
+        };
+        let left = list.split(',').filter(|region| {
+            let region = region.trim().trim_matches('"');
+            !self.is_sold_out(size, region)
+        });
+        let left: Vec<&str> = left.collect();
+        format!("{head}{REGIONS}{}]{tail}", left.join(","))
+    }
+
     /// Makes a droplet; its id and the id of its action.
     pub(super) fn create(
         &mut self,
@@ -325,10 +351,7 @@ impl World {
         {
             return refuse(422, "Region is not available");
         }
-        let is_sold_out = self.sold_out.iter().any(|(size, region)| {
-            *size == body.size && region.as_ref().is_none_or(|it| *it == body.region)
-        });
-        if !size.lists("regions", &body.region) || is_sold_out {
+        if !size.lists("regions", &body.region) || self.is_sold_out(&body.size, &body.region) {
             return refuse(422, "Size is not available in this region.");
         }
         let image = self.catalogue.image(&body.image);

@@ -160,8 +160,11 @@ impl StocksGuard<'_> {
         match answer {
             Ok(stock) => {
                 asked.not_before = None;
-                asked.as_of = Some(asked_at);
-                asked.plans = None;
+                // An answer about another region may have told a newer word of this one.
+                if asked.as_of <= Some(asked_at) {
+                    asked.as_of = Some(asked_at);
+                    asked.plans = None;
+                }
                 for (region, plans) in stock.iter().flat_map(|stock| stock.iter()) {
                     let known = regions.entry(region.clone()).or_default();
                     if known.as_of <= Some(asked_at) {

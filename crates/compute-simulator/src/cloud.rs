@@ -4,6 +4,7 @@ mod account;
 mod machine_id;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -28,6 +29,10 @@ use crate::permit::DevPermit;
 pub struct CloudBehaviour {
     /// From the making of a machine until it runs and has an address; none is possible.
     pub boot_time: Span,
+    /// Plans sold besides the vendor's own: copies of those under new names, for measurements.
+    pub more_plans: usize,
+    /// Whether every reading of the catalogue finds other prices, each by a few micro-dollars.
+    pub moves_prices: bool,
 }
 
 impl Default for CloudBehaviour {
@@ -35,6 +40,8 @@ impl Default for CloudBehaviour {
     fn default() -> Self {
         Self {
             boot_time: Span::from_secs(3),
+            more_plans: 0,
+            moves_prices: false,
         }
     }
 }
@@ -51,6 +58,8 @@ pub struct SimulatedCloud {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     account: Mutex<Account>,
+    /// How often the catalogue was read.
+    readings: AtomicU32,
 }
 
 impl SimulatedCloud {
@@ -66,7 +75,8 @@ impl SimulatedCloud {
         journal_path: Option<PathBuf>,
         behaviour: CloudBehaviour,
     ) -> Result<Self, SimulatorError> {
-        let catalog = catalogue::load(provider)?;
+        let mut catalog = catalogue::load(provider)?;
+        catalogue::add_copies(&mut catalog, behaviour.more_plans);
         let account = Mutex::new(Account::open(journal_path.as_deref())?);
         Ok(Self {
             provider,
@@ -75,6 +85,7 @@ impl SimulatedCloud {
             clock,
             entropy,
             account,
+            readings: AtomicU32::new(0),
         })
     }
 
@@ -138,7 +149,12 @@ impl Provider for SimulatedCloud {
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
-        Ok(self.catalog.clone())
+        let mut catalog = self.catalog.clone();
+        if self.behaviour.moves_prices {
+            let reading = self.readings.fetch_add(1, Ordering::Relaxed);
+            catalogue::move_prices(&mut catalog, reading);
+        }
+        Ok(catalog)
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {

@@ -262,7 +262,11 @@ impl Provider for ScriptedProvider {
             needs: ImageNeeds::default(),
         };
         Ok(Catalog {
-            plans: vec![plan],
+            plans: if self.stock.is_withdrawn() {
+                Vec::new()
+            } else {
+                vec![plan]
+            },
             regions,
             images: vec![image],
         })

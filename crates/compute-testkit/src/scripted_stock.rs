@@ -14,6 +14,7 @@ pub struct ScriptedStock(Mutex<State>);
 struct State {
     manner: Manner,
     calls: usize,
+    is_withdrawn: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,15 @@ impl ScriptedStock {
     /// From now on no question is ever answered.
     pub fn fall_silent(&self) {
         self.state().manner = Manner::Silent;
+    }
+
+    /// From the next catalogue on the plan is not sold any more.
+    pub fn withdraw_plan(&self) {
+        self.state().is_withdrawn = true;
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.state().is_withdrawn
     }
 
     /// How many questions there were.

@@ -134,6 +134,7 @@ async fn a_machine_boots_in_the_configured_time() {
 async fn a_machine_without_boot_time_is_ready_at_once() {
     let behaviour = CloudBehaviour {
         boot_time: Span::ZERO,
+        ..CloudBehaviour::default()
     };
     let stage = open(ProviderId::Vultr, None, behaviour);
     let id = stage

@@ -3,6 +3,7 @@
 
 mod faults;
 mod images;
+mod passwords;
 mod stock;
 mod trouble;
 

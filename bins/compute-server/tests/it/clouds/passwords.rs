@@ -70,10 +70,9 @@ async fn a_password_that_is_not_there_yet_is_not_spent() {
     let creates = Call::new("POST", "/v2/instances");
     let wire = shop.cloud(Vendor::Vultr).wire();
     wire.disturb_times(creates, Disturbance::SilenceBefore, 2);
-    let buying = {
-        let shop = Arc::clone(&shop);
-        tokio::spawn(async move { shop.buyer.buy(&shop.server, &order()).await })
-    };
+    let mut buying = tokio::task::JoinSet::new();
+    let buyer = Arc::clone(&shop);
+    buying.spawn(async move { buyer.buyer.buy(&buyer.server, &order()).await });
     let looking = async {
         loop {
             let list = "/compute/instances";
@@ -90,7 +89,8 @@ async fn a_password_that_is_not_there_yet_is_not_spent() {
     assert_eq!(early.status, 503, "{}", text(&early));
     assert!(early.header("retry-after").is_some());
     assert_eq!(early.json(503).unwrap()["code"], "password_not_ready");
-    assert_eq!(id_of(&buying.await.unwrap()), id);
+    let bought = buying.join_next().await.unwrap().unwrap();
+    assert_eq!(id_of(&bought), id);
     shop.buyer.wait_for(&shop.server, &id, "active").await;
     shop.password(&id).await.json(200).unwrap();
     shop.check_wires();

@@ -3,6 +3,7 @@
 use compute_domain::catalog::{Plan, PlanId, ProviderInstanceId, RegionId};
 use compute_engine::ports::{ActionId, ActionState, Power, ProviderError, ResizeCheck};
 use compute_outbound::Urgency;
+use tokio::time::Instant;
 
 use crate::classify::{Failure, PENDING_EVENT, of_power, of_resize, unreadable};
 use crate::convert;
@@ -31,7 +32,8 @@ impl DigitalOcean {
         machine: &ProviderInstanceId,
         to: &PlanId,
         grow_disk: bool,
-    ) -> Result<ActionId, ProviderError> {
+    ) -> Result<Option<ActionId>, ProviderError> {
+        let deadline = Instant::now() + self.timeouts.call;
         let id = number_of(machine)?;
         let slug = convert::slug(to).ok_or_else(|| rejected(NOT_OURS))?;
         self.refuse_theirs(id).await?;
@@ -41,9 +43,24 @@ impl DigitalOcean {
             disk: Some(grow_disk),
         };
         let begun = self.client.act(id, &body, Urgency::Usual).await;
-        let begun = begun.map_err(of_resize)?;
-        check_resource(&begun, id)?;
-        Ok(ActionId(begun.id.to_string()))
+        match begun.map_err(of_resize) {
+            Ok(begun) => {
+                check_resource(&begun, id)?;
+                Ok(Some(ActionId(begun.id.to_string())))
+            }
+            // An earlier request of which nobody knew may have brought it about: then there is nothing to
+            // refuse.
+            Err(refused @ ProviderError::Rejected { .. }) => {
+                let look = tokio::time::timeout_at(deadline, self.client.size(id)).await;
+                let has_size =
+                    |row: &SizedRow| row.id == id && row.size_slug.as_deref() == Some(slug);
+                match look {
+                    Ok(Ok(row)) if has_size(&row) => Ok(None),
+                    _ => Err(refused),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn read_action(

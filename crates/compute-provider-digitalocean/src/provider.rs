@@ -435,7 +435,7 @@ impl Provider for DigitalOcean {
         to: &PlanId,
         grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        self.change_size(machine, to, grow_disk).await.map(Some)
+        self.change_size(machine, to, grow_disk).await
     }
 
     async fn action(

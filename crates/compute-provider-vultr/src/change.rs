@@ -4,10 +4,12 @@ use compute_domain::catalog::{Plan, PlanId, ProviderInstanceId};
 use compute_engine::ports::{ActionId, ActionState, Ambiguity, Power, ProviderError, ResizeCheck};
 use compute_outbound::Urgency;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 
 use crate::classify::{Failure, of_resize};
 use crate::provider::Vultr;
 use crate::tag::Whose;
+use crate::wire::InstanceRow;
 
 const UNREADABLE: ProviderError = ProviderError::Ambiguous(Ambiguity::Unreadable);
 
@@ -41,9 +43,25 @@ impl Vultr {
         machine: &ProviderInstanceId,
         to: &PlanId,
     ) -> Result<Option<ActionId>, ProviderError> {
+        let deadline = Instant::now() + self.timeouts.call;
         self.refuse_theirs(machine).await?;
         let changed = self.client.change_plan(machine.as_str(), to.as_str()).await;
-        let changed = changed.map_err(of_resize)?;
+        let changed = match changed.map_err(of_resize) {
+            Ok(changed) => changed,
+            // An earlier request of which nobody knew may have brought it about: then there is nothing to
+            // refuse.
+            Err(refused @ ProviderError::Rejected { .. }) => {
+                let look = self.client.instance(machine.as_str());
+                let look = tokio::time::timeout_at(deadline, look).await;
+                let has_plan =
+                    |row: &InstanceRow| row.id == machine.as_str() && row.plan == to.as_str();
+                return match look {
+                    Ok(Ok(row)) if has_plan(&row) => Ok(None),
+                    _ => Err(refused),
+                };
+            }
+            Err(error) => return Err(error),
+        };
         if changed.instance.id != machine.as_str() {
             return Err(UNREADABLE);
         }

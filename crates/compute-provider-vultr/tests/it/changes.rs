@@ -197,6 +197,34 @@ async fn a_refused_change_is_certain_and_changes_nothing() {
     assert_eq!(seen.state, MachineState::Ready);
 }
 
+/// Nobody may know of a change that came about, and the vendor may refuse what is not an upgrade any more.
+#[tokio::test]
+async fn a_plan_that_the_machine_has_is_not_refused() {
+    let line = start().await;
+    let machine = machine(&line).await;
+    let action = line.vultr.resize(&machine, &plan_id(LARGER), false).await;
+    finish(&line, &machine, &action.unwrap().unwrap()).await;
+    while line.vultr.observe(&machine).await.unwrap().plan != Some(plan_id(LARGER)) {}
+    let text = "Invalid plan chosen.".to_owned();
+    let refusal = || Disturbance::FailBefore {
+        status: 400,
+        text: text.clone(),
+    };
+    line.wire.disturb(changes(), refusal());
+    let again = line.vultr.resize(&machine, &plan_id(LARGER), false).await;
+    assert_eq!(again, Ok(None));
+    // A refusal of another plan stays one, and so does one with a look that fails.
+    line.wire.disturb(changes(), refusal());
+    let other = plan_id("vc2-4c-8gb");
+    let other = line.vultr.resize(&machine, &other, false).await;
+    assert!(matches!(other, Err(ProviderError::Rejected { .. })));
+    line.wire.disturb(changes(), refusal());
+    let looks = Call::new("GET", "/v2/instances/{}");
+    line.wire.disturb(looks, Disturbance::PageBefore);
+    let blind = line.vultr.resize(&machine, &plan_id(LARGER), false).await;
+    assert!(matches!(blind, Err(ProviderError::Rejected { .. })));
+}
+
 #[tokio::test]
 async fn a_job_that_fails_leaves_the_plan() {
     injected("F117");

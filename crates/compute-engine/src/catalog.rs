@@ -12,6 +12,7 @@ use compute_domain::money::{HourlyRate, Usd};
 use compute_domain::time::{Span, Timestamp};
 use compute_pricing::{Markup, daily, monthly, sell_rate};
 
+use crate::cloud::Closed;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::{CatalogRevision, StoreError, TxMode};
@@ -47,11 +48,22 @@ pub struct Shelf {
     pub as_of: Timestamp,
     by_id: HashMap<PlanId, usize>,
     images_of: BTreeMap<ProviderId, BTreeSet<OsId>>,
+    /// Plans of providers that sell no new machines: more time is still sold at their prices.
+    withheld: HashMap<PlanId, PricedPlan>,
     sources: BTreeMap<ProviderId, i64>,
 }
 
 /// A provider, the revision of its catalogue, when the provider last confirmed it, and the catalogue.
 type Part = (ProviderId, i64, Timestamp, Catalog);
+
+/// By what a shelf is put together.
+struct Terms<'a> {
+    markup: &'a BTreeMap<ProviderId, Markup>,
+    closed: &'a BTreeMap<ProviderId, Closed>,
+    now: Timestamp,
+    /// How long a superseded price stays payable.
+    grace: Span,
+}
 
 /// The present shelf and the superseded ones with the moment they stopped to be present.
 #[derive(Debug, Default)]
@@ -66,6 +78,11 @@ impl Shelf {
         self.by_id.get(id).and_then(|index| self.plans.get(*index))
     }
 
+    /// A plan of a provider that sells no new machines.
+    pub(crate) fn withheld(&self, id: &PlanId) -> Option<&PricedPlan> {
+        self.withheld.get(id)
+    }
+
     /// Whether the image fits machines of this provider, by its id or by another name for it.
     pub fn has_image(&self, provider: ProviderId, id: &OsId) -> bool {
         self.images_of
@@ -78,15 +95,27 @@ impl Shelf {
         self.regions.iter().any(|region| region.id == *id)
     }
 
-    fn build(revision: u64, parts: &[Part], markup: &BTreeMap<ProviderId, Markup>) -> Option<Self> {
-        let as_of = parts.iter().map(|part| part.2).min()?;
+    fn build(revision: u64, parts: &[Part], terms: &Terms<'_>) -> Option<Self> {
+        let is_open = |part: &&Part| !terms.closed.contains_key(&part.0);
+        let open = parts.iter().filter(is_open);
+        // What is not sold cannot be too old to be sold.
+        let as_of = match open.map(|part| part.2).min() {
+            Some(oldest) => oldest,
+            None => parts.first().map(|_| terms.now)?,
+        };
         let mut plans = Vec::new();
+        let mut withheld = HashMap::new();
         let mut regions = BTreeMap::new();
         let mut images = BTreeMap::new();
         let mut images_of = BTreeMap::new();
         for (provider, _, _, catalog) in parts {
-            let markup = markup.get(provider).copied().unwrap_or_default();
-            plans.extend(catalog.plans.iter().filter_map(|plan| priced(plan, markup)));
+            let markup = terms.markup.get(provider).copied().unwrap_or_default();
+            let priced = catalog.plans.iter().filter_map(|plan| priced(plan, markup));
+            if terms.closed.contains_key(provider) {
+                withheld.extend(priced.map(|plan| (plan.plan.id.clone(), plan)));
+                continue;
+            }
+            plans.extend(priced);
             for region in &catalog.regions {
                 regions
                     .entry(region.id.clone())
@@ -115,9 +144,18 @@ impl Shelf {
             as_of,
             by_id,
             images_of,
-            sources: parts.iter().map(|part| (part.0, part.1)).collect(),
+            withheld,
+            sources: sources(parts, terms),
         })
     }
+}
+
+/// The revisions that are for sale.
+fn sources(parts: &[Part], terms: &Terms<'_>) -> BTreeMap<ProviderId, i64> {
+    let open = parts
+        .iter()
+        .filter(|part| !terms.closed.contains_key(&part.0));
+    open.map(|part| (part.0, part.1)).collect()
 }
 
 /// Takes providers off the shelf whose catalogues become too old before the next round, so that one
@@ -197,13 +235,21 @@ impl Engine {
     /// asked by one replica, then the shelf is rebuilt from the database. Failures are logged; the
     /// last good shelf stays until it is too old to sell from.
     pub async fn refresh_catalog(&self) {
+        self.tend_accounts_or_warn().await;
         for id in self.providers.keys() {
             if let Err(error) = self.fetch_catalog(*id).await {
                 tracing::warn!(provider.name = %id, error = %error, "catalogue not refreshed");
             }
         }
+        self.tend_accounts_or_warn().await;
         if let Err(error) = self.reload_shelf().await {
             tracing::warn!(error = %error, "catalogue not loaded");
+        }
+    }
+
+    async fn tend_accounts_or_warn(&self) {
+        if let Err(error) = self.tend_accounts().await {
+            tracing::warn!(error = %error, "what is known of the providers' accounts was not read");
         }
     }
 
@@ -215,9 +261,11 @@ impl Engine {
         let fresh_since = now.minus(self.timing().catalog_refresh);
         let mut tx = self.store.begin(TxMode::Write).await?;
         let newest = tx.load_catalogs(id, 1).await?;
-        let is_fresh = newest
-            .first()
-            .is_some_and(|newest| newest.confirmed_at > fresh_since);
+        // Only a catalogue that is read now shows whether our credentials count again.
+        let is_refused =
+            self.clouds.get(&id).map(|cloud| cloud.closed()) == Some(Some(Closed::Refused));
+        let newest = newest.first().filter(|_| !is_refused);
+        let is_fresh = newest.is_some_and(|newest| newest.confirmed_at > fresh_since);
         let lease = format!("catalog:{id}");
         let holder = &self.config.holder;
         let until = now.plus(self.timing().lease);
@@ -232,6 +280,7 @@ impl Engine {
         let recorded = tx.record_catalog(id, &body, self.now()).await?;
         tx.commit().await?;
         tracing::debug!(provider.name = %id, catalog.revision = recorded.revision, "catalogue read");
+        self.readmit(id).await?;
         Ok(())
     }
 
@@ -259,36 +308,32 @@ impl Engine {
             self.timing().catalog_refresh,
         );
         withdraw(&mut parts, now, max_age, refresh);
-        let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        history.put(
-            &parts,
-            &self.config.sales.markup,
+        let closed = self.closed();
+        let terms = Terms {
+            markup: &self.config.sales.markup,
+            closed: &closed,
             now,
-            self.config.sales.price_grace,
-        );
+            grace: self.config.sales.price_grace,
+        };
+        let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        history.put(&parts, &terms);
         Ok(())
     }
 }
 
 impl ShelfHistory {
-    fn put(
-        &mut self,
-        parts: &[Part],
-        markup: &BTreeMap<ProviderId, Markup>,
-        now: Timestamp,
-        grace: Span,
-    ) {
-        let sources: BTreeMap<_, _> = parts.iter().map(|part| (part.0, part.1)).collect();
+    fn put(&mut self, parts: &[Part], terms: &Terms<'_>) {
+        let sources = sources(parts, terms);
         let old = self.current.take();
         let changed = old.as_ref().is_none_or(|old| old.sources != sources);
         let revision = old
             .as_ref()
             .map_or(1, |old| old.revision + u64::from(changed));
-        self.current = Shelf::build(revision, parts, markup).map(Arc::new);
+        self.current = Shelf::build(revision, parts, terms).map(Arc::new);
         if changed && let Some(old) = old {
-            self.superseded.push((old, now));
+            self.superseded.push((old, terms.now));
         }
-        let since = now.minus(grace);
+        let since = terms.now.minus(terms.grace);
         self.superseded.retain(|(_, until)| *until >= since);
         let surplus = self.superseded.len().saturating_sub(HISTORY_MAX);
         self.superseded.drain(..surplus);
@@ -303,6 +348,8 @@ fn parse(revision: &CatalogRevision) -> Result<Catalog, Error> {
 enum FetchError {
     #[error("the database failed")]
     Store(#[from] StoreError),
+    #[error("the provider's account could not be looked at: {0}")]
+    Account(#[from] Error),
     #[error("the provider failed: {0}")]
     Provider(#[from] crate::ports::ProviderError),
     #[error("the catalogue cannot be written as JSON")]

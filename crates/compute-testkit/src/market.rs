@@ -289,6 +289,8 @@ pub fn config(holder: String) -> EngineConfig {
             topup_min: usd(1),
             topup_max: usd(100_000),
             blocked_payers: BTreeSet::new(),
+            switched_off: BTreeSet::new(),
+            alarm_below: BTreeMap::new(),
         },
         caps: Caps {
             instances_per_owner: 20,

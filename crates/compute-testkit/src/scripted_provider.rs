@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use compute_domain::catalog::{
@@ -33,6 +34,8 @@ pub enum CreateFault {
     SoldOut,
     /// It asks us to slow down.
     Throttles,
+    /// It asks us not to come back for this many seconds.
+    ThrottlesFor(u64),
     /// It refuses our credentials.
     Unauthorized,
     /// The process dies before anything is sent.
@@ -65,10 +68,18 @@ struct Cloud {
     machines: Vec<ScriptedMachine>,
     faults: VecDeque<CreateFault>,
     refused_deletes: u32,
+    ignored_deletes: u32,
     hidden_looks: u32,
     looks: u32,
+    lists: u32,
+    fails_lists: bool,
+    shown_plan: Option<PlanId>,
+    suspends: bool,
     missed_looks: u32,
     failed_looks: u32,
+    refuses: bool,
+    account: Option<ProviderAccount>,
+    hides_account: bool,
     rate_micros: i64,
 }
 
@@ -98,6 +109,15 @@ impl ScriptedProvider {
         self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The cloud, unless it refuses our credentials.
+    fn answering(&self) -> Result<MutexGuard<'_, Cloud>, ProviderError> {
+        let cloud = self.cloud();
+        if cloud.refuses {
+            return Err(ProviderError::Unauthorized);
+        }
+        Ok(cloud)
+    }
+
     /// Queues faults for the next creates.
     pub fn misbehave(&self, faults: impl IntoIterator<Item = CreateFault>) {
         self.cloud().faults.extend(faults);
@@ -106,6 +126,11 @@ impl ScriptedProvider {
     /// The next `times` deletions are refused.
     pub fn refuse_deletes(&self, times: u32) {
         self.cloud().refused_deletes = times;
+    }
+
+    /// The next `times` deletions are accepted, and nothing is deleted.
+    pub fn ignore_deletes(&self, times: u32) {
+        self.cloud().ignored_deletes = times;
     }
 
     /// The next `looks` searches by mark show nothing.
@@ -121,6 +146,42 @@ impl ScriptedProvider {
     /// The next `looks` looks at single machines fail.
     pub fn fail_looks(&self, looks: u32) {
         self.cloud().failed_looks = looks;
+    }
+
+    /// How often it was asked for a single machine, and how often for all.
+    pub fn looks(&self) -> (u32, u32) {
+        let cloud = self.cloud();
+        (cloud.looks, cloud.lists)
+    }
+
+    /// From now on its list cannot be read, or can again.
+    pub fn fail_lists(&self, fails: bool) {
+        self.cloud().fails_lists = fails;
+    }
+
+    /// From now on every machine is shown with this plan; with none before.
+    pub fn show_plan(&self, plan: &PlanId) {
+        self.cloud().shown_plan = Some(plan.clone());
+    }
+
+    /// From now on every machine that runs is stopped on the provider's own account, or runs again.
+    pub fn suspend_all(&self, suspends: bool) {
+        self.cloud().suspends = suspends;
+    }
+
+    /// From now on it refuses our credentials, whatever is asked, or accepts them again.
+    pub fn refuse_credentials(&self, refuses: bool) {
+        self.cloud().refuses = refuses;
+    }
+
+    /// From now on it tells this of our account; before the first time it tells nothing.
+    pub fn set_account(&self, account: ProviderAccount) {
+        self.cloud().account = Some(account);
+    }
+
+    /// From now on it does not answer when it is asked for our account, or answers again.
+    pub fn hide_account(&self, hides: bool) {
+        self.cloud().hides_account = hides;
     }
 
     /// Every machine vanishes.
@@ -170,12 +231,13 @@ impl ScriptedProvider {
         let state = match (machine.is_alive, booted) {
             (false, _) => MachineState::Gone,
             (true, false) => MachineState::Starting,
+            (true, true) if cloud.suspends => MachineState::Suspended,
             (true, true) => MachineState::Ready,
         };
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
-            plan: None,
+            plan: cloud.shown_plan.clone(),
             state,
             address: (state == MachineState::Ready)
                 .then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
@@ -221,6 +283,7 @@ impl Provider for ScriptedProvider {
 
     #[expect(clippy::unwrap_used, reason = "constants of the double")]
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
+        drop(self.answering()?);
         let region = |id: &str| Region {
             id: RegionId::parse(id).unwrap(),
             city: "City".to_owned(),
@@ -260,7 +323,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         let fault = cloud.faults.pop_front();
         if fault == Some(CreateFault::DiesBefore) {
             self.crash.now();
@@ -276,6 +339,10 @@ impl Provider for ScriptedProvider {
             Some(CreateFault::SoldOut) => return Err(ProviderError::NoCapacity { reason }),
             Some(CreateFault::Throttles) => {
                 return Err(ProviderError::Throttled { retry_after: None });
+            }
+            Some(CreateFault::ThrottlesFor(secs)) => {
+                let retry_after = Some(Duration::from_secs(secs));
+                return Err(ProviderError::Throttled { retry_after });
             }
             Some(CreateFault::Unauthorized) => return Err(ProviderError::Unauthorized),
             _ => {}
@@ -299,7 +366,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn find(&self, operation: OperationId) -> Result<Vec<Observed>, ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         if cloud.hidden_looks > 0 {
             cloud.hidden_looks -= 1;
             return Ok(Vec::new());
@@ -312,7 +379,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn observe(&self, machine: &ProviderInstanceId) -> Result<Observed, ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         cloud.looks += 1;
         if cloud.failed_looks > 0 {
             cloud.failed_looks -= 1;
@@ -335,7 +402,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         if self.crash.is_dead() {
             return Err(unknown());
         }
@@ -345,6 +412,10 @@ impl Provider for ScriptedProvider {
                 reason: "locked".to_owned(),
             });
         }
+        if cloud.ignored_deletes > 0 {
+            cloud.ignored_deletes -= 1;
+            return Ok(());
+        }
         if let Some(known) = cloud.machines.iter_mut().find(|known| known.id == *machine) {
             known.is_alive = false;
         }
@@ -352,7 +423,11 @@ impl Provider for ScriptedProvider {
     }
 
     async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
-        let cloud = self.cloud();
+        let mut cloud = self.answering()?;
+        cloud.lists += 1;
+        if cloud.fails_lists {
+            return Err(unknown());
+        }
         let alive = cloud.machines.iter().filter(|machine| machine.is_alive);
         Ok(alive
             .map(|machine| self.observed(&cloud, machine))
@@ -408,7 +483,16 @@ impl Provider for ScriptedProvider {
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Err(not_built())
+        let cloud = self.answering()?;
+        if cloud.hides_account {
+            return Err(unknown());
+        }
+        cloud
+            .account
+            .clone()
+            .ok_or_else(|| ProviderError::Rejected {
+                reason: "it tells nothing of accounts".to_owned(),
+            })
     }
 }
 

@@ -11,6 +11,7 @@ mod provision;
 mod runner;
 mod settle;
 mod teardown;
+mod throttle;
 
 pub(crate) use runner::chain;
 

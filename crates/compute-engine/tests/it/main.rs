@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod accounts;
 mod arrivals;
 mod blocked;
 mod crashes;
@@ -26,4 +27,5 @@ mod setup;
 mod steps;
 mod storeless;
 mod teardown;
+mod watching;
 mod world;

@@ -72,6 +72,7 @@ struct Cloud {
     hidden_looks: u32,
     looks: u32,
     lists: u32,
+    skew_ms: i64,
     fails_lists: bool,
     shown_plan: Option<PlanId>,
     suspends: bool,
@@ -152,6 +153,11 @@ impl ScriptedProvider {
     pub fn looks(&self) -> (u32, u32) {
         let cloud = self.cloud();
         (cloud.looks, cloud.lists)
+    }
+
+    /// From now on its clock is ahead of everybody's by this much, in milliseconds, or behind.
+    pub fn set_clock_skew(&self, millis: i64) {
+        self.cloud().skew_ms = millis;
     }
 
     /// From now on its list cannot be read, or can again.
@@ -261,7 +267,9 @@ impl ScriptedProvider {
             is_alive: true,
             never_ready: fault == Some(&CreateFault::NeverReady),
             made_at_look: cloud.looks,
-            made_at: self.clock.now(),
+            made_at: Timestamp::from_millis(
+                self.clock.now().millis().saturating_add(cloud.skew_ms),
+            ),
         });
         Ok(id)
     }

@@ -10,6 +10,7 @@ use compute_engine::{Caller, Engine, Error};
 use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, unpaid};
 
+use crate::lines::Lines;
 use crate::world::World;
 
 fn account(id: &str, state: AccountState) -> ProviderAccount {
@@ -326,4 +327,104 @@ async fn the_account_is_recorded_at_the_first_sight() {
     };
     assert_eq!(record.account.as_deref(), Some("a"));
     assert_eq!(record.other, None);
+}
+
+#[tokio::test]
+async fn an_operator_hears_of_what_an_account_deserves() {
+    let world = World::open().await;
+    let market = &world.market;
+    let vultr = compute_domain::catalog::ProviderId::Vultr;
+    let least = crate::purse::usd("20");
+    let engine = market
+        .another_replica_with(|config| {
+            config.sales.alarm_below.insert(vultr, least);
+        })
+        .await;
+    let lines = Lines::default();
+    let listening = lines.listen();
+    let well = ProviderAccount {
+        funds: Some(least),
+        machine_limit: Some(10),
+        ..account("a", AccountState::Open)
+    };
+    let poor = crate::purse::usd("19.99");
+    for (told, words) in [
+        (well.clone(), None),
+        (
+            ProviderAccount {
+                funds: Some(poor),
+                ..well.clone()
+            },
+            Some("funds are running out"),
+        ),
+        (
+            ProviderAccount {
+                state: AccountState::Warned,
+                ..well.clone()
+            },
+            Some("warning for the account"),
+        ),
+        (
+            ProviderAccount {
+                state: AccountState::Locked,
+                ..well.clone()
+            },
+            Some("has locked the account"),
+        ),
+        (
+            ProviderAccount {
+                machine_limit: Some(0),
+                ..well.clone()
+            },
+            Some("as many machines as it may have"),
+        ),
+        (
+            ProviderAccount {
+                id: Some("b".to_owned()),
+                ..well.clone()
+            },
+            Some("belong to another account"),
+        ),
+        (well, None),
+    ] {
+        market.provider.set_account(told.clone());
+        engine.watch_accounts().await.unwrap();
+        match words {
+            Some(words) => assert!(lines.alarms(words) > 0, "{told:?}"),
+            None => assert_eq!(lines.alarms(""), 0, "{told:?}"),
+        }
+    }
+    market.provider.refuse_credentials(true);
+    injected("F105");
+    engine.watch_accounts().await.unwrap();
+    assert!(lines.alarms("refuses our credentials") > 0);
+    drop(listening);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_switched_off_sells_more_time_only() {
+    let world = World::open().await;
+    let (market, buyer) = (&world.market, Buyer::new(1));
+    let instance = world.sold(&buyer).await;
+    let vultr = instance.provider;
+    let engine = market
+        .another_replica_with(|config| {
+            config.sales.switched_off.insert(vultr);
+        })
+        .await;
+    assert!(!sells(&engine).await);
+    assert_eq!(on_shelf(&engine), 0);
+    let reasons = engine.readiness().await.reasons.join("; ");
+    assert!(reasons.contains("switched off"), "{reasons}");
+    let day = Market::one_more_day();
+    let price = engine.extend(&Caller::Anonymous, instance.id, &day, unpaid());
+    let price = compute_testkit::market::price_in(price.await);
+    assert_eq!(price.price, crate::purse::usd("0.168"));
+    // Its machines are looked after.
+    market.clock.advance(Span::from_hours(26));
+    assert_eq!(engine.expire_due().await.unwrap(), 1);
+    while engine.drive_due().await.unwrap() > 0 || !market.provider.alive().is_empty() {
+        market.clock.advance(Span::from_secs(60));
+    }
+    assert!(market.provider.alive().is_empty());
 }

@@ -12,6 +12,7 @@ mod evidence;
 mod extending;
 mod identity;
 mod janitor;
+mod lines;
 mod names;
 mod one_thread;
 mod operator;

@@ -7,6 +7,7 @@ use compute_domain::time::Span;
 use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, now, paid_with};
 
+use crate::lines::Lines;
 use crate::world::World;
 
 async fn sell(world: &World, buyer: &Buyer, count: usize) {
@@ -140,12 +141,18 @@ async fn a_machine_with_another_plan_is_told_of_after_two_looks() {
     look(&world).await;
     let since = now(market);
     assert_eq!(drifts().await, [], "one look proves nothing");
+    let lines = Lines::default();
+    let listening = lines.listen();
     look(&world).await;
+    assert_eq!(lines.alarms("has another plan at its provider"), 1);
     let [drift] = &drifts().await[..] else {
         panic!("one drift")
     };
     assert_eq!((drift.instance, &drift.plan), (sold.id, &bigger));
     assert_eq!((drift.since, drift.looks), (since, 2));
+    look(&world).await;
+    assert_eq!(lines.alarms("has another plan"), 0, "once");
+    drop(listening);
     // What its owner pays is not changed by it.
     let after = world.instance(sold.id).await;
     assert_eq!((&after.plan, after.rate), (&sold.plan, sold.rate));

@@ -191,7 +191,8 @@ impl Engine {
             let id = provider.id();
             let (store, clock) = (Arc::clone(&adapters.store), Arc::clone(&adapters.clock));
             let cloud = Arc::new(Cloud::new(provider, store, clock));
-            providers.insert(id, Arc::clone(&cloud) as Arc<dyn Provider>);
+            let provider: Arc<dyn Provider> = cloud.clone();
+            providers.insert(id, provider);
             if clouds.insert(id, cloud).is_some() {
                 return Err(ConfigError::DuplicateProvider(id));
             }

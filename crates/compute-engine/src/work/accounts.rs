@@ -203,9 +203,8 @@ impl Engine {
     }
 }
 
-const fn is_near(live: u64, limit: u32) -> bool {
-    // Both are far below what could overflow.
-    live.saturating_mul(100) >= (limit as u64).saturating_mul(NEAR_PERCENT)
+fn is_near(live: u64, limit: u32) -> bool {
+    live.saturating_mul(100) >= u64::from(limit).saturating_mul(NEAR_PERCENT)
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@ async fn accounts(store: &Arc<dyn Store>) -> Vec<AccountRecord> {
     tx.list_accounts().await.unwrap()
 }
 
+async fn only_account(store: &Arc<dyn Store>) -> AccountRecord {
+    let mut all = accounts(store).await;
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
 pub(super) async fn what_an_account_tells_reads_back(store: Arc<dyn Store>) {
     assert_eq!(accounts(&store).await, []);
     let states = [
@@ -61,11 +67,11 @@ pub(super) async fn what_an_account_tells_reads_back(store: Arc<dyn Store>) {
             }),
         };
         assert_eq!(noted, expected);
-        let all = accounts(&store).await;
-        assert_eq!(all.len(), 2);
-        assert_eq!(all[0].provider, OCEAN);
-        assert_eq!(all[0].account, None);
-        assert_eq!(all[1], expected);
+        let [ocean, vultr] = &accounts(&store).await[..] else {
+            panic!("two accounts")
+        };
+        assert_eq!((ocean.provider, ocean.account.as_deref()), (OCEAN, None));
+        assert_eq!(*vultr, expected);
     }
 }
 
@@ -85,9 +91,7 @@ pub(super) async fn another_account_waits_to_be_accepted(store: Arc<dyn Store>) 
     assert!(tx.accept_account(VULTR, "b").await.unwrap());
     assert!(!tx.accept_account(VULTR, "b").await.unwrap());
     tx.commit().await.unwrap();
-    let [record] = &accounts(&store).await[..] else {
-        panic!("one account")
-    };
+    let record = only_account(&store).await;
     assert_eq!(record.account.as_deref(), Some("b"));
     assert_eq!(record.other, None);
 }
@@ -98,10 +102,9 @@ pub(super) async fn refused_credentials_are_news_once(store: Arc<dyn Store>) {
     assert!(tx.refuse_account(VULTR, at(1)).await.unwrap());
     assert!(!tx.refuse_account(VULTR, at(2)).await.unwrap());
     tx.commit().await.unwrap();
-    let known = accounts(&store).await;
-    assert_eq!(known.len(), 1);
-    assert_eq!(known[0].refused_since, Some(at(1)));
-    assert_eq!(known[0].told, None);
+    let known = only_account(&store).await;
+    assert_eq!(known.refused_since, Some(at(1)));
+    assert_eq!(known.told, None);
     let mut tx = begin_write(&store).await;
     // What the account tells does not change it.
     let told = seen(Some("a"), AccountState::Open);
@@ -111,7 +114,7 @@ pub(super) async fn refused_credentials_are_news_once(store: Arc<dyn Store>) {
     assert!(!tx.readmit_account(VULTR).await.unwrap());
     assert!(tx.refuse_account(VULTR, at(4)).await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(accounts(&store).await[0].refused_since, Some(at(4)));
+    assert_eq!(only_account(&store).await.refused_since, Some(at(4)));
 }
 
 pub(super) async fn racing_replicas_record_one_account(store: Arc<dyn Store>) {
@@ -126,8 +129,8 @@ pub(super) async fn racing_replicas_record_one_account(store: Arc<dyn Store>) {
         }
     })
     .await;
-    let first = &accounts(&store).await[0].account;
-    assert!(recorded.iter().all(|(account, _)| account == first));
+    let first = only_account(&store).await.account;
+    assert!(recorded.iter().all(|(account, _)| *account == first));
     let ours: Vec<bool> = recorded.iter().map(|(_, is_ours)| *is_ours).collect();
     assert_eq!(count(&ours, &true), 1);
 }

@@ -1,7 +1,7 @@
 //! What providers sell: plans, regions and images, with what they cost us.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,28 @@ pub struct Gpu {
     pub model: String,
     /// Memory of all GPUs of the plan together, in GB.
     pub vram_gb: u32,
+    /// How many there are, where it is a whole number and the vendor says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+}
+
+impl Gpu {
+    /// Who makes them, by the start of the model's name; unknown for another name.
+    pub fn maker(&self) -> Option<GpuMaker> {
+        let model = self.model.to_ascii_lowercase();
+        let mut makers = GpuMaker::ALL.iter().copied();
+        makers.find(|maker| model.starts_with(maker.as_str()))
+    }
+}
+
+text_enum! {
+    /// Who makes graphics processors.
+    GpuMaker {
+        /// AMD.
+        Amd = "amd",
+        /// NVIDIA.
+        Nvidia = "nvidia",
+    }
 }
 
 /// One size of machine, with our cost.
@@ -176,6 +198,83 @@ pub struct OsImage {
     /// Other ids that an order may name it by, such as the number behind a slug.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<OsId>,
+    /// Which machines it can run on.
+    #[serde(default, skip_serializing_if = "ImageNeeds::is_nothing")]
+    pub needs: ImageNeeds,
+}
+
+/// What an image needs of a machine. One without GPU drivers boots on a machine with GPUs as well: its
+/// owner may install them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageNeeds {
+    /// The smallest disk, in GB.
+    pub min_disk_gb: u32,
+    /// Where it is; everywhere when the vendor does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions: Option<BTreeSet<RegionId>>,
+    /// The GPUs that its drivers are for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuNeed>,
+}
+
+/// GPUs that drivers are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuNeed {
+    /// Their maker.
+    pub maker: GpuMaker,
+    /// How many there must be; any number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+}
+
+/// Why an image cannot run on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImageMisfit {
+    /// It is not there.
+    #[error("the image is not available in this region")]
+    Region,
+    /// The disk is too small.
+    #[error("the image needs a disk of at least {0} GB")]
+    Disk(u32),
+    /// Its drivers are for other GPUs, or for any at all.
+    #[error("the image is for plans with {} GPUs", .0.as_str().to_ascii_uppercase())]
+    Gpu(GpuMaker),
+    /// Its drivers are for another number of GPUs.
+    #[error("the image is for plans with {0} of these GPUs")]
+    GpuCount(u32),
+}
+
+impl ImageNeeds {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a machine of this plan in this region has what the image needs. What the vendor does
+    /// not say of the plan's GPUs speaks against nothing but their maker.
+    ///
+    /// # Errors
+    /// [`ImageMisfit`] names the first thing that is missing.
+    pub fn check(&self, plan: &Plan, region: &RegionId) -> Result<(), ImageMisfit> {
+        if let Some(need) = self.gpu {
+            let gpu = plan.gpu.as_ref();
+            if gpu.and_then(Gpu::maker) != Some(need.maker) {
+                return Err(ImageMisfit::Gpu(need.maker));
+            }
+            if let (Some(need), Some(own)) = (need.count, gpu.and_then(|gpu| gpu.count))
+                && need != own
+            {
+                return Err(ImageMisfit::GpuCount(need));
+            }
+        }
+        if plan.disk_gb < self.min_disk_gb {
+            return Err(ImageMisfit::Disk(self.min_disk_gb));
+        }
+        match &self.regions {
+            Some(regions) if !regions.contains(region) => Err(ImageMisfit::Region),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Everything one provider sells at one moment.
@@ -203,6 +302,90 @@ mod tests {
             PlanId::parse("vc2-1c-1gb").unwrap().provider(),
             ProviderId::Vultr
         );
+    }
+
+    fn plan(gpu: Option<(&str, Option<u32>)>) -> Plan {
+        Plan {
+            id: PlanId::parse("do:x").unwrap(),
+            provider: ProviderId::DigitalOcean,
+            family: PlanFamily::Vps,
+            vcpu_count: 1,
+            ram_mib: 1_024,
+            disk_gb: 25,
+            bandwidth_gb: 1_000,
+            gpu: gpu.map(|(model, count)| Gpu {
+                model: model.to_owned(),
+                vram_gb: 80,
+                count,
+            }),
+            cost: HourlyRate::from_micros(1).unwrap(),
+            regional_cost: BTreeMap::new(),
+            locations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_image_runs_where_it_is_and_has_room_and_drivers() {
+        let nyc3 = RegionId::parse("nyc3").unwrap();
+        let check = |needs: &ImageNeeds, gpu| needs.check(&plan(gpu), &nyc3);
+        let nothing = ImageNeeds::default();
+        assert_eq!(check(&nothing, None), Ok(()));
+        // Without drivers it boots on any machine.
+        assert_eq!(check(&nothing, Some(("nvidia_h100", Some(1)))), Ok(()));
+
+        let disk = |min_disk_gb| ImageNeeds {
+            min_disk_gb,
+            ..ImageNeeds::default()
+        };
+        assert_eq!(check(&disk(25), None), Ok(()));
+        assert_eq!(check(&disk(26), None), Err(ImageMisfit::Disk(26)));
+
+        let there = |region: &str| ImageNeeds {
+            regions: Some([RegionId::parse(region).unwrap()].into()),
+            ..ImageNeeds::default()
+        };
+        assert_eq!(check(&there("nyc3"), None), Ok(()));
+        assert_eq!(check(&there("nyc1"), None), Err(ImageMisfit::Region));
+
+        let drivers = |maker, count| ImageNeeds {
+            gpu: Some(GpuNeed { maker, count }),
+            ..ImageNeeds::default()
+        };
+        let amd = drivers(GpuMaker::Amd, None);
+        let eight = drivers(GpuMaker::Nvidia, Some(8));
+        let other = |maker| Err(ImageMisfit::Gpu(maker));
+        for (needs, gpu, expected) in [
+            (&amd, Some(("amd_mi300x", Some(8))), Ok(())),
+            (&amd, Some(("AMD_MI325X", None)), Ok(())),
+            (&amd, Some(("nvidia_h100", Some(1))), other(GpuMaker::Amd)),
+            (&amd, Some(("mystery", None)), other(GpuMaker::Amd)),
+            (&amd, None, other(GpuMaker::Amd)),
+            (&eight, Some(("nvidia_h100", Some(8))), Ok(())),
+            (&eight, Some(("NVIDIA_A100", None)), Ok(())),
+            (
+                &eight,
+                Some(("nvidia_h100", Some(1))),
+                Err(ImageMisfit::GpuCount(8)),
+            ),
+            (
+                &eight,
+                Some(("amd_mi300x", Some(8))),
+                other(GpuMaker::Nvidia),
+            ),
+        ] {
+            assert_eq!(check(needs, gpu), expected, "{needs:?} {gpu:?}");
+        }
+    }
+
+    #[test]
+    fn catalogues_of_older_builds_can_still_be_read() {
+        let image = r#"{"id":"2284","name":"Ubuntu","arch":"x64","family":"ubuntu"}"#;
+        let image: OsImage = serde_json::from_str(image).unwrap();
+        assert_eq!(image.needs, ImageNeeds::default());
+        let text = serde_json::to_string(&image).unwrap();
+        assert!(!text.contains("needs"), "{text}");
+        let gpu: Gpu = serde_json::from_str(r#"{"model":"m","vram_gb":1}"#).unwrap();
+        assert_eq!(gpu.count, None);
     }
 
     #[test]

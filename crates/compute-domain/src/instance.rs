@@ -53,6 +53,8 @@ text_enum! {
         InstanceGone = "instance_gone",
         /// An operator ended what could not be decided, and gave the price as credit.
         OperatorRefunded = "operator_refunded",
+        /// The provider did not bring about a change of plan; everything is as it was.
+        ResizeFailed = "resize_failed",
     }
 }
 
@@ -62,6 +64,17 @@ pub struct Placement {
     /// The machine at its provider.
     pub machine: ProviderInstanceId,
     /// End of the prepaid time.
+    pub expires_at: Timestamp,
+}
+
+/// A change of plan under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resizing {
+    /// The plan it is to have.
+    pub to: PlanId,
+    /// What the customer will pay an hour.
+    pub rate: HourlyRate,
+    /// End of the prepaid time with that plan; as long as it is not reached, as it was at the request.
     pub expires_at: Timestamp,
 }
 
@@ -144,6 +157,10 @@ pub struct Instance {
     pub ip: Option<IpAddr>,
     /// Since when the provider has it stopped on its own account. Written by the reconciler alone.
     pub suspended_since: Option<Timestamp>,
+    /// The change of plan that is under way, until its machine may be used again.
+    pub resizing: Option<Resizing>,
+    /// Whether its owner may not destroy it before lifting the protection. It expires all the same.
+    pub is_protected: bool,
     /// When it was claimed.
     pub created_at: Timestamp,
     /// Its life so far.
@@ -245,6 +262,46 @@ impl Instance {
         Ok(self)
     }
 
+    /// It is to have another plan.
+    ///
+    /// # Errors
+    /// Unless it is active, and not being changed already.
+    pub fn begin_resize(mut self, resizing: Resizing) -> Result<Self, InvalidTransition> {
+        match (&self.state, &self.resizing) {
+            (InstanceState::Active(_), None) => {
+                self.resizing = Some(resizing);
+                Ok(self)
+            }
+            _ => Err(self.refuse("be resized")),
+        }
+    }
+
+    /// The provider has given it the plan: from now on an hour costs the new rate, and what is prepaid
+    /// ends at `expires_at`. It is still being changed, until [`Self::end_resize`].
+    ///
+    /// # Errors
+    /// Unless it is being changed.
+    pub fn resized(mut self, expires_at: Timestamp) -> Result<Self, InvalidTransition> {
+        let refusal = self.refuse("have another plan");
+        match (&mut self.state, &mut self.resizing) {
+            (InstanceState::Active(placement), Some(resizing)) => {
+                placement.expires_at = expires_at;
+                resizing.expires_at = expires_at;
+                self.plan = resizing.to.clone();
+                self.rate = resizing.rate;
+                Ok(self)
+            }
+            _ => Err(refusal),
+        }
+    }
+
+    /// Nothing is being changed any more, whatever came of it.
+    #[must_use]
+    pub fn end_resize(mut self) -> Self {
+        self.resizing = None;
+        self
+    }
+
     /// It will not be delivered.
     ///
     /// # Errors
@@ -267,6 +324,7 @@ impl Instance {
         match self.state {
             InstanceState::Active(placement) => {
                 self.state = InstanceState::Destroying { placement, reason };
+                self.resizing = None;
                 Ok(self)
             }
             _ => Err(self.refuse("be destroyed")),
@@ -297,6 +355,13 @@ impl Instance {
             self.state,
             InstanceState::Destroyed { .. } | InstanceState::Failed { .. }
         )
+    }
+
+    /// What it takes up of what all instances may cost an hour: while its plan changes, the dearer of
+    /// both.
+    pub fn place_rate(&self) -> HourlyRate {
+        let coming = self.resizing.as_ref().map(|resizing| resizing.rate);
+        coming.map_or(self.rate, |coming| coming.max(self.rate))
     }
 
     /// Where it is or was.

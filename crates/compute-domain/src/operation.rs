@@ -25,6 +25,10 @@ text_enum! {
         Topup = "topup",
         /// Take a machine down.
         Destroy = "destroy",
+        /// Give a machine another plan.
+        Resize = "resize",
+        /// Use a machine's switch, or set it up anew.
+        Power = "power",
     }
 }
 
@@ -43,6 +47,30 @@ text_enum! {
         ConfirmGone = "confirm_gone",
         /// Turn the settled payment into the owner's credit.
         Refund = "refund",
+        /// Switch the machine off, so that its plan can change.
+        PowerOff = "power_off",
+        /// Have the provider change the plan.
+        Change = "change",
+        /// Wait until the plan has changed.
+        AwaitChange = "await_change",
+        /// Switch the machine on, whatever came of the change.
+        PowerOn = "power_on",
+        /// Do what the owner wants with the machine's switch.
+        Switch = "switch",
+    }
+}
+
+text_enum! {
+    /// What an owner can do with a running machine.
+    PowerAction {
+        /// Restart it.
+        Reboot = "reboot",
+        /// Switch it on.
+        Start = "start",
+        /// Cut its power. Its time goes on.
+        Stop = "stop",
+        /// Set it up anew; what is on its disk is lost.
+        Reinstall = "reinstall",
     }
 }
 
@@ -50,17 +78,34 @@ impl OperationKind {
     /// The steps an operation of this kind may go through, its undo included.
     pub const fn steps(self) -> &'static [Step] {
         match self {
-            Self::Provision => Step::ALL,
+            Self::Provision => &[
+                Step::Settle,
+                Step::Create,
+                Step::AwaitReady,
+                Step::Destroy,
+                Step::ConfirmGone,
+                Step::Refund,
+            ],
             Self::Extend | Self::Topup => &[Step::Settle],
             Self::Destroy => &[Step::Destroy, Step::ConfirmGone],
+            Self::Resize => &[
+                Step::PowerOff,
+                Step::Change,
+                Step::AwaitChange,
+                Step::PowerOn,
+            ],
+            Self::Power => &[Step::Switch],
         }
     }
 
-    /// Where an operation of this kind starts that a payment pays, or that costs nothing.
+    /// Where an operation of this kind starts that a payment pays, or that costs nothing. A change of
+    /// plan starts there where a machine must be off for it.
     pub const fn first_step(self) -> Step {
         match self {
             Self::Provision | Self::Extend | Self::Topup => Step::Settle,
             Self::Destroy => Step::Destroy,
+            Self::Resize => Step::PowerOff,
+            Self::Power => Step::Switch,
         }
     }
 }
@@ -69,8 +114,14 @@ impl Step {
     /// Whether the step acts on the outside world, so that a crash in it leaves a question.
     pub const fn has_effect(self) -> bool {
         match self {
-            Self::Settle | Self::Create | Self::Destroy => true,
-            Self::AwaitReady | Self::ConfirmGone | Self::Refund => false,
+            Self::Settle
+            | Self::Create
+            | Self::Destroy
+            | Self::PowerOff
+            | Self::Change
+            | Self::PowerOn
+            | Self::Switch => true,
+            Self::AwaitReady | Self::ConfirmGone | Self::Refund | Self::AwaitChange => false,
         }
     }
 }
@@ -184,6 +235,40 @@ pub struct CreditsSpent {
     pub api_key: Option<ApiKeyId>,
 }
 
+/// A change of plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanChange {
+    /// The plan before.
+    pub from: PlanId,
+    /// The plan to come.
+    pub to: PlanId,
+    /// What an hour cost before.
+    pub old_rate: HourlyRate,
+    /// What an hour will cost.
+    pub rate: HourlyRate,
+    /// Whether the disk may grow for good.
+    pub grow_disk: bool,
+    /// Whether the machine is switched off for it, and so must be switched on again.
+    pub switches_off: bool,
+    /// The provider's name for the change.
+    pub action: Option<String>,
+    /// Whether the machine has the plan, and its owner's time was counted anew.
+    pub is_done: bool,
+    /// Why it is given up.
+    pub given_up: Option<FailureCode>,
+    /// Since when the machine has had the old plan, and the provider has not been busy with it.
+    pub idle_since: Option<Timestamp>,
+}
+
+/// What an owner wants of a machine's switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchUse {
+    /// What.
+    pub action: PowerAction,
+    /// Whether the provider said that it does it.
+    pub is_accepted: bool,
+}
+
 /// What an operation must remember between steps. Stored as JSON; `format` guards its meaning.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -224,13 +309,17 @@ pub struct OperationData {
     pub seen_address: Option<IpAddr>,
     /// Since when the provider answers that the machine is gone.
     pub gone_since: Option<Timestamp>,
+    /// The change of plan; resize only.
+    pub change: Option<PlanChange>,
+    /// What is to be done with the switch; power only.
+    pub switch: Option<SwitchUse>,
     /// Whether a quarantine held it up: its machine may have been made, delivered and used without
     /// this database's knowing. Provision only.
     pub was_held: bool,
 }
 
 /// The version of [`OperationData`] that this build writes and understands.
-pub const OPERATION_FORMAT: i32 = 2;
+pub const OPERATION_FORMAT: i32 = 3;
 
 /// One durable piece of work.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -259,3 +259,7 @@ mod tests;
 #[cfg(test)]
 #[path = "prepaid/fortune.rs"]
 mod fortune;
+
+#[cfg(test)]
+#[path = "prepaid/resizes.rs"]
+mod resizes;

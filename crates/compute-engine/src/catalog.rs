@@ -5,7 +5,7 @@
 //! changed (decisions.md 14).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use compute_domain::catalog::{Catalog, OsId, OsImage, Plan, PlanId, ProviderId, Region, RegionId};
 use compute_domain::money::{HourlyRate, Usd};
@@ -16,6 +16,7 @@ use crate::cloud::Closed;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::{CatalogRevision, StoreError, TxMode};
+use crate::stock::{SoldOut, StocksGuard};
 
 /// Superseded shelves kept at most; price changes are rare.
 const HISTORY_MAX: usize = 8;
@@ -34,11 +35,11 @@ pub struct PricedPlan {
 }
 
 /// What is for sale at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shelf {
     /// Changes with the content, never goes back while the process lives.
     pub revision: u64,
-    /// Plans, ascending by id.
+    /// Plans, ascending by id. One that is sold out everywhere has no locations.
     pub plans: Vec<PricedPlan>,
     /// Regions of all providers, ascending by id.
     pub regions: Vec<Region>,
@@ -47,28 +48,31 @@ pub struct Shelf {
     /// When the oldest part of it was last confirmed by its provider.
     pub as_of: Timestamp,
     by_id: HashMap<PlanId, usize>,
-    images_of: BTreeMap<ProviderId, BTreeSet<OsId>>,
+    images_of: BTreeMap<ProviderId, BTreeMap<OsId, Arc<OsImage>>>,
     /// Plans of providers that sell no new machines: more time is still sold at their prices.
     withheld: HashMap<PlanId, PricedPlan>,
-    sources: BTreeMap<ProviderId, i64>,
+    /// Those providers.
+    closed: BTreeSet<ProviderId>,
+    /// The revision of each provider's catalogue, and when the provider last confirmed it.
+    sources: BTreeMap<ProviderId, (i64, Timestamp)>,
 }
 
 /// A provider, the revision of its catalogue, when the provider last confirmed it, and the catalogue.
-type Part = (ProviderId, i64, Timestamp, Catalog);
-
-/// By what a shelf is put together.
-struct Terms<'a> {
-    markup: &'a BTreeMap<ProviderId, Markup>,
-    closed: &'a BTreeMap<ProviderId, Closed>,
-    now: Timestamp,
-    /// How long a superseded price stays payable.
-    grace: Span,
-}
+type Part = (ProviderId, i64, Timestamp, Arc<Catalog>);
 
 /// The present shelf and the superseded ones with the moment they stopped to be present.
 #[derive(Debug, Default)]
 pub(crate) struct ShelfHistory {
+    /// By the catalogues alone, and the catalogues.
+    whole: Option<Arc<Shelf>>,
+    parts: Vec<Part>,
+    /// The same without what is known to be sold out.
     current: Option<Arc<Shelf>>,
+    sold_out: SoldOut,
+    /// When something that is sold out may be had again.
+    restock_at: Option<Timestamp>,
+    /// The newest revision of a present shelf.
+    revision: u64,
     superseded: Vec<(Arc<Shelf>, Timestamp)>,
 }
 
@@ -83,11 +87,9 @@ impl Shelf {
         self.withheld.get(id)
     }
 
-    /// Whether the image fits machines of this provider, by its id or by another name for it.
-    pub fn has_image(&self, provider: ProviderId, id: &OsId) -> bool {
-        self.images_of
-            .get(&provider)
-            .is_some_and(|images| images.contains(id))
+    /// An image of this provider, by its id or by another name for it.
+    pub fn find_image(&self, provider: ProviderId, id: &OsId) -> Option<&OsImage> {
+        self.images_of.get(&provider)?.get(id).map(Arc::as_ref)
     }
 
     /// Whether there is such a region at all.
@@ -95,13 +97,17 @@ impl Shelf {
         self.regions.iter().any(|region| region.id == *id)
     }
 
-    fn build(revision: u64, parts: &[Part], terms: &Terms<'_>) -> Option<Self> {
-        let is_open = |part: &&Part| !terms.closed.contains_key(&part.0);
-        let open = parts.iter().filter(is_open);
+    fn build(
+        parts: &[Part],
+        markup: &BTreeMap<ProviderId, Markup>,
+        closed: BTreeSet<ProviderId>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let open = parts.iter().filter(|part| !closed.contains(&part.0));
         // What is not sold cannot be too old to be sold.
         let as_of = match open.map(|part| part.2).min() {
             Some(oldest) => oldest,
-            None => parts.first().map(|_| terms.now)?,
+            None => parts.first().map(|_| now)?,
         };
         let mut plans = Vec::new();
         let mut withheld = HashMap::new();
@@ -109,9 +115,9 @@ impl Shelf {
         let mut images = BTreeMap::new();
         let mut images_of = BTreeMap::new();
         for (provider, _, _, catalog) in parts {
-            let markup = terms.markup.get(provider).copied().unwrap_or_default();
+            let markup = markup.get(provider).copied().unwrap_or_default();
             let priced = catalog.plans.iter().filter_map(|plan| priced(plan, markup));
-            if terms.closed.contains_key(provider) {
+            if closed.contains(provider) {
                 withheld.extend(priced.map(|plan| (plan.plan.id.clone(), plan)));
                 continue;
             }
@@ -126,9 +132,12 @@ impl Shelf {
                     .entry(image.id.clone())
                     .or_insert_with(|| image.clone());
             }
-            let images = catalog.images.iter();
-            let ids = images.flat_map(|image| [&image.id].into_iter().chain(&image.aliases));
-            images_of.insert(*provider, ids.cloned().collect());
+            let own = catalog.images.iter().flat_map(|image| {
+                let shared = Arc::new(image.clone());
+                let ids = [&image.id].into_iter().chain(&image.aliases);
+                ids.map(move |id| (id.clone(), Arc::clone(&shared)))
+            });
+            images_of.insert(*provider, own.collect());
         }
         plans.sort_by(|a, b| a.plan.id.cmp(&b.plan.id));
         let by_id = plans
@@ -137,7 +146,7 @@ impl Shelf {
             .map(|(i, p)| (p.plan.id.clone(), i))
             .collect();
         Some(Self {
-            revision,
+            revision: 0,
             plans,
             regions: regions.into_values().collect(),
             images: images.into_values().collect(),
@@ -145,17 +154,41 @@ impl Shelf {
             by_id,
             images_of,
             withheld,
-            sources: sources(parts, terms),
+            closed,
+            sources: sources(parts),
         })
+    }
+
+    /// When this provider last confirmed its catalogue.
+    pub(crate) fn confirmed_at(&self, provider: ProviderId) -> Option<Timestamp> {
+        self.sources.get(&provider).map(|(_, at)| *at)
+    }
+
+    fn has_content_of(&self, other: &Self) -> bool {
+        let revisions = |shelf: &Self| -> Vec<_> {
+            let sources = shelf.sources.iter();
+            let sold = sources.filter(|(id, _)| !shelf.closed.contains(id));
+            sold.map(|(id, (revision, _))| (*id, *revision)).collect()
+        };
+        revisions(self) == revisions(other)
+    }
+
+    /// The same shelf without what is sold out.
+    fn without(&self, sold_out: &SoldOut) -> Self {
+        let mut shelf = self.clone();
+        for (plan, region) in sold_out {
+            let index = shelf.by_id.get(plan).copied();
+            if let Some(priced) = index.and_then(|index| shelf.plans.get_mut(index)) {
+                priced.plan.locations.retain(|location| location != region);
+            }
+        }
+        shelf
     }
 }
 
-/// The revisions that are for sale.
-fn sources(parts: &[Part], terms: &Terms<'_>) -> BTreeMap<ProviderId, i64> {
-    let open = parts
-        .iter()
-        .filter(|part| !terms.closed.contains_key(&part.0));
-    open.map(|part| (part.0, part.1)).collect()
+fn sources(parts: &[Part]) -> BTreeMap<ProviderId, (i64, Timestamp)> {
+    let sources = parts.iter().map(|part| (part.0, (part.1, part.2)));
+    sources.collect()
 }
 
 /// Takes providers off the shelf whose catalogues become too old before the next round, so that one
@@ -198,9 +231,13 @@ impl Engine {
     /// # Errors
     /// `CatalogUnavailable` when nothing was confirmed recently enough to sell by it.
     pub fn shelf(&self) -> Result<Arc<Shelf>, Error> {
-        let history = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        let shelf = history.current.clone().ok_or(Error::CatalogUnavailable)?;
-        let oldest = self.now().minus(self.config.sales.catalog_max_age);
+        let now = self.now();
+        if self.shelves().restock_at.is_some_and(|at| at <= now) {
+            self.restock(&self.stocks.lock());
+        }
+        let current = self.shelves().current.clone();
+        let shelf = current.ok_or(Error::CatalogUnavailable)?;
+        let oldest = now.minus(self.config.sales.catalog_max_age);
         if shelf.as_of < oldest {
             Err(Error::CatalogUnavailable)
         } else {
@@ -211,13 +248,45 @@ impl Engine {
     /// Superseded shelves whose prices are still payable, newest first.
     pub(crate) fn recent_shelves(&self) -> Vec<Arc<Shelf>> {
         let since = self.now().minus(self.config.sales.price_grace);
-        let history = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        let history = self.shelves();
         let recent = history
             .superseded
             .iter()
             .rev()
             .filter(|(_, until)| *until >= since);
         recent.map(|(shelf, _)| Arc::clone(shelf)).collect()
+    }
+
+    /// Whether a catalogue names the plan there, whatever is left of it.
+    pub(crate) fn is_catalogued(&self, plan: &PlanId, region: &RegionId) -> bool {
+        let history = self.shelves();
+        let plan = history.whole.as_ref().and_then(|it| it.find_plan(plan));
+        plan.is_some_and(|it| it.plan.locations.binary_search(region).is_ok())
+    }
+
+    /// Takes off the shelf what is sold out by now, and puts back what is not. Whoever holds the
+    /// stocks is alone here, so that no older knowledge replaces newer one.
+    pub(crate) fn restock(&self, stocks: &StocksGuard<'_>) {
+        let (whole, before) = {
+            let history = self.shelves();
+            (history.whole.clone(), history.sold_out.clone())
+        };
+        let Some(whole) = whole else {
+            return;
+        };
+        let (sold_out, restock_at) = stocks.sold_out(&whole, self.now());
+        // Made before anybody is kept from reading.
+        let shelf = (sold_out != before).then(|| whole.without(&sold_out));
+        let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        history.restock_at = restock_at;
+        if let Some(shelf) = shelf {
+            history.sold_out = sold_out;
+            history.show(shelf, true);
+        }
+    }
+
+    fn shelves(&self) -> RwLockReadGuard<'_, ShelfHistory> {
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a plan costs the customer in a region.
@@ -262,8 +331,8 @@ impl Engine {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let newest = tx.load_catalogs(id, 1).await?;
         // Only a catalogue that is read now shows whether our credentials count again.
-        let is_refused =
-            self.clouds.get(&id).map(|cloud| cloud.closed()) == Some(Some(Closed::Refused));
+        let cloud = self.clouds.get(&id);
+        let is_refused = cloud.is_some_and(|cloud| cloud.closed() == Some(Closed::Refused));
         let newest = newest.first().filter(|_| !is_refused);
         let is_fresh = newest.is_some_and(|newest| newest.confirmed_at > fresh_since);
         let lease = format!("catalog:{id}");
@@ -292,48 +361,70 @@ impl Engine {
             newest.extend(tx.load_catalogs(*id, 1).await?);
         }
         tx.rollback().await?;
+        let known = self.shelves().parts.clone();
         let mut parts = Vec::new();
         for revision in newest {
-            let catalog = parse(&revision)?;
-            parts.push((
-                revision.provider,
-                revision.revision,
-                revision.confirmed_at,
-                catalog,
-            ));
+            let same = known
+                .iter()
+                .find(|part| (part.0, part.1) == (revision.provider, revision.revision));
+            let catalog = match same {
+                Some(part) => Arc::clone(&part.3),
+                None => Arc::new(parse(&revision)?),
+            };
+            let confirmed_at = revision.confirmed_at;
+            parts.push((revision.provider, revision.revision, confirmed_at, catalog));
         }
-        let now = self.now();
-        let (max_age, refresh) = (
-            self.config.sales.catalog_max_age,
-            self.timing().catalog_refresh,
-        );
-        withdraw(&mut parts, now, max_age, refresh);
-        let closed = self.closed();
-        let terms = Terms {
-            markup: &self.config.sales.markup,
-            closed: &closed,
-            now,
-            grace: self.config.sales.price_grace,
-        };
-        let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        history.put(&parts, &terms);
+        self.put_on_shelf(parts);
         Ok(())
+    }
+
+    /// Puts catalogues on the shelf. What takes long is done before anybody is kept from reading.
+    fn put_on_shelf(&self, mut parts: Vec<Part>) {
+        let now = self.now();
+        let sales = &self.config.sales;
+        let refresh = self.timing().catalog_refresh;
+        withdraw(&mut parts, now, sales.catalog_max_age, refresh);
+        let before = self.shelves().whole.clone();
+        let closed: BTreeSet<_> = self.closed().into_keys().collect();
+        // A shelf on which nothing is sold is as old as its making, so it is made again.
+        let is_same = |it: &Arc<Shelf>| {
+            let is_sold = parts.iter().any(|part| !closed.contains(&part.0));
+            is_sold && it.closed == closed && it.sources == sources(&parts)
+        };
+        if before.as_ref().is_some_and(is_same) {
+            return self.restock(&self.stocks.lock());
+        }
+        let Some(whole) = Shelf::build(&parts, &sales.markup, closed, now) else {
+            return;
+        };
+        let stocks = self.stocks.lock();
+        let (sold_out, restock_at) = stocks.sold_out(&whole, now);
+        let shelf = whole.without(&sold_out);
+        let whole = Arc::new(whole);
+        let mut history = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let before = history.whole.replace(Arc::clone(&whole));
+        let has_new_content = before.as_ref().is_none_or(|it| !it.has_content_of(&whole));
+        let has_news = has_new_content || history.sold_out != sold_out;
+        history.show(shelf, has_news);
+        if let Some(before) = before.filter(|_| has_new_content) {
+            history.supersede(before, now, sales.price_grace);
+        }
+        history.parts = parts;
+        history.sold_out = sold_out;
+        history.restock_at = restock_at;
     }
 }
 
 impl ShelfHistory {
-    fn put(&mut self, parts: &[Part], terms: &Terms<'_>) {
-        let sources = sources(parts, terms);
-        let old = self.current.take();
-        let changed = old.as_ref().is_none_or(|old| old.sources != sources);
-        let revision = old
-            .as_ref()
-            .map_or(1, |old| old.revision + u64::from(changed));
-        self.current = Shelf::build(revision, parts, terms).map(Arc::new);
-        if changed && let Some(old) = old {
-            self.superseded.push((old, terms.now));
-        }
-        let since = terms.now.minus(terms.grace);
+    fn show(&mut self, mut shelf: Shelf, has_news: bool) {
+        self.revision += u64::from(has_news);
+        shelf.revision = self.revision;
+        self.current = Some(Arc::new(shelf));
+    }
+
+    fn supersede(&mut self, old: Arc<Shelf>, now: Timestamp, grace: Span) {
+        self.superseded.push((old, now));
+        let since = now.minus(grace);
         self.superseded.retain(|(_, until)| *until >= since);
         let surplus = self.superseded.len().saturating_sub(HISTORY_MAX);
         self.superseded.drain(..surplus);
@@ -365,13 +456,13 @@ mod tests {
         let minute = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
         let span = |minutes: u32| Span::from_secs(minutes * 60);
         let check = |vultr: i64, ocean: i64, expected: &[ProviderId]| {
-            let empty = Catalog {
+            let empty = Arc::new(Catalog {
                 plans: Vec::new(),
                 regions: Vec::new(),
                 images: Vec::new(),
-            };
+            });
             let mut parts = vec![
-                (ProviderId::Vultr, 1, minute(vultr), empty.clone()),
+                (ProviderId::Vultr, 1, minute(vultr), Arc::clone(&empty)),
                 (ProviderId::DigitalOcean, 1, minute(ocean), empty),
             ];
             withdraw(&mut parts, minute(100), span(60), span(10));

@@ -7,15 +7,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::OperationId;
 use compute_domain::time::{Clock, Timestamp};
 use secrecy::SecretString;
 
 use crate::ports::{
     AccountRecord, AccountState, ActionId, ActionState, CreateSpec, Created, MachineState,
-    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Store, StoreError,
-    TxMode,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Stock, Store,
+    StoreError, TxMode,
 };
 
 /// Why no new machines of a provider are sold. What was sold goes on, and may be extended.
@@ -236,6 +236,10 @@ impl Provider for Cloud {
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
         self.noted(self.provider.catalog().await)
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        self.noted(self.provider.stock(region).await)
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {

@@ -15,6 +15,7 @@ use crate::names::Named;
 use crate::offer::OfferSheet;
 use crate::ports::{Posted, StoreError, Tx, TxMode};
 use crate::purchase::{Purchase, Submitted};
+use crate::stock::Need;
 use crate::subject::{Opened, Priced, Subject};
 
 /// What an owner has in credits.
@@ -57,6 +58,7 @@ impl Engine {
         if matches!(purchase.caller, Caller::Anonymous) {
             return Err(AuthFailure::Required.into());
         }
+        self.refresh_stock(&purchase.subject, Need::Sale).await;
         // A repeat must be recognised even when what it bought is sold no more, or not to this wallet.
         let priced = match self.refuse_blocked(purchase.caller, None).await {
             Ok(()) => self

@@ -1,10 +1,10 @@
 //! Taking a machine down, because its owner asks, its time is over, or its provider lost it.
 
 use compute_domain::id::{InstanceId, OperationId, TransferId};
-use compute_domain::instance::{EndReason, Instance, InstanceState};
+use compute_domain::instance::{EndReason, FailureCode, Instance, InstanceState};
 use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::money::Usd;
-use compute_domain::operation::{Operation, OperationKind};
+use compute_domain::operation::{Operation, OperationKind, OperationState};
 use compute_domain::owner::Scope;
 use compute_domain::prepaid::Prepaid;
 use compute_domain::time::Timestamp;
@@ -22,7 +22,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` for a foreign or unknown id, `WrongState` for an order that never became a
-    /// machine, `OperationInProgress` while something else is being done with it.
+    /// machine, `OperationInProgress` while something else is being done with it, `Protected` until its
+    /// owner lifts the protection.
     pub async fn destroy(&self, caller: &Caller, id: InstanceId) -> Result<Submitted, Error> {
         caller.require(Scope::Manage)?;
         let (mut tx, owner) = self.open_for(caller).await?;
@@ -55,9 +56,14 @@ impl Engine {
                     state: instance.state.name(),
                 })
             }
+            InstanceState::Active(_) if instance.is_protected => {
+                tx.commit().await?;
+                Err(Error::Protected)
+            }
             InstanceState::Active(_) => {
                 let now = self.now();
                 self.release_hanging_extension(tx.as_mut(), id).await?;
+                self.release_hanging_change(tx.as_mut(), id).await?;
                 let opened = self
                     .open_destroy(tx.as_mut(), instance, EndReason::Requested, now)
                     .await?;
@@ -99,6 +105,50 @@ impl Engine {
         Ok(tx.release_lease(&lease).await?)
     }
 
+    /// Ends a change of plan, or the use of a switch, that has taken longer than a machine takes to
+    /// start, so that it neither keeps the owner from ending the machine nor the machine from
+    /// expiring: what it would still do is of no use then. One that somebody is working on at this
+    /// moment stays.
+    pub(crate) async fn release_hanging_change(
+        &self,
+        tx: &mut dyn Tx,
+        id: InstanceId,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let operations = tx.operations_of(id).await?;
+        let hanging = operations.into_iter().find(|operation| {
+            matches!(operation.kind, OperationKind::Resize | OperationKind::Power)
+                && operation.holds_instance()
+                && now.since(operation.created_at) >= self.timing().ready_window
+        });
+        let Some(hanging) = hanging else {
+            return Ok(());
+        };
+        let until = now.plus(self.timing().lease);
+        let lease = tx
+            .lease_operation(hanging.id, &self.config.holder, now, until)
+            .await?;
+        let Some(lease) = lease else {
+            return Ok(());
+        };
+        let is_done = hanging
+            .data
+            .change
+            .as_ref()
+            .is_some_and(|change| change.is_done);
+        let state = if is_done {
+            OperationState::Succeeded
+        } else {
+            let code = FailureCode::InstanceGone;
+            OperationState::Failed { code }
+        };
+        let ended = hanging.rest(state, now);
+        tx.save_operation(&ended, &lease, until).await?;
+        tx.append_event(ended.id, now, &lease.holder, "change.abandoned", "")
+            .await?;
+        Ok(tx.release_lease(&lease).await?)
+    }
+
     /// Opens the destruction of an active instance in the caller's transaction, and settles what its
     /// prepaid value is worth at `ended_at`; `None`, and nothing written, when another operation
     /// holds the instance.
@@ -134,7 +184,8 @@ impl Engine {
             .credit_rest(tx, &operation, &prepaid, reason, ended_at)
             .await?;
         tx.save_lots(id, &prepaid.close(ended_at)).await?;
-        tx.save_instance(&instance.begin_destroy(reason)?).await?;
+        self.write_instance(tx, &instance.begin_destroy(reason)?)
+            .await?;
         let detail = format!("{{\"reason\":\"{reason}\",\"credit\":\"{credit}\"}}");
         tx.append_event(operation.id, now, &self.config.holder, "opened", &detail)
             .await?;

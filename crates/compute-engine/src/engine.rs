@@ -19,6 +19,7 @@ use crate::catalog::ShelfHistory;
 use crate::cloud::{Closed, Cloud};
 use crate::ports::{Caps, Provider, Rail, RailHealth, Store, Timer};
 use crate::seal::Sealer;
+use crate::stock::Stocks;
 use crate::timing::Timing;
 
 /// Places where progress is told.
@@ -153,6 +154,7 @@ pub struct Engine {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) secrets: Secrets,
     pub(crate) shelves: RwLock<ShelfHistory>,
+    pub(crate) stocks: Stocks,
     pub(crate) health: RwLock<BTreeMap<RailLabel, RailHealth>>,
     /// Whether the database committed when it was last asked to.
     pub(crate) stores: AtomicBool,
@@ -219,6 +221,7 @@ impl Engine {
             timer: adapters.timer,
             secrets,
             shelves: RwLock::new(ShelfHistory::default()),
+            stocks: Stocks::default(),
             health: RwLock::new(health),
             stores: AtomicBool::new(true),
             stopping: AtomicBool::new(false),

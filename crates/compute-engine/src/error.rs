@@ -1,6 +1,6 @@
 //! What can go wrong in a use case, free of HTTP and SQL.
 
-use compute_domain::catalog::RegionId;
+use compute_domain::catalog::{ImageMisfit, ProviderId, RegionId};
 use compute_domain::id::{ApiKeyId, InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::owner::Scope;
@@ -61,6 +61,44 @@ pub struct PaymentProblem {
     pub detail: String,
 }
 
+/// Why a machine cannot be given another plan. Nothing was moved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResizeRefusal {
+    /// It has that plan.
+    #[error("the instance has this plan already")]
+    SamePlan,
+    /// The plan is another provider's.
+    #[error("a machine stays at its provider: choose a plan of {provider}")]
+    OtherProvider {
+        /// Whose machine it is.
+        provider: ProviderId,
+    },
+    /// The plan is smaller than the machine, or has a smaller disk.
+    #[error("the plan is smaller than the machine, or its disk is; only larger ones are possible")]
+    Smaller,
+    /// The provider does not change a machine of its plan to this one.
+    #[error("the provider does not change this machine to a plan of that family")]
+    OtherFamily,
+    /// The provider does not change this machine at all.
+    #[error("the plan of this machine cannot be changed")]
+    Never,
+    /// The disk would grow for good, and nobody confirmed it.
+    #[error(
+        "the disk would grow, which cannot be undone; send confirm_disk_resize: true to have it so"
+    )]
+    DiskNotConfirmed,
+    /// What is left of the prepaid value buys less than an hour of the plan.
+    #[error(
+        "what is left, {left} USD, pays for less than an hour at {rate} USD an hour; extend first"
+    )]
+    TooLittleLeft {
+        /// What is left.
+        left: Usd,
+        /// What an hour would cost.
+        rate: Usd,
+    },
+}
+
 /// Why a use case did not do what was asked. Unless it says otherwise, nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -81,6 +119,9 @@ pub enum Error {
     /// No such image for this plan's provider.
     #[error("there is no such image for this plan")]
     UnknownImage,
+    /// The image cannot run on this plan, or is not in this region.
+    #[error("{0}")]
+    ImageNotForPlan(ImageMisfit),
     /// No rail of this name is offered.
     #[error("this network is not offered")]
     UnknownNetwork {
@@ -189,6 +230,18 @@ pub enum Error {
         /// Its state.
         state: &'static str,
     },
+    /// The machine cannot be given that plan.
+    #[error(transparent)]
+    ResizeRefused(#[from] ResizeRefusal),
+    /// The provider of this machine has nothing of the kind.
+    #[error("the provider of this machine does not offer that")]
+    NotOffered,
+    /// The instance is protected against its own owner.
+    #[error("the instance is protected against deletion; lift the protection first")]
+    Protected,
+    /// The provider could not be asked; nothing was changed.
+    #[error("the provider of this machine could not be asked; nothing was changed")]
+    ProviderUnavailable,
     /// The one-time password was taken before.
     #[error("the one-time password was retrieved before")]
     PasswordTaken,

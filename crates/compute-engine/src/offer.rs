@@ -225,9 +225,12 @@ impl Engine {
                 Error::UnknownRegion
             });
         }
-        if !shelf.has_image(provider, &request.os) {
-            return Err(Error::UnknownImage);
-        }
+        let image = shelf.find_image(provider, &request.os);
+        let image = image.ok_or(Error::UnknownImage)?;
+        image
+            .needs
+            .check(&plan.plan, &request.region)
+            .map_err(Error::ImageNotForPlan)?;
         let takes_password = self
             .providers
             .get(&provider)

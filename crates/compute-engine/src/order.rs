@@ -26,6 +26,8 @@ pub enum Goal {
     Created,
     /// The provider has accepted the deletion.
     Accepted,
+    /// The provider has taken a change of plan on, or it is clear that it will not come about.
+    Changing,
     /// Nothing is left to do.
     Rest,
 }
@@ -130,6 +132,7 @@ impl Goal {
             Self::Rest => false,
             Self::Created => progress.step == Step::AwaitReady,
             Self::Accepted => progress.step == Step::ConfirmGone,
+            Self::Changing => matches!(progress.step, Step::AwaitChange | Step::PowerOn),
         }
     }
 }

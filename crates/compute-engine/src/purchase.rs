@@ -16,6 +16,7 @@ use crate::identity::Caller;
 use crate::names::Named;
 use crate::payment::VerifiedPayment;
 use crate::ports::{ClaimOutcome, Lease, Tx, TxMode};
+use crate::stock::Need;
 use crate::subject::{Opened, Subject};
 
 /// How a purchase is to be paid.
@@ -127,6 +128,7 @@ impl Engine {
         };
         match terms.funding {
             Funding::Unpaid => {
+                self.refresh_stock(&purchase.subject, Need::Quote).await;
                 let sheet = self.quote(&purchase.subject, &purchase.resource_url)?;
                 purchase.check_price(sheet.price)?;
                 Err(Error::PaymentRequired {
@@ -198,10 +200,16 @@ impl Engine {
         purchase: &Purchase<'_>,
         payload: PaymentPayload,
     ) -> Result<Submitted, Error> {
+        self.refresh_stock(&purchase.subject, Need::Quote).await;
         let sheet = self.quote(&purchase.subject, &purchase.resource_url)?;
         let verified = self.verify(payload, &purchase.subject, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
         self.check(purchase, &verified).await?;
+        // Nobody pays for what is gone since the price was named. Only now, so that what is no
+        // payment asks no provider anything.
+        self.refresh_stock(&purchase.subject, Need::Sale).await;
+        let shelf = self.shelf()?;
+        self.price_of(&purchase.subject, &shelf)?;
         self.claim(purchase, &verified).await
     }
 

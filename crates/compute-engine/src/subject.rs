@@ -224,6 +224,8 @@ impl Engine {
             access: request.access(),
             ip: None,
             suspended_since: None,
+            resizing: None,
+            is_protected: false,
             created_at: now,
             state: InstanceState::Pending,
         })

@@ -68,6 +68,13 @@ pub struct Timing {
     pub payment_validity_min: Span,
     /// How old a provider's catalogue may be before it is fetched again.
     pub catalog_refresh: Span,
+    /// How long a provider's word about what it has left in a region counts when a price is named; a
+    /// tenth of that when a payment is taken.
+    pub stock_life: Span,
+    /// How long a request waits for that word. Without it, the catalogue's counts.
+    pub stock_wait: Span,
+    /// How long a plan is not offered in a region after the provider refused it for want of room.
+    pub sold_out_for: Span,
 }
 
 impl Default for Timing {
@@ -104,12 +111,16 @@ impl Default for Timing {
             password_life: Span::from_hours(7 * 24),
             payment_validity_min: Span::from_secs(30),
             catalog_refresh: Span::from_secs(600),
+            stock_life: Span::from_secs(45),
+            stock_wait: Span::from_millis(1_500),
+            sold_out_for: Span::from_secs(600),
         }
     }
 }
 
 impl Timing {
-    /// Everything `divisor` times shorter, except what a payment's own clock decides.
+    /// Everything `divisor` times shorter, except what a payment's own clock or an
+    /// answer from outside decides.
     #[must_use]
     pub fn scaled(&self, divisor: u32) -> Self {
         let by = |span: Span| Span::from_millis(span.millis() / i64::from(divisor.max(1)));
@@ -137,6 +148,8 @@ impl Timing {
             orphan_quarantine: by(self.orphan_quarantine),
             guard_window: by(self.guard_window),
             hanging_window: by(self.hanging_window),
+            stock_life: by(self.stock_life),
+            sold_out_for: by(self.sold_out_for),
             ..self.clone()
         }
     }

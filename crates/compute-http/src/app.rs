@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use compute_domain::id::{InstanceId, OperationId};
@@ -119,7 +119,8 @@ pub struct Waits {
     pub extend: Span,
     /// For the payment of a top-up to settle.
     pub topup: Span,
-    /// For the provider to accept a deletion. Published clients give it 30 s.
+    /// For the provider to accept a deletion, a change of plan or a power action. Published clients
+    /// give it 30 s.
     pub destroy: Span,
 }
 
@@ -174,6 +175,8 @@ struct Parts {
     verdicts: Verdicts,
     request_ids: RequestIds,
     window: RwLock<Option<Arc<ShopWindow>>>,
+    /// Held by whoever renders the next one.
+    rendering: Mutex<()>,
 }
 
 impl fmt::Debug for App {
@@ -201,6 +204,7 @@ impl App {
             verdicts: Verdicts::default(),
             request_ids: RequestIds::new(settings.request_id_seed),
             window: RwLock::new(None),
+            rendering: Mutex::new(()),
             engine,
             settings,
         }))
@@ -248,28 +252,39 @@ impl App {
         &self.0.request_ids
     }
 
-    /// The catalogue as finished answers, rendered again only when its content has changed.
+    /// The catalogue as finished answers, rendered again only when its content has changed. One
+    /// request renders; the others take what there is, which was right a moment ago.
     pub(crate) fn window(&self) -> Result<Arc<ShopWindow>, ApiError> {
         let shelf = self.0.engine.shelf()?;
-        // A poisoned lock holds a finished value all the same: it is only ever replaced whole.
-        let present = self
-            .0
-            .window
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .clone();
-        if let Some(window) = present
+        let present = self.present_window();
+        if let Some(window) = &present
             && window.revision() == shelf.revision
+        {
+            return Ok(Arc::clone(window));
+        }
+        let _rendering = match (self.0.rendering.try_lock(), present) {
+            (Ok(rendering), _) => rendering,
+            (Err(TryLockError::WouldBlock), Some(window)) => return Ok(window),
+            (Err(_), _) => {
+                let rendering = self.0.rendering.lock();
+                rendering.unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        if let Some(window) = self.present_window()
+            && window.revision() >= shelf.revision
         {
             return Ok(window);
         }
         let fresh = Arc::new(ShopWindow::render(&shelf)?);
-        *self
-            .0
-            .window
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(Arc::clone(&fresh));
+        let window = self.0.window.write();
+        *window.unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
+    }
+
+    /// A poisoned lock holds a finished value all the same: it is only ever replaced whole.
+    fn present_window(&self) -> Option<Arc<ShopWindow>> {
+        let window = self.0.window.read();
+        window.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The absolute URL of a request, by which a challenge names what is sold.

@@ -14,7 +14,7 @@ use compute_engine::{Error, OfferSheet, OperationView, PaymentProblem};
 use compute_x402::SettlementHeaders;
 use http::StatusCode;
 
-use self::table::{engine_detail, engine_row, failure_detail, failure_row};
+use self::table::{engine_detail, engine_row, failure_detail, failure_row, unchanged_detail};
 
 /// What a request came to when it did not come to what was asked.
 #[derive(Debug)]
@@ -46,6 +46,11 @@ pub(crate) enum ApiError {
     Panicked,
     /// The payment was declined; no money moved.
     Declined(Box<Declined>),
+    /// Work on a machine that costs nothing came to nothing; everything is as it was.
+    Unchanged {
+        code: FailureCode,
+        work: Work,
+    },
     /// What was bought could not be delivered, and what was paid is credit now. Or the payment
     /// network could not be reached and nothing was charged.
     Undelivered(Box<Undelivered>),
@@ -190,6 +195,7 @@ impl ApiError {
             Self::Panicked => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Declined(_) => row(S::PAYMENT_REQUIRED, "payment_declined", "Payment declined"),
             Self::Undelivered(failure) => failure_row(failure.code),
+            Self::Unchanged { code, .. } => failure_row(*code),
         }
     }
 
@@ -212,6 +218,7 @@ impl ApiError {
             Self::Panicked => "an internal fault; the request id helps to find it".into(),
             Self::Declined(declined) => Cow::Borrowed(&declined.problem.detail),
             Self::Undelivered(failure) => failure_detail(failure.code).into(),
+            Self::Unchanged { code, .. } => unchanged_detail(*code).into(),
         }
     }
 
@@ -223,6 +230,7 @@ impl ApiError {
             Self::Engine(Error::OperationInProgress { .. }) => Some(2),
             Self::Engine(
                 Error::PasswordNotReady
+                | Error::ProviderUnavailable
                 | Error::RailUnavailable
                 | Error::CatalogUnavailable
                 | Error::Unavailable(_),

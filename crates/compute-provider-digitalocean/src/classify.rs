@@ -11,7 +11,7 @@ use crate::wire::ErrorBody;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// How long another action on a machine usually takes.
-const PENDING_EVENT: Duration = Duration::from_secs(5);
+pub(crate) const PENDING_EVENT: Duration = Duration::from_secs(5);
 
 /// Longest vendor text that is kept for the log, in characters.
 const MAX_REASON_CHARS: usize = 200;
@@ -83,6 +83,10 @@ fn refusal(reason: String) -> Failure {
         tracing::error!(provider.name = "digitalocean", %reason, "the account's limit is reached");
         return Failure::Port(ProviderError::NoCapacity { reason });
     }
+    // Its words begin like those of a size that is sold out.
+    if has(&reason, &["smaller disk"]) {
+        return Failure::Port(ProviderError::Rejected { reason });
+    }
     let no_capacity = [
         "size is not available",
         "size is unavailable",
@@ -110,6 +114,25 @@ fn refusal(reason: String) -> Failure {
     } else {
         ProviderError::Rejected { reason }
     })
+}
+
+/// A failed change of size. One that is unknown or not for this machine is refused: no capacity that comes
+/// back will change that.
+pub(crate) fn of_resize(failure: Failure) -> ProviderError {
+    match ProviderError::from(failure) {
+        ProviderError::NoCapacity { reason } if has(&reason, &["invalid size"]) => {
+            ProviderError::Rejected { reason }
+        }
+        error => error,
+    }
+}
+
+/// A failed use of the switch. A machine that is as it should be already is no failure.
+pub(crate) fn of_power(failure: Failure, as_wished: &[&str]) -> Result<(), ProviderError> {
+    match ProviderError::from(failure) {
+        ProviderError::Rejected { reason } if has(&reason, as_wished) => Ok(()),
+        error => Err(error),
+    }
 }
 
 fn has(text: &str, parts: &[&str]) -> bool {
@@ -159,6 +182,8 @@ mod tests {
             "You specified an invalid image for Droplet creation.",
             "Key invalid, key should be of the format `type key [comment]`",
             "request payload validation failed",
+            "This size is not available because it has a smaller disk.",
+            "Droplet must be off prior to resizing",
         ] {
             assert!(
                 matches!(port(text), ProviderError::Rejected { .. }),

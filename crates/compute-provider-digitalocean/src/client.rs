@@ -1,4 +1,4 @@
-//! Requests to the vendor: lists page by page, single things, and the two that spend money.
+//! Requests to the vendor: lists page by page, single things, and those that change something.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 
 use crate::classify::{Failure, silence, status, transport, unreadable};
 use crate::wire::{
-    Account, AccountAnswer, CreateBody, CreatedRow, DropletAnswer, DropletRow, ImageAnswer,
-    ImageRow, KeyAnswer, KeyBody, KeyRow, Links, Meta,
+    Account, AccountAnswer, ActionAnswer, ActionBody, ActionRow, CreateBody, CreatedRow,
+    DropletAnswer, DropletRow, ImageAnswer, ImageRow, KeyAnswer, KeyBody, KeyRow, Links, Meta,
+    SizedRow,
 };
 
 /// The vendor's largest page.
@@ -119,6 +120,32 @@ impl Client {
             .total_timeout(self.create_timeout);
         let answer = self.ask_urgently(request).await?;
         Ok(read::<DropletAnswer<CreatedRow>>(&answer)?.droplet)
+    }
+
+    pub(crate) async fn size(&self, id: u64) -> Result<SizedRow, Failure> {
+        let request = OutboundRequest::get(&["v2", "droplets", &id.to_string()]);
+        let answer = self.ask(request).await?;
+        Ok(read::<DropletAnswer<SizedRow>>(&answer)?.droplet)
+    }
+
+    /// Has something done to a machine. Sent once, whatever happens.
+    pub(crate) async fn act(
+        &self,
+        id: u64,
+        body: &ActionBody<'_>,
+        urgency: Urgency,
+    ) -> Result<ActionRow, Failure> {
+        let request = OutboundRequest::post(&["v2", "droplets", &id.to_string(), "actions"])
+            .json(body)
+            .map_err(|error| transport(&error))?
+            .total_timeout(self.create_timeout);
+        let answer = self.send(request, urgency).await?;
+        Ok(read::<ActionAnswer>(&answer)?.action)
+    }
+
+    pub(crate) async fn action(&self, id: u64) -> Result<ActionRow, Failure> {
+        let request = OutboundRequest::get(&["v2", "actions", &id.to_string()]);
+        Ok(read::<ActionAnswer>(&self.ask(request).await?)?.action)
     }
 
     pub(crate) async fn delete_droplet(&self, id: u64) -> Result<(), Failure> {

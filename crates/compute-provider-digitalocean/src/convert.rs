@@ -5,18 +5,19 @@ use std::net::IpAddr;
 
 use compute_domain::address::public_address;
 use compute_domain::catalog::{
-    Gpu, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region, RegionId,
+    Gpu, GpuMaker, GpuNeed, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId,
+    ProviderInstanceId, Region, RegionId,
 };
 use compute_domain::money::HourlyRate;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{MachineState, Observed};
+use compute_engine::ports::{AccountState, MachineState, Observed, ProviderAccount};
 use compute_pricing::{cost_basis, parse_micros};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::mark::{self, Whose};
-use crate::wire::{DropletRow, GpuInfo, ImageRow, RegionRow, SizeRow};
+use crate::wire::{Account, DropletRow, GpuInfo, ImageRow, RegionRow, SizeRow};
 
 /// The prefix of this vendor's plans in the public contract.
 const PREFIX: &str = "do:";
@@ -53,6 +54,14 @@ pub(crate) fn slug(plan: &PlanId) -> Option<&str> {
     plan.as_str().strip_prefix(PREFIX)
 }
 
+/// A plan of the public contract by the vendor's own id; none for an empty one.
+pub(crate) fn plan_id(slug: &str) -> Option<PlanId> {
+    if slug.is_empty() {
+        return None;
+    }
+    PlanId::parse(&format!("{PREFIX}{slug}")).ok()
+}
+
 /// A plan, unless it cannot be sold: not available, reclaimable, without a usable price, or in no open
 /// region for this account, as GPU sizes without a quota are.
 pub(crate) fn plan(row: &SizeRow<'_>, open: &BTreeMap<RegionId, Region>) -> Option<Plan> {
@@ -69,7 +78,7 @@ pub(crate) fn plan(row: &SizeRow<'_>, open: &BTreeMap<RegionId, Region>) -> Opti
         return None;
     }
     Some(Plan {
-        id: PlanId::parse(&format!("{PREFIX}{}", row.slug)).ok()?,
+        id: plan_id(&row.slug)?,
         provider: ProviderId::DigitalOcean,
         family: family(row),
         vcpu_count: row.vcpus,
@@ -124,6 +133,7 @@ fn told_gpu(info: &GpuInfo) -> Option<Gpu> {
     Some(Gpu {
         model: info.model.clone().filter(|model| !model.is_empty())?,
         vram_gb: info.vram.as_ref()?.amount,
+        count: info.count,
     })
 }
 
@@ -131,7 +141,7 @@ fn told_gpu(info: &GpuInfo) -> Option<Gpu> {
 fn slug_gpu(slug: &str) -> Option<Gpu> {
     let mut parts = slug.strip_prefix("gpu-")?.split('-');
     let (model, count) = parts.next()?.rsplit_once('x')?;
-    count.parse::<u32>().ok()?;
+    let count = count.parse().ok()?;
     let vram_gb = parts.next()?.strip_suffix("gb")?.parse().ok()?;
     let model = match model {
         "4000ada" => "nvidia_rtx4000_ada".to_owned(),
@@ -139,7 +149,11 @@ fn slug_gpu(slug: &str) -> Option<Gpu> {
         amd if amd.starts_with("mi") => format!("amd_{amd}"),
         nvidia => format!("nvidia_{nvidia}"),
     };
-    Some(Gpu { model, vram_gb })
+    Some(Gpu {
+        model,
+        vram_gb,
+        count: Some(count),
+    })
 }
 
 /// Whether machines of a size can use an image: those with drivers are for the GPUs of one maker.
@@ -195,7 +209,49 @@ pub(crate) fn image(row: &ImageRow) -> Option<OsImage> {
             .iter()
             .filter_map(|id| OsId::parse(&id.to_string()).ok())
             .collect(),
+        needs: ImageNeeds {
+            min_disk_gb: row.min_disk_size.unwrap_or_default(),
+            regions: row.regions.as_ref().map(|regions| {
+                let regions = regions.iter();
+                regions.filter_map(|it| RegionId::parse(it).ok()).collect()
+            }),
+            gpu: gpu_need(slug),
+        },
     })
+}
+
+/// Our account, which is billed afterwards. Machines belong to a team where there is one: the same person
+/// sees others in another team.
+pub(crate) fn account(row: Account) -> ProviderAccount {
+    let team = row.team.and_then(|team| team.uuid);
+    let id = team.filter(|id| !id.is_empty()).or(row.uuid);
+    ProviderAccount {
+        id: id.filter(|id| !id.is_empty()),
+        state: match row.status.as_str() {
+            "active" => AccountState::Open,
+            "locked" => AccountState::Locked,
+            // Also a word that this build does not know: its owner should look.
+            _ => AccountState::Warned,
+        },
+        funds: None,
+        machine_limit: row.droplet_limit,
+    }
+}
+
+/// The GPUs that an image has drivers for, by its slug, such as `gpu-amd-base` or `gpu-h100x8-base`:
+/// those for eight GPUs bring what joins them, those for one do without.
+fn gpu_need(slug: &str) -> Option<GpuNeed> {
+    let kind = slug.strip_prefix("gpu-")?.split('-').next()?;
+    let (model, count) = match kind.rsplit_once('x').map(|(model, n)| (model, n.parse())) {
+        Some((model, Ok(count))) => (model, Some(count)),
+        _ => (kind, None),
+    };
+    let maker = if model == "amd" || model.starts_with("mi") {
+        GpuMaker::Amd
+    } else {
+        GpuMaker::Nvidia
+    };
+    Some(GpuNeed { maker, count })
 }
 
 /// A look at a machine, and whose it is.
@@ -209,7 +265,7 @@ pub(crate) fn observed(row: &DropletRow, environment: &str) -> Option<(Observed,
     let seen = Observed {
         machine: ProviderInstanceId::parse(&row.id.to_string()).ok()?,
         tag,
-        plan: None,
+        plan: plan_id(&row.size_slug),
         state: state(row, address),
         address,
         created_at: created_at(&row.created_at),
@@ -223,7 +279,9 @@ fn state(row: &DropletRow, address: Option<IpAddr>) -> MachineState {
         ("active", _) if address.is_none() => MachineState::Starting,
         ("active", true) => MachineState::Busy,
         ("active", false) => MachineState::Ready,
-        ("off", _) => MachineState::Stopped,
+        // The vendor is working on it.
+        ("off", true) => MachineState::Busy,
+        ("off", false) => MachineState::Stopped,
         ("archive", _) => MachineState::Suspended,
         _ => MachineState::Unclear,
     }

@@ -5,6 +5,7 @@
 //! carries the operation that asked for it both as a tag and in its name, a create is never
 //! repeated here, and every failure says whether it may have had an effect.
 
+mod change;
 mod classify;
 mod client;
 mod config;
@@ -12,6 +13,7 @@ mod convert;
 mod keys;
 mod mark;
 mod provider;
+mod stock;
 mod wire;
 
 pub use config::{DigitalOceanConfig, DigitalOceanConfigError, Timeouts};

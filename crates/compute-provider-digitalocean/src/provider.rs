@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, OsId, Plan, PlanId, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{
+    Catalog, OsId, Plan, PlanId, ProviderId, ProviderInstanceId, RegionId,
+};
 use compute_domain::id::OperationId;
 use compute_domain::setup::UserData;
 use compute_engine::ports::{
     ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, Observed, Power, Provider,
-    ProviderAccount, ProviderError, ResizeCheck,
+    ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -18,6 +20,7 @@ use crate::config::{DigitalOceanConfig, DigitalOceanConfigError, Timeouts};
 use crate::convert;
 use crate::keys::Key;
 use crate::mark::{self, Whose};
+use crate::stock;
 use crate::wire::{CreateBody, DropletRow, ImageRow, RegionRow, SizeRow};
 
 /// Machines whose leftovers are remembered at most; the oldest are forgotten first.
@@ -26,9 +29,9 @@ const REMEMBERED_MAX: usize = 10_000;
 /// One account at DigitalOcean.
 #[derive(Clone, Debug)]
 pub struct DigitalOcean {
-    client: Client,
+    pub(crate) client: Client,
     environment: String,
-    timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     leftovers: Arc<Mutex<BTreeMap<u64, Leftovers>>>,
 }
 
@@ -40,15 +43,16 @@ struct Leftovers {
     key_ids: Vec<u64>,
 }
 
-fn rejected(reason: &str) -> ProviderError {
+pub(crate) fn rejected(reason: &str) -> ProviderError {
     ProviderError::Rejected {
         reason: reason.to_owned(),
     }
 }
 
-// Ids of machines are numbers, beyond 32 bits.
-fn number_of(machine: &ProviderInstanceId) -> Option<u64> {
-    machine.as_str().parse().ok()
+// Ids of machines are numbers, beyond 32 bits. Nothing is asked for by another one.
+pub(crate) fn number_of(machine: &ProviderInstanceId) -> Result<u64, ProviderError> {
+    let number = machine.as_str().parse();
+    number.map_err(|_| rejected("no machine of DigitalOcean has this id"))
 }
 
 impl DigitalOcean {
@@ -298,7 +302,7 @@ impl DigitalOcean {
     }
 
     /// Whose machine this is; what it will leave is remembered.
-    fn note(&self, row: &DropletRow) -> Whose {
+    pub(crate) fn note(&self, row: &DropletRow) -> Whose {
         let whose = mark::read(&row.tags, &row.name, &self.environment);
         if let Whose::Ours(tag) = &whose {
             self.remember(row.id, tag.operation, mark::key_ids(&row.tags));
@@ -318,6 +322,11 @@ impl DigitalOcean {
         if all.len() > REMEMBERED_MAX {
             all.pop_first();
         }
+    }
+
+    /// Whether it was seen to be ours.
+    pub(crate) fn knows(&self, id: u64) -> bool {
+        self.leftovers().contains_key(&id)
     }
 
     fn leftovers(&self) -> MutexGuard<'_, BTreeMap<u64, Leftovers>> {
@@ -355,6 +364,12 @@ impl Provider for DigitalOcean {
         self.in_time(self.read_catalog()).await
     }
 
+    async fn stock(&self, region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        self.in_time(stock::read(&self.client, region))
+            .await
+            .map(Some)
+    }
+
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
         // No limit around it: what comes before has one, the create has its own, and only what comes
         // after is cut short.
@@ -380,9 +395,7 @@ impl Provider for DigitalOcean {
             address: None,
             created_at: None,
         };
-        let Some(id) = number_of(machine) else {
-            return Err(rejected("no machine of DigitalOcean has this id"));
-        };
+        let id = number_of(machine)?;
         match self.client.droplet(id).await {
             Ok(row) if row.id == id => {
                 self.note(&row);
@@ -396,9 +409,7 @@ impl Provider for DigitalOcean {
     }
 
     async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
-        let Some(id) = number_of(machine) else {
-            return Err(rejected("no machine of DigitalOcean has this id"));
-        };
+        let id = number_of(machine)?;
         self.in_time(self.remove(id)).await
     }
 
@@ -413,35 +424,31 @@ impl Provider for DigitalOcean {
 
     async fn check_resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &Plan,
+        machine: &ProviderInstanceId,
+        to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
-        Ok(ResizeCheck::Never)
+        self.check_size(machine, to).await
     }
 
     async fn resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &PlanId,
-        _grow_disk: bool,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
+        grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        Err(not_built())
+        self.change_size(machine, to, grow_disk).await.map(Some)
     }
 
     async fn action(
         &self,
-        _machine: &ProviderInstanceId,
-        _action: &ActionId,
+        machine: &ProviderInstanceId,
+        action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        Err(not_built())
+        self.read_action(machine, action).await
     }
 
-    async fn power(
-        &self,
-        _machine: &ProviderInstanceId,
-        _power: Power,
-    ) -> Result<(), ProviderError> {
-        Err(not_built())
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
+        self.switch(machine, power).await
     }
 
     fn reinstalls(&self) -> bool {
@@ -452,16 +459,12 @@ impl Provider for DigitalOcean {
         &self,
         _machine: &ProviderInstanceId,
     ) -> Result<Option<secrecy::SecretString>, ProviderError> {
-        Err(not_built())
+        Err(rejected(
+            "machines of DigitalOcean are not set up anew with their keys and user data",
+        ))
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Err(not_built())
-    }
-}
-
-fn not_built() -> ProviderError {
-    ProviderError::Rejected {
-        reason: "this is not built yet".to_owned(),
+        Ok(convert::account(self.client.account().await?))
     }
 }

@@ -51,6 +51,7 @@ pub(crate) struct SizeRow<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct GpuInfo {
+    pub(crate) count: Option<u32>,
     pub(crate) model: Option<String>,
     pub(crate) vram: Option<Vram>,
 }
@@ -81,6 +82,10 @@ pub(crate) struct ImageRow {
     pub(crate) distribution: String,
     pub(crate) public: Option<bool>,
     pub(crate) status: Option<String>,
+    /// Where it is.
+    pub(crate) regions: Option<Vec<String>>,
+    /// GB.
+    pub(crate) min_disk_size: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,10 +98,20 @@ pub(crate) struct AccountAnswer {
     pub(crate) account: Account,
 }
 
+/// Our account. The name and address of a person are not read.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Account {
     #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) status: String,
+    pub(crate) droplet_limit: Option<u32>,
+    pub(crate) uuid: Option<String>,
+    pub(crate) team: Option<Team>,
+}
+
+/// Whose the machines are.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Team {
+    pub(crate) uuid: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,11 +129,59 @@ pub(crate) struct DropletRow {
     #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) locked: bool,
     #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) size_slug: String,
+    #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) created_at: String,
     #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) networks: Networks,
     #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) tags: Vec<String>,
+}
+
+/// What decides to which sizes a machine can be changed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SizedRow {
+    pub(crate) id: u64,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) status: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) locked: bool,
+    pub(crate) size_slug: Option<String>,
+    /// GB; it stays when a change keeps the disk, whatever the size has.
+    pub(crate) disk: Option<u32>,
+    pub(crate) region: Option<RegionSlug>,
+    pub(crate) gpu_info: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RegionSlug {
+    pub(crate) slug: Option<String>,
+}
+
+/// Something that is done to a machine.
+#[derive(Debug, Serialize)]
+pub(crate) struct ActionBody<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<&'a str>,
+    /// Whether the disk grows, for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ActionAnswer {
+    pub(crate) action: ActionRow,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ActionRow {
+    pub(crate) id: u64,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) status: String,
+    /// The machine.
+    pub(crate) resource_id: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

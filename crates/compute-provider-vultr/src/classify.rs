@@ -31,6 +31,20 @@ impl From<Failure> for ProviderError {
     }
 }
 
+/// How long the vendor's work on a machine usually takes, at the least.
+const LOCKED: Duration = Duration::from_secs(5);
+
+/// A failed change of plan. The plan that "invalid plan" speaks of is for sale, but not for this machine:
+/// no capacity that comes back will change that.
+pub(crate) fn of_resize(failure: Failure) -> ProviderError {
+    match ProviderError::from(failure) {
+        ProviderError::NoCapacity { reason } if has(&reason, &["invalid plan"]) => {
+            ProviderError::Rejected { reason }
+        }
+        error => error,
+    }
+}
+
 pub(crate) fn ambiguous(ambiguity: Ambiguity) -> Failure {
     Failure::Port(ProviderError::Ambiguous(ambiguity))
 }
@@ -78,6 +92,10 @@ fn refusal(reason: String) -> ProviderError {
     if has(&reason, &["maximum number", "limit"]) {
         tracing::error!(provider.name = "vultr", %reason, "the account's limit is reached");
         return ProviderError::NoCapacity { reason };
+    }
+    if has(&reason, &["currently locked"]) {
+        let retry_after = Some(LOCKED);
+        return ProviderError::Throttled { retry_after };
     }
     let no_capacity = [
         // The wording of "out of stock" is not documented.

@@ -1,19 +1,22 @@
-//! Requests to the vendor: lists page by page, single things, and the two that spend money.
+//! Requests to the vendor: lists page by page, single things, and those that change something.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compute_engine::ports::{Ambiguity, ProviderError};
+use compute_engine::ports::{Ambiguity, ProviderAccount, ProviderError};
 use compute_outbound::{
-    Allowance, Answer, OutboundClient, OutboundRequest, Pace, StatusCode, Urgency,
+    Allowance, Answer, Method, OutboundClient, OutboundRequest, Pace, StatusCode, Urgency,
 };
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::account;
 use crate::classify::{Failure, ambiguous, silence, status, transport};
 use crate::wire::{
-    Availability, CreateBody, CreatedRow, InstanceAnswer, InstanceRow, KeyAnswer, KeyBody, Meta,
+    AccountAnswer, Availability, ChangedAnswer, CreateBody, CreatedRow, InstanceAnswer,
+    InstanceRow, JobAnswer, JobRow, KeyAnswer, KeyBody, Meta, PlanBody, ReinstallBody, SizedRow,
+    UpgradesAnswer,
 };
 
 /// The vendor's largest page.
@@ -90,6 +93,11 @@ impl Client {
         Ok(read::<Availability>(&self.ask(request).await?)?.available_plans)
     }
 
+    /// Whether the key counts: the account is shown to nobody without one.
+    pub(crate) async fn check_key(&self) -> Result<(), Failure> {
+        self.ask(OutboundRequest::get(&["account"])).await.map(drop)
+    }
+
     pub(crate) async fn instance(&self, id: &str) -> Result<InstanceRow, Failure> {
         let answer = self.ask(OutboundRequest::get(&["instances", id])).await?;
         Ok(read::<InstanceAnswer<InstanceRow>>(&answer)?.instance)
@@ -124,6 +132,58 @@ impl Client {
         self.ask(OutboundRequest::delete(&["ssh-keys", id]))
             .await
             .map(drop)
+    }
+
+    pub(crate) async fn size(&self, id: &str) -> Result<SizedRow, Failure> {
+        let answer = self.ask(OutboundRequest::get(&["instances", id])).await?;
+        Ok(read::<InstanceAnswer<SizedRow>>(&answer)?.instance)
+    }
+
+    /// The plans that a machine can be changed to.
+    pub(crate) async fn upgrades(&self, id: &str) -> Result<Vec<String>, Failure> {
+        let request = OutboundRequest::get(&["instances", id, "upgrades"]).query("type", "plans");
+        let answer = self.ask(request).await?;
+        Ok(read::<UpgradesAnswer>(&answer)?.upgrades.plans)
+    }
+
+    /// Has a machine given another plan. Sent once, whatever happens.
+    pub(crate) async fn change_plan(&self, id: &str, plan: &str) -> Result<ChangedAnswer, Failure> {
+        let request = OutboundRequest::new(Method::PATCH, &["instances", id])
+            .json(&PlanBody { plan })
+            .map_err(|error| transport(&error))?
+            .total_timeout(self.create_timeout);
+        read(&self.ask(request).await?)
+    }
+
+    pub(crate) async fn job(&self, id: &str) -> Result<JobRow, Failure> {
+        let request = OutboundRequest::get(&["instances", "jobs", id]);
+        Ok(read::<JobAnswer>(&self.ask(request).await?)?.job)
+    }
+
+    /// Uses a machine's switch: `halt`, `start` or `reboot`.
+    pub(crate) async fn switch(
+        &self,
+        id: &str,
+        deed: &'static str,
+        urgency: Urgency,
+    ) -> Result<(), Failure> {
+        let request = OutboundRequest::post(&["instances", id, deed]);
+        self.send(request, urgency).await.map(drop)
+    }
+
+    /// Sets a machine up anew. Sent once: its answer holds the only copy of the new password.
+    pub(crate) async fn reinstall(&self, id: &str) -> Result<CreatedRow, Failure> {
+        let request = OutboundRequest::post(&["instances", id, "reinstall"])
+            .json(&ReinstallBody {})
+            .map_err(|error| transport(&error))?
+            .total_timeout(self.create_timeout);
+        let answer = self.ask_urgently(request).await?;
+        Ok(read::<InstanceAnswer<CreatedRow>>(&answer)?.instance)
+    }
+
+    pub(crate) async fn account(&self) -> Result<ProviderAccount, Failure> {
+        let answer = self.ask(OutboundRequest::get(&["account"])).await?;
+        Ok(account::read(&read::<AccountAnswer>(&answer)?.account))
     }
 
     async fn ask(&self, request: OutboundRequest) -> Result<Answer, Failure> {

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use compute_domain::address::public_address;
 use compute_domain::catalog::{
-    Gpu, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region, RegionId,
+    Gpu, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId,
+    Region, RegionId,
 };
 use compute_domain::money::HourlyRate;
 use compute_domain::time::Timestamp;
@@ -127,12 +128,14 @@ fn gpu(row: &PlanRow<'_>) -> Option<Gpu> {
         return Some(Gpu {
             model: model.clone(),
             vram_gb,
+            count: None,
         });
     }
     let (_, model, vram_gb) = DEDICATED_GPUS.iter().find(|(id, ..)| *id == row.id)?;
     Some(Gpu {
         model: (*model).to_owned(),
         vram_gb: *vram_gb,
+        count: None,
     })
 }
 
@@ -155,6 +158,7 @@ pub(crate) fn image(row: &OsRow) -> Option<OsImage> {
         arch: row.arch.clone(),
         family: row.family.clone(),
         aliases: Vec::new(),
+        needs: ImageNeeds::default(),
     })
 }
 
@@ -165,7 +169,7 @@ pub(crate) fn observed(row: &InstanceRow, environment: &str) -> Option<Observed>
     Some(Observed {
         machine: ProviderInstanceId::parse(&row.id).ok()?,
         tag: tag::parse(&row.tags, environment),
-        plan: None,
+        plan: PlanId::parse(&row.plan).ok(),
         state: state(row, address),
         address,
         created_at: created_at(&row.date_created),

@@ -4,11 +4,14 @@
 //! has no idempotency key, so each machine carries the operation that asked for it as a tag, a
 //! create is never repeated here, and every failure says whether it may have had an effect.
 
+mod account;
+mod change;
 mod classify;
 mod client;
 mod config;
 mod convert;
 mod provider;
+mod stock;
 mod tag;
 mod wire;
 

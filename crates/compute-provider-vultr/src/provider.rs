@@ -9,8 +9,8 @@ use compute_domain::id::OperationId;
 use compute_domain::setup::SshKeys;
 use compute_domain::text::SshPublicKey;
 use compute_engine::ports::{
-    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
-    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    self, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +21,7 @@ use crate::classify::{Failure, ambiguous};
 use crate::client::Client;
 use crate::config::{Timeouts, VultrConfig, VultrConfigError};
 use crate::convert::{self, Stock};
+use crate::stock;
 use crate::tag::{self, Whose};
 use crate::wire::{CreateBody, InstanceRow, KeyRow, OsRow, PlanRow, RegionRow};
 
@@ -42,10 +43,10 @@ struct Key {
 /// One account at Vultr.
 #[derive(Clone, Debug)]
 pub struct Vultr {
-    client: Client,
+    pub(crate) client: Client,
     environment: String,
-    timeouts: Timeouts,
-    /// The keys of machines, from when they were seen: one that somebody removed, or whose delete was not
+    pub(crate) timeouts: Timeouts,
+    /// Our machines and their keys, from when they were seen: one that somebody removed, or whose delete was not
     /// answered, cannot be read any more.
     keys: Arc<Mutex<BTreeMap<ProviderInstanceId, Vec<String>>>>,
 }
@@ -319,12 +320,16 @@ impl Vultr {
     }
 
     /// Whose machine this is; its keys are remembered.
-    fn note(&self, machine: &ProviderInstanceId, tags: &[String]) -> Whose {
+    pub(crate) fn note(&self, machine: &ProviderInstanceId, tags: &[String]) -> Whose {
         let whose = tag::whose(tags, &self.environment);
-        let key_ids: Vec<String> = tag::key_ids(tags).map(str::to_owned).collect();
-        if whose == Whose::Ours && !key_ids.is_empty() {
+        if whose == Whose::Ours {
+            let key_ids: Vec<String> = tag::key_ids(tags).map(str::to_owned).collect();
             let mut keys = self.keys();
-            keys.insert(machine.clone(), key_ids);
+            // A look that shows none knows less than an earlier one.
+            let known = keys.entry(machine.clone()).or_default();
+            if !key_ids.is_empty() {
+                *known = key_ids;
+            }
             if keys.len() > REMEMBERED_MAX {
                 keys.pop_first();
             }
@@ -332,7 +337,7 @@ impl Vultr {
         whose
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
+    pub(crate) fn keys(&self) -> MutexGuard<'_, BTreeMap<ProviderInstanceId, Vec<String>>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -363,6 +368,12 @@ impl Provider for Vultr {
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
         self.in_time(self.read_catalog()).await
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<ports::Stock>, ProviderError> {
+        self.in_time(stock::read(&self.client, region))
+            .await
+            .map(Some)
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
@@ -418,55 +429,46 @@ impl Provider for Vultr {
 
     async fn check_resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &Plan,
+        machine: &ProviderInstanceId,
+        to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
-        Ok(ResizeCheck::Never)
+        self.in_time(self.check_plan(machine, to)).await
     }
 
     async fn resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &PlanId,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
         _grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        Err(not_built())
+        self.change_plan(machine, to).await
     }
 
     async fn action(
         &self,
-        _machine: &ProviderInstanceId,
-        _action: &ActionId,
+        machine: &ProviderInstanceId,
+        action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        Err(not_built())
+        self.read_job(machine, action).await
     }
 
-    async fn power(
-        &self,
-        _machine: &ProviderInstanceId,
-        _power: Power,
-    ) -> Result<(), ProviderError> {
-        Err(not_built())
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
+        self.switch(machine, power).await
     }
 
     fn reinstalls(&self) -> bool {
-        false
+        true
     }
 
     async fn reinstall(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
     ) -> Result<Option<SecretString>, ProviderError> {
-        Err(not_built())
+        // No limit around it, as with a create: its two requests have their own.
+        self.set_up_anew(machine).await
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Err(not_built())
-    }
-}
-
-fn not_built() -> ProviderError {
-    ProviderError::Rejected {
-        reason: "this is not built yet".to_owned(),
+        Ok(self.client.account().await?)
     }
 }

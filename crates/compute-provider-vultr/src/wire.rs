@@ -108,12 +108,98 @@ pub(crate) struct InstanceRow {
     #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) v6_main_ip: String,
     #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) plan: String,
+    #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) date_created: String,
     #[serde(default, deserialize_with = "null_as_default")]
     pub(crate) tags: Vec<String>,
 }
 
-/// What only the answer to a create holds.
+/// How large a machine is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SizedRow {
+    pub(crate) id: String,
+    pub(crate) vcpu_count: u32,
+    /// MiB.
+    pub(crate) ram: u32,
+    /// GB.
+    pub(crate) disk: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct UpgradesAnswer {
+    pub(crate) upgrades: Upgrades,
+}
+
+/// What a machine can be changed to.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Upgrades {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) plans: Vec<String>,
+}
+
+/// The only member that a resize may send: others change or even erase the machine.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanBody<'a> {
+    pub(crate) plan: &'a str,
+}
+
+/// The answer to a change of plan.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChangedAnswer {
+    pub(crate) instance: ChangedRow,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) job_ids: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChangedRow {
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct JobAnswer {
+    pub(crate) job: JobRow,
+}
+
+/// The vendor's work on a machine.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JobRow {
+    /// The machine.
+    pub(crate) vps_id: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) state: String,
+}
+
+/// The body of a reinstallation: nothing is changed by it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReinstallBody {}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct AccountAnswer {
+    pub(crate) account: AccountRow,
+}
+
+/// Our account. Its figures stay text: they are money.
+#[derive(Deserialize)]
+pub(crate) struct AccountRow {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) name: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) email: String,
+    /// Below zero it is credit.
+    pub(crate) balance: Option<Box<RawValue>>,
+    pub(crate) pending_charges: Option<Box<RawValue>>,
+}
+
+// Without the name and address of a person.
+impl fmt::Debug for AccountRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountRow").finish_non_exhaustive()
+    }
+}
+
+/// What only the answer to a create or a reinstallation holds.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CreatedRow {
     pub(crate) id: String,

@@ -109,7 +109,20 @@ def digitalocean_family(slug):
 
 def digitalocean_gpu(row):
     gpu = row.get("gpu_info")
-    return {"model": gpu["model"], "vram_gb": gpu["vram"]["amount"]} if gpu else None
+    if not gpu:
+        return None
+    return {"model": gpu["model"], "vram_gb": gpu["vram"]["amount"], "count": gpu["count"]}
+
+
+def digitalocean_needs(row):
+    needs = {"min_disk_gb": row["min_disk_size"], "regions": sorted(row["regions"])}
+    if row["slug"].startswith("gpu-"):
+        _, kind, _ = row["slug"].split("-")
+        model, _, count = kind.rpartition("x")
+        needs["gpu"] = {"maker": "amd" if kind == "amd" else "nvidia"}
+        if model:
+            needs["gpu"]["count"] = int(count)
+    return needs
 
 
 def digitalocean(folder):
@@ -141,7 +154,7 @@ def digitalocean(folder):
             {"id": row["slug"], "city": city, "country": country, "continent": continent})
     images = [
         {"id": row["slug"], "name": digitalocean_image_name(row), "arch": "x64",
-         "family": row["distribution"].lower().replace(" ", "")}
+         "family": row["distribution"].lower().replace(" ", ""), "needs": digitalocean_needs(row)}
         for row in read(folder / "images_distribution.json")["images"]
         if row["status"] == "available" and row["slug"]
     ]

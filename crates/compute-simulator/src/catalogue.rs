@@ -3,6 +3,7 @@
 //! `data/README.md` has their origin and the rules of their making.
 
 use compute_domain::catalog::{Catalog, OsId, Plan, PlanId, ProviderId};
+use compute_domain::money::HourlyRate;
 
 use crate::error::SimulatorError;
 
@@ -19,6 +20,30 @@ pub(crate) fn load(provider: ProviderId) -> Result<Catalog, SimulatorError> {
         provider: provider.as_str(),
         source,
     })
+}
+
+/// Sells so many plans more: copies of its own, one after the other, under names of their own.
+pub(crate) fn add_copies(catalog: &mut Catalog, count: usize) {
+    let copies = catalog.plans.iter().cycle().take(count).enumerate();
+    let copies = copies.filter_map(|(number, plan)| {
+        Some(Plan {
+            id: PlanId::parse(&format!("{}-copy-{number}", plan.id)).ok()?,
+            ..plan.clone()
+        })
+    });
+    let copies: Vec<Plan> = copies.collect();
+    catalog.plans.extend(copies);
+    catalog.plans.sort_by(|a, b| a.id.cmp(&b.id));
+}
+
+/// Other prices with every reading, a few micro-dollars above the vendor's.
+pub(crate) fn move_prices(catalog: &mut Catalog, reading: u32) {
+    let surplus = i64::from(reading % 100);
+    for plan in &mut catalog.plans {
+        if let Ok(cost) = HourlyRate::from_micros(plan.cost.micros().saturating_add(surplus)) {
+            plan.cost = cost;
+        }
+    }
 }
 
 /// The plan with this id.
@@ -109,6 +134,28 @@ mod tests {
         // 5 dollars a month over 672 hours is more than 0.007 dollars an hour.
         assert_eq!(plan("vc2-1c-1gb").cost.micros(), 7_441);
         assert_eq!(plan("do:s-1vcpu-1gb").cost.micros(), 8_930);
+    }
+
+    #[test]
+    fn copies_are_plans_like_their_models() {
+        let mut catalog = load(ProviderId::DigitalOcean).unwrap();
+        let own = catalog.plans.len();
+        add_copies(&mut catalog, own + 3);
+        assert_eq!(catalog.plans.len(), 2 * own + 3);
+        assert!(catalog.plans.is_sorted_by(|a, b| a.id < b.id));
+        let provider = ProviderId::DigitalOcean;
+        let mut plans = catalog.plans.iter();
+        assert!(plans.all(|plan| plan.id.provider() == provider));
+    }
+
+    #[test]
+    fn prices_move_with_every_reading() {
+        let first = load(ProviderId::Vultr).unwrap();
+        let mut second = first.clone();
+        move_prices(&mut second, 1);
+        for (before, after) in first.plans.iter().zip(&second.plans) {
+            assert_eq!(after.cost.micros(), before.cost.micros() + 1);
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod account;
 mod machine_id;
+mod rules;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -12,8 +14,8 @@ use compute_domain::id::OperationId;
 use compute_domain::operation::MachineSpec;
 use compute_domain::time::{Clock, Entropy, Span};
 use compute_engine::ports::{
-    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, Observed, Power, Provider,
-    ProviderAccount, ProviderError, ResizeCheck,
+    AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, Observed,
+    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
 };
 use secrecy::SecretString;
 
@@ -28,6 +30,10 @@ use crate::permit::DevPermit;
 pub struct CloudBehaviour {
     /// From the making of a machine until it runs and has an address; none is possible.
     pub boot_time: Span,
+    /// Plans sold besides the vendor's own: copies of those under new names, for measurements.
+    pub more_plans: usize,
+    /// Whether every reading of the catalogue finds other prices, each by a few micro-dollars.
+    pub moves_prices: bool,
 }
 
 impl Default for CloudBehaviour {
@@ -35,6 +41,8 @@ impl Default for CloudBehaviour {
     fn default() -> Self {
         Self {
             boot_time: Span::from_secs(3),
+            more_plans: 0,
+            moves_prices: false,
         }
     }
 }
@@ -51,6 +59,8 @@ pub struct SimulatedCloud {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     account: Mutex<Account>,
+    /// How often the catalogue was read.
+    readings: AtomicU32,
 }
 
 impl SimulatedCloud {
@@ -66,7 +76,8 @@ impl SimulatedCloud {
         journal_path: Option<PathBuf>,
         behaviour: CloudBehaviour,
     ) -> Result<Self, SimulatorError> {
-        let catalog = catalogue::load(provider)?;
+        let mut catalog = catalogue::load(provider)?;
+        catalogue::add_copies(&mut catalog, behaviour.more_plans);
         let account = Mutex::new(Account::open(journal_path.as_deref())?);
         Ok(Self {
             provider,
@@ -75,6 +86,7 @@ impl SimulatedCloud {
             clock,
             entropy,
             account,
+            readings: AtomicU32::new(0),
         })
     }
 
@@ -109,15 +121,16 @@ impl SimulatedCloud {
         let known = MachineId::parse(&machine.id);
         let now = self.clock.now();
         let ready = known.filter(|id| id.is_ready(now, self.behaviour.boot_time));
+        let state = match ready {
+            None => MachineState::Starting,
+            Some(_) if machine.is_on => MachineState::Ready,
+            Some(_) => MachineState::Stopped,
+        };
         Observed {
             machine: machine.id,
             tag: Some(machine.tag),
-            plan: None,
-            state: if ready.is_some() {
-                MachineState::Ready
-            } else {
-                MachineState::Starting
-            },
+            plan: Some(machine.plan),
+            state,
             address: ready.map(MachineId::address),
             created_at: known.map(MachineId::created_at),
         }
@@ -138,7 +151,12 @@ impl Provider for SimulatedCloud {
     }
 
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
-        Ok(self.catalog.clone())
+        let mut catalog = self.catalog.clone();
+        if self.behaviour.moves_prices {
+            let reading = self.readings.fetch_add(1, Ordering::Relaxed);
+            catalogue::move_prices(&mut catalog, reading);
+        }
+        Ok(catalog)
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
@@ -189,19 +207,45 @@ impl Provider for SimulatedCloud {
 
     async fn check_resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &Plan,
+        machine: &ProviderInstanceId,
+        to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
-        Ok(ResizeCheck::Never)
+        let account = self.account();
+        let known = account.find(machine).ok_or_else(no_machine)?;
+        Ok(rules::check_resize(self.provider, &self.catalog, known, to))
     }
 
     async fn resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &PlanId,
-        _grow_disk: bool,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
+        grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        Err(not_built())
+        let mut account = self.account();
+        let known = account.find(machine).ok_or_else(no_machine)?;
+        if known.plan == *to {
+            return Ok(None);
+        }
+        let refuse = |reason: &str| {
+            let reason = reason.to_owned();
+            Err(ProviderError::Rejected { reason })
+        };
+        if self.resizes_when_off() && known.is_on {
+            return refuse("The machine must be powered off.");
+        }
+        let Some(plan) = catalogue::find_plan(&self.catalog, to) else {
+            return refuse("Invalid plan chosen.");
+        };
+        let check = rules::check_resize(self.provider, &self.catalog, known, plan);
+        let ResizeCheck::Possible { .. } = check else {
+            return refuse("Invalid plan chosen.");
+        };
+        let takes_disk = grow_disk || !self.resizes_when_off();
+        let disk_of = if takes_disk { to } else { &known.disk_of }.clone();
+        account
+            .resize(machine, to, &disk_of)
+            .map_err(server_error)?;
+        Ok(None)
     }
 
     async fn action(
@@ -209,36 +253,51 @@ impl Provider for SimulatedCloud {
         _machine: &ProviderInstanceId,
         _action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        Err(not_built())
+        // Everything here is done at once, and has no name.
+        Ok(ActionState::Done)
     }
 
-    async fn power(
-        &self,
-        _machine: &ProviderInstanceId,
-        _power: Power,
-    ) -> Result<(), ProviderError> {
-        Err(not_built())
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
+        let mut account = self.account();
+        account.find(machine).ok_or_else(no_machine)?;
+        let is_on = match power {
+            Power::On | Power::Cycle => true,
+            Power::Off => false,
+        };
+        account.switch(machine, is_on).map_err(server_error)
     }
 
     fn reinstalls(&self) -> bool {
-        false
+        self.offers_root_password()
     }
 
     async fn reinstall(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
     ) -> Result<Option<SecretString>, ProviderError> {
-        Err(not_built())
+        let mut account = self.account();
+        account.find(machine).ok_or_else(no_machine)?;
+        if !self.reinstalls() {
+            let reason = "there is no such thing here".to_owned();
+            return Err(ProviderError::Rejected { reason });
+        }
+        account.switch(machine, true).map_err(server_error)?;
+        Ok(Some(root_password(&*self.entropy)))
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Err(not_built())
+        Ok(ProviderAccount {
+            id: Some(format!("simulated-{}", self.provider)),
+            state: AccountState::Open,
+            funds: None,
+            machine_limit: None,
+        })
     }
 }
 
-fn not_built() -> ProviderError {
+fn no_machine() -> ProviderError {
     ProviderError::Rejected {
-        reason: "this is not built yet".to_owned(),
+        reason: "there is no such machine".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use compute_domain::catalog::{OsId, PlanId, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::{InstanceId, OwnerId};
 use compute_domain::instance::{
-    Access, EndReason, FailureCode, Instance, InstanceState, Placement,
+    Access, EndReason, FailureCode, Instance, InstanceState, Placement, Resizing,
 };
 use compute_domain::money::{HourlyRate, Hours, Usd};
 use compute_domain::text::Label;
@@ -20,7 +20,8 @@ macro_rules! instance_columns {
     () => {
         "id, owner_id, provider, plan_id, region_id, os_id, label, rate_hour_micros,
     prepaid_hours, extended_hours, price_micros, access, ip_address, state, provider_instance_id,
-    expires_at, end_reason, failure_code, ended_at, suspended_since, created_at"
+    expires_at, end_reason, failure_code, ended_at, suspended_since, created_at, resize_plan_id,
+    resize_rate_micros, resize_expires_at, is_protected"
     };
 }
 
@@ -29,7 +30,7 @@ const INSERT: &str = concat!(
     instance_columns!(),
     ")
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21)"
+    $21, $22, $23, $24, $25)"
 );
 
 /// What the reconciler found out (`suspended_since`, `misses`, `missing_since`, `watch_at`) stays out
@@ -38,7 +39,8 @@ const SAVE: &str = "UPDATE instances
 SET provider = $2, plan_id = $3, region_id = $4, os_id = $5, label = $6, rate_hour_micros = $7,
     prepaid_hours = $8, extended_hours = $9, price_micros = $10, access = $11, ip_address = $12,
     state = $13, provider_instance_id = $14, expires_at = $15, end_reason = $16,
-    failure_code = $17, ended_at = $18
+    failure_code = $17, ended_at = $18, resize_plan_id = $19, resize_rate_micros = $20,
+    resize_expires_at = $21, is_protected = $22
 WHERE id = $1";
 
 const FIND: &str = concat!(
@@ -102,6 +104,10 @@ struct InstanceRow {
     ended_at: Option<i64>,
     suspended_since: Option<i64>,
     created_at: i64,
+    resize_plan_id: Option<String>,
+    resize_rate_micros: Option<i64>,
+    resize_expires_at: Option<i64>,
+    is_protected: i64,
 }
 
 impl InstanceRow {
@@ -137,6 +143,10 @@ impl InstanceRow {
             ended_at: millis(ended_at),
             suspended_since: millis(instance.suspended_since),
             created_at: instance.created_at.millis(),
+            resize_plan_id: instance.resizing.as_ref().map(|it| it.to.to_string()),
+            resize_rate_micros: instance.resizing.as_ref().map(|it| it.rate.micros()),
+            resize_expires_at: instance.resizing.as_ref().map(|it| it.expires_at.millis()),
+            is_protected: i64::from(instance.is_protected),
         }
     }
 
@@ -165,9 +175,28 @@ impl InstanceRow {
             access: name.present("access", Access::parse(&self.access))?,
             ip: ip.transpose()?,
             suspended_since: moment(self.suspended_since),
+            resizing: self.parse_resizing(&name)?,
+            is_protected: self.is_protected != 0,
             created_at: Timestamp::from_millis(self.created_at),
             state: self.parse_state(&name)?,
         })
+    }
+
+    fn parse_resizing(&self, name: &RowName) -> Result<Option<Resizing>, StoreError> {
+        let columns = (
+            &self.resize_plan_id,
+            self.resize_rate_micros,
+            self.resize_expires_at,
+        );
+        match columns {
+            (Some(plan), Some(rate), Some(expires_at)) => Ok(Some(Resizing {
+                to: name.check("resize_plan_id", PlanId::parse(plan))?,
+                rate: name.check("resize_rate_micros", HourlyRate::from_micros(rate))?,
+                expires_at: Timestamp::from_millis(expires_at),
+            })),
+            (None, None, None) => Ok(None),
+            _ => Err(name.bad("resizing")),
+        }
     }
 
     /// Exactly the columns that a state needs are filled.
@@ -242,6 +271,10 @@ impl Instances for StoreTx {
             row.ended_at,
             row.suspended_since,
             row.created_at,
+            row.resize_plan_id,
+            row.resize_rate_micros,
+            row.resize_expires_at,
+            row.is_protected,
         )?;
         self.exactly_one("instances", rows)
     }
@@ -270,6 +303,10 @@ impl Instances for StoreTx {
             row.end_reason,
             row.failure_code,
             row.ended_at,
+            row.resize_plan_id,
+            row.resize_rate_micros,
+            row.resize_expires_at,
+            row.is_protected,
         )?;
         self.exactly_one("instances", rows)
     }

@@ -55,6 +55,24 @@ impl Places for StoreTx {
         Ok(PlaceTaken::Yes)
     }
 
+    async fn change_place(
+        &mut self,
+        _owner: OwnerId,
+        from: HourlyRate,
+        to: HourlyRate,
+        most: Option<Usd>,
+    ) -> Result<bool, StoreError> {
+        if to > from {
+            let more = to.micros().saturating_sub(from.micros());
+            let most = most.map_or(i64::MAX, Usd::micros);
+            return Ok(execute!(self, "counters", RAISE, HOURLY, more, most)? == 1);
+        }
+        let less = from.micros().saturating_sub(to.micros());
+        let rows = execute!(self, "counters", LOWER, HOURLY, less)?;
+        self.exactly_one("counters", rows)?;
+        Ok(true)
+    }
+
     async fn free_place(&mut self, owner: OwnerId, rate: HourlyRate) -> Result<(), StoreError> {
         let rows = execute!(self, "owners", FREE_OWN, owner.to_string())?;
         self.exactly_one("owners", rows)?;

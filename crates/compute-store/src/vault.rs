@@ -16,6 +16,14 @@ ON CONFLICT (instance_id) DO UPDATE
 SET sealed = excluded.sealed, stored_at = excluded.stored_at
 WHERE root_passwords.taken_at IS NULL";
 
+/// A machine that was set up anew has another password than the one that may have been taken. Written
+/// twice, the second one changes nothing, so that it is read once.
+const REPLACE: &str = "INSERT INTO root_passwords (instance_id, sealed, stored_at)
+VALUES ($1, $2, $3)
+ON CONFLICT (instance_id) DO UPDATE
+SET sealed = excluded.sealed, stored_at = excluded.stored_at, taken_at = NULL
+WHERE root_passwords.stored_at < excluded.stored_at";
+
 /// The one that changes the row has won; only then is the value read, because `RETURNING` would
 /// show the row as it is afterwards.
 const MARK_TAKEN: &str = "UPDATE root_passwords
@@ -52,6 +60,16 @@ impl Vault for StoreTx {
             return Err(self.fail(rejected(Refusal::PasswordTaken)));
         }
         Ok(())
+    }
+
+    async fn replace_password(
+        &mut self,
+        instance: InstanceId,
+        sealed: &[u8],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let id = instance.to_string();
+        execute!(self, "root_passwords", REPLACE, id, sealed, at.millis()).map(|_| ())
     }
 
     async fn take_password(

@@ -23,6 +23,7 @@ pub mod race;
 pub mod rail_suite;
 pub mod scripted_provider;
 pub mod scripted_rail;
+pub mod scripted_stock;
 pub mod simulation;
 pub mod solana;
 pub mod store_suite;

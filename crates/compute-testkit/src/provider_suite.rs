@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a conformance suite fails by panicking")]
 
+pub mod changes;
+
 use compute_domain::setup::SshKeys;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

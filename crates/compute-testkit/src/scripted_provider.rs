@@ -1,5 +1,7 @@
 //! A cloud in memory that misbehaves on request.
 
+mod changes;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,19 +9,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use compute_domain::catalog::{
-    Catalog, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region,
-    RegionId,
+    Catalog, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId,
+    Region, RegionId,
 };
 use compute_domain::id::OperationId;
 use compute_domain::money::HourlyRate;
 use compute_domain::time::{Clock, Timestamp};
 use compute_engine::ports::{
-    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
-    Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 use secrecy::SecretString;
 
 use crate::crash::Crash;
+use crate::scripted_stock::ScriptedStock;
+
+pub use self::changes::ChangeFault;
+use self::changes::{Change, Changes};
 
 /// What the cloud does with the next create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +63,11 @@ pub struct ScriptedMachine {
     pub tag: MachineTag,
     /// Whether it still exists.
     pub is_alive: bool,
+    /// Its plan.
+    pub plan: PlanId,
+    /// Whether it is switched on.
+    pub is_on: bool,
+    change: Option<Change>,
     never_ready: bool,
     made_at_look: u32,
     made_at: Timestamp,
@@ -82,6 +93,7 @@ struct Cloud {
     account: Option<ProviderAccount>,
     hides_account: bool,
     rate_micros: i64,
+    changes: Changes,
 }
 
 /// A provider over a cloud in memory. The cloud outlives the process that uses it.
@@ -90,6 +102,7 @@ pub struct ScriptedProvider {
     clock: Arc<dyn Clock>,
     crash: Crash,
     cloud: Mutex<Cloud>,
+    stock: ScriptedStock,
 }
 
 impl ScriptedProvider {
@@ -103,6 +116,7 @@ impl ScriptedProvider {
             clock: Arc::new(clock),
             crash,
             cloud: Mutex::new(cloud),
+            stock: ScriptedStock::default(),
         }
     }
 
@@ -117,6 +131,11 @@ impl ScriptedProvider {
             return Err(ProviderError::Unauthorized);
         }
         Ok(cloud)
+    }
+
+    /// What it says it has left.
+    pub const fn stock_script(&self) -> &ScriptedStock {
+        &self.stock
     }
 
     /// Queues faults for the next creates.
@@ -180,7 +199,7 @@ impl ScriptedProvider {
         self.cloud().refuses = refuses;
     }
 
-    /// From now on it tells this of our account; before the first time it tells nothing.
+    /// From now on it tells this of our account; before the first time it is "scripted".
     pub fn set_account(&self, account: ProviderAccount) {
         self.cloud().account = Some(account);
     }
@@ -238,15 +257,21 @@ impl ScriptedProvider {
             (false, _) => MachineState::Gone,
             (true, false) => MachineState::Starting,
             (true, true) if cloud.suspends => MachineState::Suspended,
+            (true, true) if machine.is_changing() => MachineState::Busy,
+            (true, true) if !machine.is_on => MachineState::Stopped,
             (true, true) => MachineState::Ready,
         };
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
-            plan: cloud.shown_plan.clone(),
+            plan: Some(
+                cloud
+                    .shown_plan
+                    .clone()
+                    .unwrap_or_else(|| machine.plan.clone()),
+            ),
             state,
-            address: (state == MachineState::Ready)
-                .then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
+            address: booted.then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
             created_at: Some(machine.made_at),
         }
     }
@@ -256,15 +281,18 @@ impl ScriptedProvider {
     fn make(
         &self,
         cloud: &mut Cloud,
-        tag: &MachineTag,
+        spec: &CreateSpec,
         fault: Option<&CreateFault>,
     ) -> Result<ProviderInstanceId, ProviderError> {
         let id = format!("machine-{}", cloud.machines.len() + 1);
         let id = ProviderInstanceId::parse(&id).map_err(|_| unknown())?;
         cloud.machines.push(ScriptedMachine {
             id: id.clone(),
-            tag: tag.clone(),
+            tag: spec.tag.clone(),
             is_alive: true,
+            plan: spec.machine.plan.clone(),
+            is_on: true,
+            change: None,
             never_ready: fault == Some(&CreateFault::NeverReady),
             made_at_look: cloud.looks,
             made_at: Timestamp::from_millis(
@@ -322,12 +350,21 @@ impl Provider for ScriptedProvider {
             arch: "x64".to_owned(),
             family: "ubuntu".to_owned(),
             aliases: Vec::new(),
+            needs: ImageNeeds::default(),
         };
         Ok(Catalog {
-            plans: vec![plan],
+            plans: if self.stock.is_withdrawn() {
+                Vec::new()
+            } else {
+                self.cloud().changes.with_larger(plan)
+            },
             regions,
             images: vec![image],
         })
+    }
+
+    async fn stock(&self, region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        self.stock.answer(region).await
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
@@ -355,9 +392,9 @@ impl Provider for ScriptedProvider {
             Some(CreateFault::Unauthorized) => return Err(ProviderError::Unauthorized),
             _ => {}
         }
-        let id = self.make(&mut cloud, &spec.tag, fault.as_ref())?;
+        let id = self.make(&mut cloud, spec, fault.as_ref())?;
         if fault == Some(CreateFault::Twice) {
-            self.make(&mut cloud, &spec.tag, None)?;
+            self.make(&mut cloud, spec, None)?;
         }
         if fault == Some(CreateFault::MadeUnseen) {
             return Err(unknown());
@@ -393,6 +430,7 @@ impl Provider for ScriptedProvider {
             cloud.failed_looks -= 1;
             return Err(unknown());
         }
+        cloud.go_on_changing(machine);
         let is_missed = cloud.missed_looks > 0;
         cloud.missed_looks = cloud.missed_looks.saturating_sub(1);
         let known = cloud.machines.iter().find(|known| known.id == *machine);
@@ -443,7 +481,7 @@ impl Provider for ScriptedProvider {
     }
 
     fn resizes_when_off(&self) -> bool {
-        false
+        self.cloud().changes.needs_off
     }
 
     async fn check_resize(
@@ -451,43 +489,39 @@ impl Provider for ScriptedProvider {
         _machine: &ProviderInstanceId,
         _to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
-        Ok(ResizeCheck::Never)
+        self.checked_resize()
     }
 
     async fn resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &PlanId,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
         _grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        Err(not_built())
+        self.begin_change(machine, to)
     }
 
     async fn action(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
         _action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        Err(not_built())
+        Ok(self.change_state(machine))
     }
 
-    async fn power(
-        &self,
-        _machine: &ProviderInstanceId,
-        _power: Power,
-    ) -> Result<(), ProviderError> {
-        Err(not_built())
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
+        self.switch(machine, power)
     }
 
     fn reinstalls(&self) -> bool {
-        false
+        true
     }
 
     async fn reinstall(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
     ) -> Result<Option<SecretString>, ProviderError> {
-        Err(not_built())
+        self.set_up_anew(machine)
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
@@ -495,18 +529,12 @@ impl Provider for ScriptedProvider {
         if cloud.hides_account {
             return Err(unknown());
         }
-        cloud
-            .account
-            .clone()
-            .ok_or_else(|| ProviderError::Rejected {
-                reason: "it tells nothing of accounts".to_owned(),
-            })
-    }
-}
-
-fn not_built() -> ProviderError {
-    ProviderError::Rejected {
-        reason: "this is not built yet".to_owned(),
+        Ok(cloud.account.clone().unwrap_or(ProviderAccount {
+            id: Some("scripted".to_owned()),
+            state: AccountState::Open,
+            funds: None,
+            machine_limit: None,
+        }))
     }
 }
 

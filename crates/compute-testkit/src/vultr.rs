@@ -5,6 +5,7 @@
 //! What happened is in the journal, and `POST /control/faults` makes the next calls go wrong.
 
 mod catalogue;
+mod changes;
 mod control;
 mod machine;
 mod routes;
@@ -124,6 +125,35 @@ impl Handle {
             .iter()
             .map(|machine| machine.id.clone())
             .collect()
+    }
+
+    /// What happened to one machine so far, oldest first.
+    #[must_use]
+    pub fn history(&self, id: &str) -> Vec<Event> {
+        let mut events = self.journal();
+        events.retain(|event| event.machine() == Some(id));
+        events
+    }
+
+    /// Whether a machine is on in truth, whatever is shown already. A machine that is gone is not.
+    #[must_use]
+    pub fn is_on(&self, id: &str) -> bool {
+        let shared = lock(&self.shared);
+        let mut machines = shared.machines.iter();
+        machines.any(|machine| machine.id == id && !machine.is_halted)
+    }
+
+    /// The plan that a machine has in truth.
+    #[must_use]
+    pub fn plan_of(&self, id: &str) -> Option<String> {
+        let shared = lock(&self.shared);
+        let machine = shared.machines.iter().find(|machine| machine.id == id)?;
+        Some(machine.body.plan.clone())
+    }
+
+    /// Tells this of the account from now on, as JSON text.
+    pub fn set_account(&self, answer: &str) {
+        answer.clone_into(&mut lock(&self.shared).account);
     }
 
     /// Makes a machine past the API, as somebody at the vendor's panel would.

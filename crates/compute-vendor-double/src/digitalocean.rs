@@ -4,6 +4,7 @@
 //! stored answer of the real service. Droplets boot, appear, and get their tags as they are looked
 //! at. What happened is in the journal, with the number of the request that did it.
 
+mod actions;
 mod catalogue;
 mod droplet;
 mod keys;
@@ -54,8 +55,10 @@ pub struct Habits {
     pub ghost_lists: u32,
     /// Whether a list by tag shows GPU droplets.
     pub tags_list_gpus: bool,
-    /// Whether a droplet that is `new` refuses to be deleted.
+    /// Whether a droplet that is `new`, or that something is done to, refuses to be deleted.
     pub refuses_early_delete: bool,
+    /// What is done to a droplet is over at this look at either, counted from 1.
+    pub action_looks: u32,
 }
 
 impl Default for Habits {
@@ -68,6 +71,7 @@ impl Default for Habits {
             ghost_lists: 0,
             tags_list_gpus: true,
             refuses_early_delete: false,
+            action_looks: 2,
         }
     }
 }
@@ -179,6 +183,39 @@ impl Handle {
         lock(&self.shared).fails_next_placement = true;
     }
 
+    /// The next action of this kind on any droplet is accepted and ends `errored`, without an effect.
+    pub fn fail_next_action(&self, kind: &str) {
+        lock(&self.shared).failing.push(kind.to_owned());
+    }
+
+    /// No droplet can be changed to a size: it does not fit on their servers.
+    pub fn fill_hosts(&self, size: &str) {
+        lock(&self.shared).too_large.push(size.to_owned());
+    }
+
+    /// What happened to one droplet so far, oldest first.
+    #[must_use]
+    pub fn history(&self, id: u64) -> Vec<Event> {
+        let mut events = self.journal();
+        events.retain(|event| event.droplet() == Some(id));
+        events
+    }
+
+    /// Whether a droplet is on in truth. One that is gone is not.
+    #[must_use]
+    pub fn is_on(&self, id: u64) -> bool {
+        let world = lock(&self.shared);
+        world.droplets.iter().any(|it| it.id == id && !it.is_off)
+    }
+
+    /// The size of a droplet and its disk in GB.
+    #[must_use]
+    pub fn size_of(&self, id: u64) -> Option<(String, u64)> {
+        let world = lock(&self.shared);
+        let droplet = world.droplets.iter().find(|it| it.id == id)?;
+        Some((droplet.body.size.clone(), droplet.disk))
+    }
+
     /// Shows a droplet in this status, and locked or not, from now on.
     pub fn set_status(&self, id: u64, status: &str, is_locked: bool) {
         lock(&self.shared).force(id, status, is_locked);
@@ -188,6 +225,11 @@ impl Handle {
     pub fn sell_out(&self, size: &str, region: Option<&str>) {
         let sold_out = (size.to_owned(), region.map(str::to_owned));
         lock(&self.shared).sold_out.push(sold_out);
+    }
+
+    /// Everything can be had again.
+    pub fn restock(&self) {
+        lock(&self.shared).sold_out.clear();
     }
 
     /// How many droplets the account may have.
@@ -208,6 +250,11 @@ impl Handle {
     /// Rebuilds an image: its slug moves to a new id, and the old one is retired.
     pub fn rebuild_image(&self, slug: &str) {
         lock(&self.shared).catalogue.rebuild_image(slug);
+    }
+
+    /// Takes an image out of a region.
+    pub fn withdraw_image(&self, slug: &str, region: &str) {
+        lock(&self.shared).catalogue.withdraw_image(slug, region);
     }
 
     /// Adds a size to the catalogue, as text.

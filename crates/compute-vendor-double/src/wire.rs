@@ -221,6 +221,12 @@ impl Wire {
         self.lock().rules.clear();
     }
 
+    /// How many disturbances have not come yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.lock().rules.len()
+    }
+
     /// Every request so far, oldest first.
     #[must_use]
     pub fn exchanges(&self) -> Vec<Exchange> {

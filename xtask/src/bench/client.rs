@@ -26,6 +26,13 @@ impl Answer {
         &self.bytes
     }
 
+    /// What follows the head.
+    pub(super) fn body(&self) -> String {
+        let text = self.text();
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body);
+        body.unwrap_or_default().to_owned()
+    }
+
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }

@@ -97,21 +97,31 @@ pub(super) fn report(scenario: &Scenario, ours: &mut Side, bare: &mut Side) -> b
     });
     println!("{}", scenario.name);
     ours.print("server");
-    bare.print("floor ");
+    bare.print(scenario.against);
     println!(
         "  ratio : throughput {}, p50 {}, p99 {}, processor {processor} (rounds {least} to {most})",
         Ratio::of(ours.per_second(), bare.per_second()),
         Ratio::of(ours.percentile(50), bare.percentile(50)),
         Ratio::of(ours.percentile(99), bare.percentile(99)),
     );
-    let Some(bound) = scenario.bound else {
-        return true;
-    };
-    let kept = processor <= bound;
-    println!(
-        "  bound : processor at most {bound}: {}",
-        if kept { "kept" } else { "BROKEN" }
-    );
+    let p99 = Ratio::of(ours.percentile(99), bare.percentile(99));
+    let bounds = [
+        ("processor", processor, scenario.bound),
+        ("p99", p99, scenario.p99_bound),
+    ];
+    let mut kept = true;
+    for (what, own, bound) in bounds {
+        if let Some(bound) = bound {
+            kept &= is_kept(what, own, bound);
+        }
+    }
+    kept
+}
+
+fn is_kept(what: &str, own: Ratio, bound: Ratio) -> bool {
+    let kept = own <= bound;
+    let verdict = if kept { "kept" } else { "BROKEN" };
+    println!("  bound : {what} at most {bound}: {verdict}");
     kept
 }
 

@@ -27,6 +27,9 @@ use crate::cargo;
 /// Resident memory that the server may hold after the run.
 const MAX_RESIDENT_KIB: u64 = 60 * 1024;
 
+/// With the vendors' own 333, the plans that the measurements ask for.
+const MORE_PLANS: &str = "27";
+
 /// Starts per side of which the median counts.
 const STARTS: usize = 5;
 
@@ -47,6 +50,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         kept &= bench.compare(&server, &scenario)?;
     }
     kept &= report_memory(&server)?;
+    kept &= bench.compare_refreshing(&server)?;
     drop(server);
     bench.report_starts()?;
     Ok(if kept {
@@ -54,6 +58,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn plans_of(server: &Running) -> Result<client::Answer> {
+    let request = b"GET /compute/plans HTTP/1.1\r\nhost: bench\r\n\r\n";
+    client::record(server.address(), request)
 }
 
 fn report_memory(server: &Running) -> Result<bool> {
@@ -113,12 +122,24 @@ impl Bench {
         Ok(scenario::has_tool()?.then(|| self.release.join("examples").join(scenario::TOOL)))
     }
 
+    /// A server with as many plans as the measurements ask for.
     fn start_server(&self) -> Result<Running> {
+        let server = self.start_server_with(&["--more-plans", MORE_PLANS])?;
+        let answer = plans_of(&server)?;
+        let count = format!("\"count\":{}", scenario::PLANS);
+        if !answer.text().contains(&count) {
+            bail!("the server does not sell {} plans", scenario::PLANS);
+        }
+        Ok(server)
+    }
+
+    fn start_server_with(&self, options: &[&str]) -> Result<Running> {
         let mut words = vec![
             "dev".to_owned(),
             "--listen".to_owned(),
             "127.0.0.1:0".to_owned(),
         ];
+        words.extend(options.iter().map(|&word| word.to_owned()));
         words.extend(self.options.server_arguments.iter().cloned());
         // A fresh database for each start.
         let home = tempdir(&self.folder, "server")?;
@@ -140,7 +161,7 @@ impl Bench {
 
     /// Runs one scenario on both sides in turn; false when its bound is broken.
     fn compare(&self, server: &Running, scenario: &Scenario) -> Result<bool> {
-        let mut work = scenario.prepare(server.address(), 1)?;
+        let work = scenario.prepare(server.address(), 1)?;
         let answer = client::record(server.address(), work.sample()?)?;
         if answer.status() != scenario.status {
             bail!(
@@ -151,9 +172,26 @@ impl Bench {
             );
         }
         let floor = self.start_floor(answer.bytes())?;
+        self.take_turns(server, &floor, scenario)
+    }
+
+    /// Compares a server whose catalogue changes all the time with one that is left alone.
+    fn compare_refreshing(&self, quiet: &Running) -> Result<bool> {
+        let every = scenario::NEW_PRICES_EVERY_MS.to_string();
+        let options = ["--more-plans", MORE_PLANS, "--new-prices-every", &every];
+        let moving = self.start_server_with(&options)?;
+        let before = plans_of(&moving)?;
+        let kept = self.take_turns(&moving, quiet, &scenario::refreshing())?;
+        if plans_of(&moving)?.body() == before.body() {
+            bail!("no new prices came");
+        }
+        Ok(kept)
+    }
+
+    fn take_turns(&self, server: &Running, floor: &Running, scenario: &Scenario) -> Result<bool> {
         let (mut ours, mut bare) = (Side::default(), Side::default());
         for turn in 0..self.options.rounds {
-            work = scenario.prepare(server.address(), self.options.requests)?;
+            let work = scenario.prepare(server.address(), self.options.requests)?;
             let load = round::Load {
                 work: &work,
                 status: scenario.status,
@@ -163,9 +201,9 @@ impl Bench {
             // Who goes first alternates too: the second finds a warmer or a more tired machine.
             if turn % 2 == 0 {
                 ours.add(load.run(server, &self.meter)?);
-                bare.add(load.run(&floor, &self.meter)?);
+                bare.add(load.run(floor, &self.meter)?);
             } else {
-                bare.add(load.run(&floor, &self.meter)?);
+                bare.add(load.run(floor, &self.meter)?);
                 ours.add(load.run(server, &self.meter)?);
             }
         }

@@ -19,6 +19,16 @@ pub(super) const TOOL: &str = "bench_requests";
 const PROVISION: &str =
     r#"{"plan":"vc2-1c-1gb","region":"ewr","os_id":2284,"label":"bench","prepaid_hours":24}"#;
 
+/// The other side of most comparisons.
+pub(super) const FLOOR: &str = "floor ";
+
+/// How many plans both vendors sell in the measurements of the catalogue.
+pub(super) const PLANS: usize = 360;
+
+/// How often new prices come in the measurement of a moving catalogue, in milliseconds. Real ones come
+/// every ten minutes.
+pub(super) const NEW_PRICES_EVERY_MS: u32 = 100;
+
 /// One comparison.
 #[derive(Debug)]
 pub(super) struct Scenario {
@@ -27,6 +37,10 @@ pub(super) struct Scenario {
     pub(super) status: u16,
     /// How much processor time per request the server may take, as a ratio to the floor.
     pub(super) bound: Option<Ratio>,
+    /// How high the 99th percentile of its answers may be, as a ratio to the other side's.
+    pub(super) p99_bound: Option<Ratio>,
+    /// What the other side is called.
+    pub(super) against: &'static str,
     source: Source,
 }
 
@@ -71,12 +85,16 @@ pub(super) fn all(tool: &Option<PathBuf>) -> Vec<Scenario> {
             name: "unpaid 402 on POST /compute/provision",
             status: 402,
             bound: Some(Ratio::from_hundredths(200)),
+            p99_bound: None,
+            against: FLOOR,
             source: Source::Unpaid,
         },
         Scenario {
-            name: "GET /compute/plans",
+            name: "GET /compute/plans (360 plans of both vendors)",
             status: 200,
             bound: Some(Ratio::from_hundredths(120)),
+            p99_bound: None,
+            against: FLOOR,
             source: Source::Plans,
         },
     ];
@@ -86,12 +104,16 @@ pub(super) fn all(tool: &Option<PathBuf>) -> Vec<Scenario> {
                 name: "authenticated GET /compute/instances",
                 status: 200,
                 bound: None,
+                p99_bound: None,
+                against: FLOOR,
                 source: Source::Instances(tool.clone()),
             },
             Scenario {
                 name: "paid POST /compute/provision",
                 status: 200,
                 bound: None,
+                p99_bound: None,
+                against: FLOOR,
                 source: Source::Paid(tool.clone()),
             },
         ]),
@@ -100,6 +122,18 @@ pub(super) fn all(tool: &Option<PathBuf>) -> Vec<Scenario> {
         }
     }
     all
+}
+
+/// A server whose prices change all the time, beside one that is left alone.
+pub(super) const fn refreshing() -> Scenario {
+    Scenario {
+        name: "GET /compute/plans while new prices come ten times a second, beside a quiet server",
+        status: 200,
+        bound: None,
+        p99_bound: Some(Ratio::from_hundredths(150)),
+        against: "quiet ",
+        source: Source::Plans,
+    }
 }
 
 /// Whether the example that signs requests exists.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::http::{self, Answer};
 use super::money;
-use super::story::{Story, TOPUP};
+use super::story::{LARGER, Story, TOPUP};
 use super::verdict::{self, Verdict};
 use super::wallet::Wallet;
 
@@ -101,6 +101,9 @@ impl Buyer {
         match self.story {
             Story::Destroyed => self.destroy(url, &id)?,
             Story::Lengthened => self.lengthen(url, &id)?,
+            Story::Resized => self.resize(url, &id, "succeeded")?,
+            Story::ResizeFailed => self.resize(url, &id, "failed")?,
+            Story::SetUpAnew => self.set_up_anew(url, &id)?,
             _ => {}
         }
         Ok(id)
@@ -234,6 +237,65 @@ impl Buyer {
             thread::sleep(LOOK);
         }
         bail!("the machine is never gone: {order}")
+    }
+
+    /// Asks for the larger plan once: who asks again after a failure gets another try.
+    fn resize(&self, url: &str, id: &str, wanted: &str) -> Result<()> {
+        let path = format!("/compute/instances/{id}/resize");
+        let body = json!({"plan": LARGER, "confirm_disk_resize": true});
+        self.do_once(url, id, "resize", &path, &body, wanted)
+    }
+
+    fn set_up_anew(&self, url: &str, id: &str) -> Result<()> {
+        let path = format!("/compute/instances/{id}/actions");
+        let body = json!({"action": "reinstall"});
+        self.do_once(url, id, "power", &path, &body, "succeeded")
+    }
+
+    /// Has something done that costs nothing, unless it was begun before, and waits for its end.
+    fn do_once(
+        &self,
+        url: &str,
+        id: &str,
+        kind: &str,
+        path: &str,
+        body: &Value,
+        wanted: &str,
+    ) -> Result<()> {
+        let headers = [("x-api-key", self.wallet.api_key.as_str())];
+        let mut is_asked = false;
+        let mut state = String::new();
+        for _ in 0..LOOKS {
+            let status = self.show(url, id)?.json(200)?;
+            let works = status.get("operations").and_then(Value::as_array);
+            let mut works = works.into_iter().flatten();
+            let work = works.find(|row| text(row, "/kind") == kind);
+            match work {
+                Some(work) => {
+                    text(work, "/state").clone_into(&mut state);
+                    if state != "running" {
+                        ensure!(state == wanted, "the {kind} is {state}: {work}");
+                        return Ok(());
+                    }
+                }
+                // An answer that says no is a fault: whatever died, nothing of it stood in the way.
+                None if !is_asked => {
+                    let answer = http::send(url, "POST", path, &headers, &body.to_string())?;
+                    is_asked = true;
+                    let may_be = match wanted {
+                        "failed" => [200, 502],
+                        _ => [200, 200],
+                    };
+                    ensure!(
+                        may_be.contains(&answer.status),
+                        "the {kind} was answered {answer:?}"
+                    );
+                }
+                None => bail!("the {kind} was accepted and is not there: {status}"),
+            }
+            thread::sleep(LOOK);
+        }
+        bail!("the {kind} of {id} never comes to rest, it is {state}")
     }
 
     /// A request in the owner's name.

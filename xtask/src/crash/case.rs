@@ -157,6 +157,13 @@ impl Case {
                 "the order {} has {hours:?} hours",
                 outcome.id
             );
+            let plan = text(&outcome.order, "/plan");
+            let pending = outcome.order.pointer("/metadata/resize_pending");
+            ensure!(
+                plan == self.story.plan_in_the_end() && pending.is_none(),
+                "the order {} has the plan {plan:?}, and is to become {pending:?}",
+                outcome.id
+            );
         }
         self.check_machines(outcome, machines)?;
         self.check_credit(outcome, price)
@@ -185,6 +192,12 @@ impl Case {
         let Some((machine, password)) = machines.alive.first() else {
             return Ok(());
         };
+        let given = machines.plans.get(machine).map(String::as_str);
+        let wanted = self.story.plan_in_the_end();
+        ensure!(
+            given.unwrap_or("vc2-1c-1gb") == wanted,
+            "the machine was given the plan {given:?}, not {wanted}"
+        );
         let told = text(&outcome.order, "/provider_instance_id");
         ensure!(
             told == machine,
@@ -274,7 +287,7 @@ mod tests {
                 "settlement": settlement, "credited": credited,
             }),
             order: json!({"id": "o", "status": story.status(), "provider_instance_id": "m",
-                "prepaid_hours": story.hours_in_the_end()}),
+                "prepaid_hours": story.hours_in_the_end(), "plan": story.plan_in_the_end()}),
             password: story.has_password().then(|| "p".to_owned()),
             transactions: (0..payments.len())
                 .map(|index| transaction(index).to_lowercase())

@@ -20,6 +20,9 @@ pub(super) fn fault_of(point: &str) -> Option<&'static str> {
         ("extend", "settle", "begin.after" | "effect.after") => Some("F019"),
         ("extend", "settle", _) => Some("F020"),
         ("destroy", ..) => Some("F025"),
+        ("resize", "change", "begin.before" | "begin.after") => Some("F021"),
+        ("resize", "change" | "await_change", "effect.after" | "result.before") => Some("F023"),
+        ("resize", ..) => Some("F024"),
         _ => None,
     }
 }

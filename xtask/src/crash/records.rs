@@ -31,6 +31,8 @@ pub(super) struct Machines {
     pub(super) operations: BTreeSet<String>,
     /// The root password of each that ever existed, by its id.
     pub(super) passwords: BTreeMap<String, String>,
+    /// The plan that each was given later.
+    pub(super) plans: BTreeMap<String, String>,
     /// The operation that each was made for.
     pub(super) made_for: BTreeMap<String, String>,
 }
@@ -71,6 +73,20 @@ fn machines(events: &[Value]) -> Result<Machines> {
                 let password = text(event, "password")?;
                 machines.passwords.insert(id.clone(), password.clone());
                 machines.alive.push((id, password));
+            }
+            "plan_changed" => {
+                machines
+                    .plans
+                    .insert(text(event, "id")?, text(event, "plan")?);
+            }
+            "reinstalled" => {
+                let (id, password) = (text(event, "id")?, text(event, "password")?);
+                for (own, present) in &mut machines.alive {
+                    if *own == id {
+                        present.clone_from(&password);
+                    }
+                }
+                machines.passwords.insert(id, password);
             }
             "deleted" => {
                 let id = text(event, "id")?;

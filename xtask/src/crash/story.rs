@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
 
+/// The plan that machines are changed to.
+pub(super) const LARGER: &str = "vc2-2c-4gb";
+
 /// What a story tops up, in atomic units of the token: a dollar.
 pub(super) const TOPUP: u64 = 1_000_000;
 
@@ -26,6 +29,12 @@ pub(super) enum Story {
     Destroyed,
     /// Nothing goes wrong, and then the machine's time is lengthened by a second payment.
     Lengthened,
+    /// Nothing goes wrong, and then the machine gets a larger plan.
+    Resized,
+    /// The cloud takes a larger plan on and does not bring it about.
+    ResizeFailed,
+    /// Nothing goes wrong, and then the machine is set up anew, with another password.
+    SetUpAnew,
     /// Credits are bought, and nothing else.
     ToppedUp,
     /// Credits are bought, and spent on a machine that the cloud does not have: they come back.
@@ -33,7 +42,7 @@ pub(super) enum Story {
 }
 
 impl Story {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Delivered,
         Self::WithKey,
         Self::Replaced,
@@ -41,6 +50,9 @@ impl Story {
         Self::SoldOut,
         Self::Destroyed,
         Self::Lengthened,
+        Self::Resized,
+        Self::ResizeFailed,
+        Self::SetUpAnew,
         Self::ToppedUp,
         Self::CreditsSoldOut,
     ];
@@ -59,6 +71,8 @@ impl Story {
         match self {
             Self::Destroyed => "destroy",
             Self::Lengthened => "extend",
+            Self::Resized | Self::ResizeFailed => "resize",
+            Self::SetUpAnew => "power",
             Self::ToppedUp => "topup",
             _ => "provision",
         }
@@ -75,6 +89,9 @@ impl Story {
             Self::SoldOut | Self::CreditsSoldOut => &["refund"],
             Self::Destroyed => &["destroy", "confirm_gone"],
             Self::Lengthened | Self::ToppedUp => &["settle"],
+            Self::Resized => &["change", "await_change"],
+            Self::ResizeFailed => &["await_change", "power_on"],
+            Self::SetUpAnew => &["switch"],
         }
     }
 
@@ -87,6 +104,9 @@ impl Story {
             Self::SoldOut => "sold-out",
             Self::Destroyed => "destroyed",
             Self::Lengthened => "lengthened",
+            Self::Resized => "resized",
+            Self::ResizeFailed => "resize-failed",
+            Self::SetUpAnew => "set-up-anew",
             Self::ToppedUp => "topped-up",
             Self::CreditsSoldOut => "credits-sold-out",
         }
@@ -102,10 +122,13 @@ impl Story {
                 "status": 400,
                 "error": "Plan is not available in this location",
             })),
+            Self::ResizeFailed => Some(json!({"kind": "fail_resize"})),
             Self::Delivered
             | Self::WithKey
             | Self::Destroyed
             | Self::Lengthened
+            | Self::Resized
+            | Self::SetUpAnew
             | Self::ToppedUp => None,
         }
     }
@@ -125,6 +148,15 @@ impl Story {
             }
         }
         body
+    }
+
+    /// The plan of the machine in the end.
+    pub(super) const fn plan_in_the_end(self) -> &'static str {
+        if matches!(self, Self::Resized) {
+            LARGER
+        } else {
+            "vc2-1c-1gb"
+        }
     }
 
     /// Whether it begins with buying credits.
@@ -188,7 +220,13 @@ impl Story {
     /// Machines that exist at the end.
     pub(super) const fn machines(self) -> usize {
         match self {
-            Self::Delivered | Self::WithKey | Self::Replaced | Self::Lengthened => 1,
+            Self::Delivered
+            | Self::WithKey
+            | Self::Replaced
+            | Self::Lengthened
+            | Self::Resized
+            | Self::ResizeFailed
+            | Self::SetUpAnew => 1,
             _ => 0,
         }
     }
@@ -196,7 +234,13 @@ impl Story {
     /// The last status of the order.
     pub(super) const fn status(self) -> &'static str {
         match self {
-            Self::Delivered | Self::WithKey | Self::Replaced | Self::Lengthened => "active",
+            Self::Delivered
+            | Self::WithKey
+            | Self::Replaced
+            | Self::Lengthened
+            | Self::Resized
+            | Self::ResizeFailed
+            | Self::SetUpAnew => "active",
             Self::NeverReady | Self::SoldOut | Self::CreditsSoldOut => "failed",
             Self::Destroyed => "destroyed",
             Self::ToppedUp => "",
@@ -205,7 +249,7 @@ impl Story {
 
     /// Whether the buyer can read a root password at the end.
     pub(super) const fn has_password(self) -> bool {
-        matches!(self, Self::Delivered | Self::Replaced)
+        matches!(self, Self::Delivered | Self::Replaced | Self::SetUpAnew)
     }
 }
 
@@ -234,6 +278,10 @@ mod tests {
         assert_eq!(
             Story::reaching("destroy.confirm_gone.effect.after"),
             [Story::Destroyed]
+        );
+        assert_eq!(
+            Story::reaching("resize.await_change.result.before"),
+            [Story::Resized, Story::ResizeFailed]
         );
     }
 

@@ -33,6 +33,8 @@ pub(super) fn of_purchase(answer: &Answer) -> Verdict {
         // A machine that is still being made can be lengthened later.
         409 if matches!(text(&body, "/state"), "pending" | "provisioning") => Verdict::Again,
         409 if matches!(code, "instance_not_active" | "limit_reached") => Verdict::Refused(body),
+        // After a refused create the plan is not offered for a while.
+        400 if code == "plan_not_in_region" => Verdict::Refused(body),
         402 if code == "insufficient_credits" => Verdict::Refused(body),
         402 if body.get("charged") == Some(&Value::Bool(false)) => Verdict::Refused(body),
         500..=599 if body.pointer("/details/credited").is_some() => Verdict::Refunded(body),

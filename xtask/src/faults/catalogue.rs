@@ -29,7 +29,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 }
 
 const MPP: &str = "MPP and Stripe rails";
-const RESIZE: &str = "resize";
 const USER_DATA: &str = "user data";
 const WEBHOOKS: &str = "webhooks";
 
@@ -73,14 +72,10 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F020",
         "crash before the hours of an extension are written down",
     ),
-    later("F021", RESIZE, "crash after the lock of a resize"),
-    later(
-        "F022",
-        RESIZE,
-        "crash with the machine powered off for its resize",
-    ),
-    later("F023", RESIZE, "crash during the resize itself"),
-    later("F024", RESIZE, "crash while a resize is concluded"),
+    fault("F021", "crash after the lock of a resize"),
+    fault("F022", "crash with the machine powered off for its resize"),
+    fault("F023", "crash during the resize itself"),
+    fault("F024", "crash while a resize is concluded"),
     fault("F025", "crash at any step of a destruction"),
     fault("F026", "crash after an expiry was opened"),
     fault(
@@ -232,9 +227,9 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F114", "a list that changes between its pages"),
     fault("F115", "a list that is empty by mistake"),
     fault("F116", "a price or a plan that changed since it was named"),
-    later("F117", RESIZE, "no room for a resize, or one that fails"),
-    later("F118", RESIZE, "the answer to a resize is lost"),
-    later("F119", RESIZE, "a resize beside an extension or an end"),
+    fault("F117", "no room for a resize, or one that fails"),
+    fault("F118", "the answer to a resize is lost"),
+    fault("F119", "a resize beside an extension or an end"),
     fault(
         "F120",
         "unknown words, strange members, pages in place of JSON",

@@ -1,5 +1,5 @@
-//! Buys, reads, extends and destroys a machine, as an agent would, and prints each exchange. The
-//! machine is paid with a payment, its extension with credits.
+//! Buys, reads, extends, resizes and destroys a machine, as an agent would, and prints each exchange.
+//! The machine is paid with a payment, its extension with credits.
 //!
 //! Start `cargo run --release -p compute-server -- dev` first. The wallet is made on the spot and
 //! every signature is a real one (EIP-3009, EIP-191); only the money is simulated.
@@ -14,6 +14,7 @@
 
 mod credits;
 mod http;
+mod resize;
 mod show;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TEST_NETWORK: &str = "eip155:84532";
 
 #[derive(Debug, Parser)]
-#[command(about = "Buys, extends and destroys a machine on a development server")]
+#[command(about = "Buys, extends, resizes and destroys a machine on a development server")]
 struct Arguments {
     /// Where the development server is.
     #[arg(long, env = "COMPUTE_URL", default_value = "http://127.0.0.1:4020")]
@@ -66,8 +67,9 @@ async fn main() -> Result<()> {
     agent.read_password(&id).await?;
     agent.top_up().await?;
     agent.extend(&id).await?;
+    agent.resize(&id).await?;
     agent.destroy(&id).await?;
-    println!("\nDone: bought, listed, read, extended and destroyed {id}.");
+    println!("\nDone: bought, listed, read, extended, resized and destroyed {id}.");
     Ok(())
 }
 
@@ -90,16 +92,10 @@ impl Agent {
             Some(id) => plan["id"] == id,
             None => plan["provider"] == "vultr",
         };
-        let price = |plan: &&Value| {
-            plan["our_daily"]
-                .to_string()
-                .parse::<Decimal>()
-                .unwrap_or_default()
-        };
         let plan = plans
             .iter()
             .filter(is_wanted)
-            .min_by_key(price)
+            .min_by_key(|plan| cheapest_first(plan))
             .context("no such plan is sold")?;
         let region = plan["locations"]
             .get(0)
@@ -291,6 +287,11 @@ impl Agent {
             ("x-auth-sig-encoding", "hex".to_owned()),
         ])
     }
+}
+
+/// What a plan costs a day, as it is compared.
+fn cheapest_first(plan: &Value) -> Decimal {
+    plan["our_daily"].to_string().parse().unwrap_or_default()
 }
 
 /// Whether a request says whose it is. A payment alone says so, too.

@@ -75,6 +75,12 @@ pub(crate) struct DevArguments {
     /// Lets machines boot, and everything else wait, this many times faster.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) time_scale: u32,
+    /// Sells so many plans more than the vendors have: copies, for measurements.
+    #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
+    pub(crate) more_plans: usize,
+    /// Reads the catalogues this often, and finds other prices each time, for measurements.
+    #[arg(long, value_name = "MILLISECONDS", hide = true)]
+    pub(crate) new_prices_every: Option<u32>,
 }
 
 /// The commands about the configuration.

@@ -78,13 +78,19 @@ section! {
         payment_validity_min: Span = EngineTiming::default().payment_validity_min,
         /// How old a provider's catalogue may be before it is fetched again.
         catalog_refresh: Span = EngineTiming::default().catalog_refresh,
+        /// How long a provider's word about what it has left in a region counts when a price is named, at most a minute on a live database; a tenth of that when a payment is taken.
+        stock_life: Span = EngineTiming::default().stock_life,
+        /// How long a request waits for that word; without it the catalogue's counts. Not divided.
+        stock_wait: Span = EngineTiming::default().stock_wait,
+        /// How long a plan is not offered in a region after the provider refused it for want of room.
+        sold_out_for: Span = EngineTiming::default().sold_out_for,
         /// How long a purchase waits for its machine before it answers with what there is. Not divided.
         create_wait: Span = Waits::default().create,
         /// How long an extension waits for its payment before it answers with what there is. Not divided.
         extend_wait: Span = Waits::default().extend,
         /// How long a top-up waits for its payment before it answers with what there is. Not divided.
         topup_wait: Span = Waits::default().topup,
-        /// How long a deletion waits for its provider before it answers with what there is. Not divided.
+        /// How long a deletion, a change of plan or a power action waits for its provider before it answers with what there is. Not divided.
         destroy_wait: Span = Waits::default().destroy,
         /// How often unfinished operations are looked for.
         drive_every: Span = Span::from_secs(1),
@@ -149,6 +155,9 @@ const LEAST_HOLD_GRACE: Span = Span::from_secs(60);
 /// With the check's own limit of 1.5 s, nothing is sold for longer than 5 s on a database that does not
 /// commit (reliability.md, L3).
 const MOST_STORE_EVERY: Span = Span::from_secs(3);
+
+/// A price is named by what was to be had at most a minute ago (reliability.md, F104).
+const MOST_STOCK_LIFE: Span = Span::from_secs(60);
 
 /// Four rounds in the hour within which the books agree with the chains (reliability.md, M10).
 const MOST_ARRIVALS_EVERY: Span = Span::from_secs(900);
@@ -252,6 +261,9 @@ impl Timing {
                 "must be at most 3s on a live database",
             );
         }
+        if self.stock_life > MOST_STOCK_LIFE {
+            check.problem("timing.stock_life", "must be at most 1m on a live database");
+        }
         if self.hold_grace < LEAST_HOLD_GRACE {
             check.problem(
                 "timing.hold_grace",
@@ -325,6 +337,9 @@ impl Timing {
             password_life: self.password_life,
             payment_validity_min: self.payment_validity_min,
             catalog_refresh: self.catalog_refresh,
+            stock_life: self.stock_life,
+            stock_wait: self.stock_wait,
+            sold_out_for: self.sold_out_for,
         }
     }
 

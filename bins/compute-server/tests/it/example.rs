@@ -37,7 +37,7 @@ async fn the_paid_flow_of_the_readme_works() {
     assert_eq!(output.status.code(), Some(0), "{said}{errors}");
     let last = said.lines().next_back().unwrap_or_default();
     let id = last
-        .strip_prefix("Done: bought, listed, read, extended and destroyed ")
+        .strip_prefix("Done: bought, listed, read, extended, resized and destroyed ")
         .and_then(|rest| rest.strip_suffix('.'))
         .unwrap_or_else(|| panic!("{last:?} is not the end of a sale:\n{said}"));
     assert!(server.log().contains(id), "{id}");
@@ -46,4 +46,5 @@ async fn the_paid_flow_of_the_readme_works() {
     let counts = home.count_rows(&["payments", "instances"]).await;
     assert_eq!((counts["payments"], counts["instances"]), (2, 1));
     assert!(said.contains("Credits: 10.00 USD."), "{said}");
+    assert!(said.contains("USD are left: "), "{said}");
 }

@@ -19,6 +19,8 @@ fn instance(state: InstanceState) -> Instance {
         access: Access::Password,
         ip: None,
         suspended_since: None,
+        resizing: None,
+        is_protected: false,
         created_at: NOW,
         state,
     }
@@ -128,4 +130,39 @@ fn what_is_over_uses_no_place() {
         .map(|state| instance(state).is_live())
         .collect();
     assert_eq!(live, [true, true, true, true, true, false, false]);
+}
+
+fn larger() -> Resizing {
+    Resizing {
+        to: PlanId::parse("vc2-2c-4gb").unwrap(),
+        rate: HourlyRate::from_micros(28_000).unwrap(),
+        expires_at: NOW.plus(Span::from_hours(6)),
+    }
+}
+
+#[test]
+fn a_change_of_plan_is_one_at_a_time_and_moves_plan_rate_and_end_together() {
+    assert_eq!(allowed(|i| i.begin_resize(larger())), [3]);
+    assert!(allowed(|i| i.resized(NOW)).is_empty());
+
+    let before = instance(InstanceState::Active(placement()));
+    let under_way = before.clone().begin_resize(larger()).unwrap();
+    assert!(under_way.clone().begin_resize(larger()).is_err());
+    assert_eq!(under_way.clone().end_resize(), before);
+
+    let end = NOW.plus(Span::from_hours(5));
+    assert_eq!(under_way.place_rate(), larger().rate);
+    let resized = under_way.resized(end).unwrap();
+    assert_eq!(resized.plan, larger().to);
+    assert_eq!((resized.rate, resized.expires_at()), (larger().rate, end));
+    assert_eq!(resized.resizing.as_ref().unwrap().expires_at, end);
+    assert_eq!(resized.end_resize().resizing, None);
+}
+
+#[test]
+fn what_is_taken_down_is_not_changed_any_more() {
+    let under_way = instance(InstanceState::Active(placement()))
+        .begin_resize(larger())
+        .and_then(|instance| instance.begin_destroy(EndReason::Requested));
+    assert_eq!(under_way.unwrap().resizing, None);
 }

@@ -15,7 +15,7 @@ pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
     AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
-    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 pub use rail::{
     ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,

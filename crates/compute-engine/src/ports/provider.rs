@@ -1,10 +1,11 @@
 //! The cloud behind the counter.
 
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::OperationId;
 use compute_domain::money::Usd;
 use compute_domain::operation::MachineSpec;
@@ -147,6 +148,9 @@ pub struct ProviderAccount {
     pub machine_limit: Option<u32>,
 }
 
+/// The plans that can be had now, by region. Of regions that are not in it nothing is said.
+pub type Stock = BTreeMap<RegionId, BTreeSet<PlanId>>;
+
 /// Why it cannot be told whether the effect happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguity {
@@ -210,6 +214,12 @@ pub trait Provider: Send + Sync + core::fmt::Debug {
     fn offers_root_password(&self) -> bool;
     /// Everything it sells now.
     async fn catalog(&self) -> Result<Catalog, ProviderError>;
+    /// What can be had in a region now, and in others when the same answer tells it; nothing where
+    /// the catalogue is all there is to know. Credentials that do not count are `Unauthorized`, never
+    /// a region with nothing in it.
+    async fn stock(&self, _region: &RegionId) -> Result<Option<Stock>, ProviderError> {
+        Ok(None)
+    }
     /// Makes a machine.
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError>;
     /// The probe after an unclear `create`: every machine of this operation, all attempts.
@@ -223,7 +233,7 @@ pub trait Provider: Send + Sync + core::fmt::Debug {
     /// Whether a machine must be off before its plan changes. It is never switched on by itself then.
     fn resizes_when_off(&self) -> bool;
     /// Whether the machine can be given this plan, by the provider's own rules; changes nothing.
-    /// `Rejected` when the provider does not know the machine.
+    /// `Rejected` when the provider does not know the machine, `Throttled` while it is busy with it.
     async fn check_resize(
         &self,
         machine: &ProviderInstanceId,

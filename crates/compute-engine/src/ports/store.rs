@@ -188,6 +188,15 @@ pub trait Places: Send {
         rate: HourlyRate,
         caps: &Caps,
     ) -> Result<PlaceTaken, StoreError>;
+    /// What an instance in a place takes up of what all may cost an hour becomes another amount; false,
+    /// and nothing written, when it would be more than `most`. None: whatever it is.
+    async fn change_place(
+        &mut self,
+        owner: OwnerId,
+        from: HourlyRate,
+        to: HourlyRate,
+        most: Option<Usd>,
+    ) -> Result<bool, StoreError>;
     /// Gives the place of an ended instance back; exactly once per instance.
     async fn free_place(&mut self, owner: OwnerId, rate: HourlyRate) -> Result<(), StoreError>;
 }
@@ -458,6 +467,14 @@ pub trait Vault: Send {
         instance: InstanceId,
         sealed: &[u8],
         now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Stores the password of a machine that was set up anew at `at`, in place of an earlier one, taken
+    /// or not. Does nothing when one of that moment or a later one is or was there.
+    async fn replace_password(
+        &mut self,
+        instance: InstanceId,
+        sealed: &[u8],
+        at: Timestamp,
     ) -> Result<(), StoreError>;
     /// Takes it: of any number of callers, at any time, one gets it.
     async fn take_password(

@@ -11,7 +11,9 @@ use compute_domain::time::{Span, Timestamp};
 use compute_domain::transition::InvalidTransition;
 use secrecy::SecretString;
 
-use crate::ports::{Created, Lookup, Observed, ProviderError, RailUnavailable, Settlement};
+use crate::ports::{
+    ActionId, ActionState, Created, Lookup, Observed, ProviderError, RailUnavailable, Settlement,
+};
 use crate::timing::Timing;
 
 /// An operation with what it is about.
@@ -21,7 +23,7 @@ pub(super) struct Work {
     /// What it works on. None for a top-up, and for an extension that has let its instance go.
     pub(super) instance: Option<Instance>,
     pub(super) payment: Option<Payment>,
-    /// The instance's prepaid value; only read for an extension.
+    /// The instance's prepaid value; only read for an extension and for a change of plan.
     pub(super) prepaid: Prepaid,
 }
 
@@ -37,6 +39,12 @@ pub(super) enum Outcome {
     /// `Ok(true)`: the provider says it is gone, and lists nothing with our mark.
     Gone(Result<bool, ProviderError>),
     Refund,
+    /// The provider takes the change on, and may have a name for it.
+    ChangeBegun(Result<Option<ActionId>, ProviderError>),
+    /// A look at the machine, and how far the provider is with a change that has a name.
+    ChangeSeen(Result<(Observed, Option<ActionState>), ProviderError>),
+    /// The provider takes it on; a new root password, when it tells one.
+    Switched(Result<Option<SecretString>, ProviderError>),
 }
 
 /// What to do with the stored root password.
@@ -44,6 +52,8 @@ pub(super) enum Outcome {
 pub(super) enum PasswordWrite {
     Keep,
     Store(SecretString),
+    /// Of a machine that was set up anew, and when that was heard.
+    Replace(SecretString, Timestamp),
     Erase,
 }
 
@@ -83,6 +93,8 @@ pub(super) enum DecideError {
     NoPayment,
     #[error("the operation has no instance")]
     NoInstance,
+    #[error("the operation does not say what is to change")]
+    NoChange,
     #[error("an amount does not fit")]
     Money(#[from] MoneyError),
     #[error(transparent)]
@@ -296,6 +308,27 @@ fn take(work: Work, outcome: Outcome, context: &Context<'_>) -> Result<Decision,
             super::teardown::confirmed(work, gone, context)
         }
         (Some(Step::Refund), Outcome::Refund) => super::teardown::refunded(work, context),
+        (Some(Step::PowerOff), Outcome::Switched(result)) => {
+            super::resize::switched_off(work, result.map(drop), context)
+        }
+        (Some(Step::PowerOff), Outcome::Observed(seen)) => {
+            super::resize::is_off(work, seen, context)
+        }
+        (Some(Step::Change), Outcome::ChangeBegun(begun)) => {
+            super::resize::begun(work, begun, context)
+        }
+        (Some(Step::Change), Outcome::Observed(seen)) => super::resize::probed(work, seen, context),
+        (Some(Step::AwaitChange), Outcome::ChangeSeen(seen)) => {
+            super::resize::seen(work, seen, context)
+        }
+        (Some(Step::PowerOn), Outcome::Switched(result)) => {
+            super::resize::switched_on(work, result.map(drop), context)
+        }
+        (Some(Step::PowerOn), Outcome::Observed(seen)) => super::resize::is_on(work, seen, context),
+        (Some(Step::Switch), Outcome::Switched(result)) => {
+            super::power::switched(work, result, context)
+        }
+        (Some(Step::Switch), Outcome::Observed(seen)) => super::power::seen(work, seen, context),
         _ => Err(DecideError::WrongStep),
     }
 }

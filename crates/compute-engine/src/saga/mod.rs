@@ -6,8 +6,11 @@
 
 mod decide;
 pub mod failpoints;
+mod machine;
 mod plan;
+mod power;
 mod provision;
+mod resize;
 mod runner;
 mod settle;
 mod teardown;

@@ -22,6 +22,16 @@ pub(super) enum Effect {
     ConfirmGone,
     /// Give the money back as credit; a unique row makes repeating harmless.
     PostRefund,
+    /// Cut the machine's power; repeating is harmless.
+    PowerOff,
+    /// Have the plan changed.
+    ChangePlan,
+    /// Look at the machine, and at the provider's work on it.
+    ObserveChange,
+    /// Switch the machine on; repeating is harmless.
+    PowerOn,
+    /// Do what the owner wants with the switch.
+    UseSwitch,
 }
 
 /// The next move.
@@ -55,5 +65,13 @@ pub(super) fn plan(operation: &Operation, now: Timestamp) -> Next {
         (Step::Destroy, _) => Next::Begin(Effect::DestroyMachine),
         (Step::ConfirmGone, _) => Next::Perform(Effect::ConfirmGone),
         (Step::Refund, _) => Next::Perform(Effect::PostRefund),
+        (Step::PowerOff, None) => Next::Begin(Effect::PowerOff),
+        (Step::Change, None) => Next::Begin(Effect::ChangePlan),
+        (Step::PowerOn, None) => Next::Begin(Effect::PowerOn),
+        (Step::Switch, None) => Next::Begin(Effect::UseSwitch),
+        (Step::PowerOff | Step::Change | Step::PowerOn | Step::Switch, Some(_)) => {
+            Next::Perform(Effect::Observe)
+        }
+        (Step::AwaitChange, _) => Next::Perform(Effect::ObserveChange),
     }
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use compute_domain::id::{InstanceId, OperationId, TransferId};
-use compute_domain::instance::{Instance, Placement};
+use compute_domain::instance::Instance;
 use compute_domain::ledger::{Transfer, TransferReason};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::payment::Payment;
 use compute_domain::prepaid::Prepaid;
-use compute_domain::setup::UserData;
 use compute_domain::time::{Span, Timestamp};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::decide::{Context, Decision, Outcome, PasswordWrite, Work, decide};
 use super::failpoints;
@@ -19,8 +18,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::password::seal_context;
 use crate::ports::{
-    ClaimedPayment, CreateSpec, Lease, MachineState, MachineTag, Posted, Provider, ProviderError,
-    Quarantine, Rail, RailUnavailable, Settlement, StoreError, Tx, TxMode,
+    ClaimedPayment, Lease, Posted, Power, Quarantine, Rail, RailUnavailable, Settlement,
+    StoreError, Tx, TxMode,
 };
 use crate::proof::StoredProof;
 use crate::purchase::Submitted;
@@ -141,7 +140,12 @@ impl Engine {
             _ => None,
         };
         let prepaid = match &instance {
-            Some(instance) if operation.kind == OperationKind::Extend => {
+            Some(instance)
+                if matches!(
+                    operation.kind,
+                    OperationKind::Extend | OperationKind::Resize
+                ) =>
+            {
                 tx.lots_of(instance.id).await?
             }
             _ => Prepaid::default(),
@@ -294,17 +298,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes an instance; one that has just come to its end gives its place back. By what the
-    /// database says, because this decision may have been written before.
+    /// Writes an instance; one that has just come to its end gives its place back, and one that costs
+    /// another amount takes up as much. By what the database says, because this decision may have been
+    /// written before.
     pub(crate) async fn write_instance(
         &self,
         tx: &mut dyn Tx,
         instance: &Instance,
     ) -> Result<(), Error> {
-        if !instance.is_live() {
-            let stored = tx.lock_instance(instance.id).await?;
-            if stored.is_some_and(|stored| stored.is_live()) {
-                tx.free_place(instance.owner, instance.rate).await?;
+        let stored = tx.lock_instance(instance.id).await?;
+        if let Some(stored) = stored.filter(Instance::is_live) {
+            let (owner, before, after) = (stored.owner, stored.place_rate(), instance.place_rate());
+            if !instance.is_live() {
+                tx.free_place(owner, before).await?;
+            } else if before != after {
+                tx.change_place(owner, before, after, None).await?;
             }
         }
         Ok(tx.save_instance(instance).await?)
@@ -344,20 +352,21 @@ impl Engine {
         password: &PasswordWrite,
         now: Timestamp,
     ) -> Result<(), Error> {
+        let seal = |password: &SecretString| {
+            let bytes = password.expose_secret().as_bytes();
+            let sealer = &self.secrets.sealer;
+            sealer
+                .seal(bytes, &seal_context(instance), self.entropy.as_ref())
+                .map_err(|error| Error::Internal(Box::new(error)))
+        };
         match password {
             PasswordWrite::Keep => {}
             PasswordWrite::Erase => tx.erase_password(instance).await?,
             PasswordWrite::Store(password) => {
-                let sealed = self
-                    .secrets
-                    .sealer
-                    .seal(
-                        password.expose_secret().as_bytes(),
-                        &seal_context(instance),
-                        self.entropy.as_ref(),
-                    )
-                    .map_err(|error| Error::Internal(Box::new(error)))?;
-                tx.store_password(instance, &sealed, now).await?;
+                tx.store_password(instance, &seal(password)?, now).await?;
+            }
+            PasswordWrite::Replace(password, at) => {
+                tx.replace_password(instance, &seal(password)?, *at).await?;
             }
         }
         Ok(())
@@ -387,6 +396,11 @@ impl Engine {
             Effect::DestroyMachine => Outcome::Destroyed(self.destroy_machine(work).await),
             Effect::ConfirmGone => Outcome::Gone(self.confirm_gone(work).await),
             Effect::PostRefund => Outcome::Refund,
+            Effect::PowerOff => Outcome::Switched(self.power(work, Power::Off).await),
+            Effect::PowerOn => Outcome::Switched(self.power(work, Power::On).await),
+            Effect::ChangePlan => Outcome::ChangeBegun(self.change_plan(work).await),
+            Effect::ObserveChange => Outcome::ChangeSeen(self.observe_change(work).await),
+            Effect::UseSwitch => Outcome::Switched(self.use_switch(work).await),
         })
     }
 
@@ -430,76 +444,11 @@ impl Engine {
         let bytes = opened.map_err(|error| Error::Internal(Box::new(error)))?;
         StoredProof::from_bytes(&bytes).map_err(|error| Error::Internal(Box::new(error)))
     }
-
-    fn provider_of(&self, work: &Work) -> Result<&Arc<dyn Provider>, ProviderError> {
-        // A provider that is no longer configured is as good as one that does not answer.
-        work.instance
-            .as_ref()
-            .and_then(|instance| self.providers.get(&instance.provider))
-            .ok_or(ProviderError::Unreachable)
-    }
-
-    async fn create_machine(
-        &self,
-        work: &Work,
-        user_data: Option<UserData>,
-    ) -> Result<crate::ports::Created, ProviderError> {
-        let machine = work
-            .operation
-            .data
-            .spec
-            .clone()
-            .ok_or_else(|| ProviderError::Rejected {
-                reason: "the operation has no machine to make".to_owned(),
-            })?;
-        let tag = MachineTag {
-            environment: self.config.environment.clone(),
-            operation: work.operation.id,
-            attempt: work.operation.data.machine_attempt,
-        };
-        let spec = CreateSpec {
-            machine,
-            tag,
-            user_data,
-        };
-        self.provider_of(work)?.create(&spec).await
-    }
-
-    async fn observe(&self, work: &Work) -> Result<crate::ports::Observed, ProviderError> {
-        let placement = placement_of(work)?;
-        self.provider_of(work)?.observe(&placement.machine).await
-    }
-
-    async fn destroy_machine(&self, work: &Work) -> Result<(), ProviderError> {
-        let placement = placement_of(work)?;
-        self.provider_of(work)?.destroy(&placement.machine).await
-    }
-
-    /// Gone means: the provider does not know it any more, and lists nothing with its mark and id.
-    async fn confirm_gone(&self, work: &Work) -> Result<bool, ProviderError> {
-        let placement = placement_of(work)?;
-        let provider = self.provider_of(work)?;
-        if provider.observe(&placement.machine).await?.state != MachineState::Gone {
-            return Ok(false);
-        }
-        let marked_by = work.operation.data.marked_by.unwrap_or(work.operation.id);
-        let listed = provider.find(marked_by).await?;
-        Ok(!listed.iter().any(|machine| {
-            machine.machine == placement.machine && machine.state != MachineState::Gone
-        }))
-    }
 }
 
 /// The associated data of a sealed proof.
 fn proof_context(payment: &Payment) -> String {
     format!("payments/{}", payment.id)
-}
-
-fn placement_of(work: &Work) -> Result<&Placement, ProviderError> {
-    let placement = work.instance.as_ref().and_then(Instance::placement);
-    placement.ok_or_else(|| ProviderError::Rejected {
-        reason: "the instance has no machine".to_owned(),
-    })
 }
 
 fn lost(what: &'static str) -> Error {

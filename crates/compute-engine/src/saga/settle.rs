@@ -80,7 +80,11 @@ fn paid(
             let work = rest(work, OperationState::Succeeded, context.now);
             Decision::of(work, "settle.settled")
         }
-        OperationKind::Provision | OperationKind::Destroy => {
+        // Nothing else is paid for.
+        OperationKind::Provision
+        | OperationKind::Destroy
+        | OperationKind::Resize
+        | OperationKind::Power => {
             work.payment = Some(payment);
             work.change_instance(Instance::paid)?;
             Decision::of(advance(work, Step::Create, context), "settle.settled")

@@ -47,7 +47,8 @@ fn operation(step: Step, begun: bool, run_at: Timestamp) -> Operation {
 #[test]
 fn every_step_has_a_next_move_before_and_after_it_was_begun() {
     use Effect::{
-        CreateMachine, DestroyMachine, FindMachines, LookUpPayment, Observe, PostRefund, Settle,
+        ChangePlan, CreateMachine, DestroyMachine, FindMachines, LookUpPayment, Observe,
+        ObserveChange, PostRefund, PowerOff, PowerOn, Settle, UseSwitch,
     };
     let expected = [
         (
@@ -80,6 +81,23 @@ fn every_step_has_a_next_move_before_and_after_it_was_begun() {
             Next::Perform(PostRefund),
             Next::Perform(PostRefund),
         ),
+        (
+            Step::PowerOff,
+            Next::Begin(PowerOff),
+            Next::Perform(Observe),
+        ),
+        (
+            Step::Change,
+            Next::Begin(ChangePlan),
+            Next::Perform(Observe),
+        ),
+        (
+            Step::AwaitChange,
+            Next::Perform(ObserveChange),
+            Next::Perform(ObserveChange),
+        ),
+        (Step::PowerOn, Next::Begin(PowerOn), Next::Perform(Observe)),
+        (Step::Switch, Next::Begin(UseSwitch), Next::Perform(Observe)),
     ];
     assert_eq!(
         expected.len(),
@@ -139,6 +157,8 @@ fn starting(since: Span) -> Work {
         access: Access::SshKey,
         ip: None,
         suspended_since: None,
+        resizing: None,
+        is_protected: false,
         created_at: NOW,
         state: InstanceState::Provisioning(Some(placement)),
     };

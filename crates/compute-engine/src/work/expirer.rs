@@ -84,6 +84,7 @@ impl Engine {
             return Ok(Expiry::Guarded);
         }
         let now = self.now();
+        self.release_hanging_change(tx.as_mut(), id).await?;
         let opened = self
             .open_destroy(tx.as_mut(), instance, EndReason::Expired, now)
             .await?;

@@ -276,6 +276,8 @@ async fn a_key_spends_up_to_its_budget_and_gets_it_back_for_what_was_not_deliver
     };
     world.market.provider.misbehave([CreateFault::SoldOut]);
     buy().await.unwrap();
+    // Until then the plan is not offered again.
+    world.market.clock.advance(Span::from_secs(601));
     buy().await.unwrap();
     buy().await.unwrap();
     let refused = buy().await;

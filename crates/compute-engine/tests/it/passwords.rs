@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use compute_domain::time::Span;
 use compute_engine::Error;
+use compute_engine::ports::{TakenPassword, TxMode};
 use compute_testkit::faults_log::injected;
 use compute_testkit::market::Buyer;
 use secrecy::ExposeSecret;
@@ -71,4 +72,26 @@ async fn an_unread_password_is_erased_after_a_week() {
         .unwrap();
     let refused = world.market.engine.take_password(&caller, id).await;
     assert!(matches!(refused, Err(Error::PasswordTaken)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_nobody_read_is_erased_with_its_machine() {
+    let world = World::open().await;
+    let (market, buyer) = (&world.market, Buyer::new(1));
+    let id = world.sold(&buyer).await.id;
+    let caller = buyer.sign_in(&market.engine, "DELETE", "/x").await.unwrap();
+    let submitted = market.engine.destroy(&caller, id).await.unwrap();
+    market.engine.work(submitted).await;
+    market.quiesce().await;
+    assert!(market.provider.alive().is_empty());
+    let caller = buyer.sign_in(&market.engine, "POST", "/x").await.unwrap();
+    let refused = market.engine.take_password(&caller, id).await;
+    assert!(
+        matches!(refused, Err(Error::WrongState { .. })),
+        "{refused:?}"
+    );
+    // Nor is it in the database any more.
+    let mut tx = market.store.begin(TxMode::Write).await.unwrap();
+    let left = tx.take_password(id, market.engine.now()).await.unwrap();
+    assert!(!matches!(left, TakenPassword::Sealed(_)));
 }

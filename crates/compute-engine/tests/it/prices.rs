@@ -2,6 +2,7 @@
 
 use compute_domain::time::Span;
 use compute_engine::Error;
+use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, now};
 
 use crate::promises;
@@ -17,6 +18,7 @@ async fn an_old_price_is_honoured_for_five_minutes() {
     let sheet = world.market.offer(&Market::request()).await;
     let at_old_price = buyer.pay(&sheet, now(&world.market));
     world.market.provider.set_rate(8_000);
+    injected("F116");
     world.market.engine.refresh_catalog().await;
     assert_eq!(
         world
@@ -59,6 +61,28 @@ async fn an_older_price_is_not() {
         ),
         "{refused:?}"
     );
+}
+
+/// Nothing is paid for it any more; whoever has one keeps it, and its time can be bought at the price
+/// that it was sold for.
+#[tokio::test]
+async fn a_plan_that_vanished_since_the_quote_is_refused_before_anything_is_paid() {
+    let world = World::open().await;
+    let (market, buyer) = (&world.market, Buyer::new(1));
+    let machine = world.sold(&buyer).await;
+    let settled = market.rail.settle_calls();
+    market.clock.advance(Span::from_secs(700));
+    let sheet = market.offer(&Market::request()).await;
+    let payment = buyer.pay(&sheet, now(market));
+    market.provider.stock_script().withdraw_plan();
+    injected("F116");
+    market.engine.refresh_catalog().await;
+    let refused = market.buy(&Market::request(), &payment).await;
+    assert!(matches!(refused, Err(Error::UnknownPlan)), "{refused:?}");
+    assert_eq!(market.rail.settle_calls(), settled);
+    let time = market.offer_time(machine.id, &Market::one_more_day()).await;
+    assert_eq!(time.price, machine.price);
+    promises::check(&world, &buyer).await;
 }
 
 #[tokio::test]

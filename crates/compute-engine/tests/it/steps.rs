@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use compute_domain::id::InstanceId;
 use compute_domain::instance::InstanceState;
 use compute_domain::money::Usd;
-use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
+use compute_domain::operation::{Operation, OperationKind, OperationState, PowerAction, Step};
 use compute_domain::payment::PaymentState;
 use compute_domain::time::{Span, Timestamp};
 use compute_engine::ports::TxMode;
@@ -16,10 +16,11 @@ use compute_engine::{Caller, Error, Submitted};
 use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, paid_with};
 use compute_testkit::model_store::{CommitFate, ModelStore, StoreHook};
-use compute_testkit::scripted_provider::CreateFault;
+use compute_testkit::scripted_provider::{ChangeFault, CreateFault};
 use compute_testkit::scripted_rail::SettleFault;
 use compute_x402::PaymentPayload;
 use futures::future::{BoxFuture, FutureExt as _, ready};
+use secrecy::ExposeSecret as _;
 
 use crate::purse::usd;
 use crate::world::World;
@@ -33,6 +34,12 @@ enum Deed {
     TimeByCredits,
     Topup,
     EarlyDestroy,
+    /// Another plan, at a provider that restarts the machine for it.
+    Resize,
+    /// Another plan, at a provider that wants the machine off.
+    ResizeWhenOff,
+    Stop,
+    Reinstall,
 }
 
 /// What goes wrong in it, besides the crash.
@@ -41,16 +48,24 @@ struct Mishap {
     settle: Vec<SettleFault>,
     create: Vec<CreateFault>,
     refused_deletes: u32,
+    changes: Vec<ChangeFault>,
+    lost_switches: u32,
+    refused_switches: u32,
+    lost_setups: u32,
 }
 
 impl Deed {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 10] = [
         Self::MachineByPayment,
         Self::MachineByCredits,
         Self::TimeByPayment,
         Self::TimeByCredits,
         Self::Topup,
         Self::EarlyDestroy,
+        Self::Resize,
+        Self::ResizeWhenOff,
+        Self::Stop,
+        Self::Reinstall,
     ];
 
     const fn kind(self) -> OperationKind {
@@ -59,6 +74,8 @@ impl Deed {
             Self::TimeByPayment | Self::TimeByCredits => OperationKind::Extend,
             Self::Topup => OperationKind::Topup,
             Self::EarlyDestroy => OperationKind::Destroy,
+            Self::Resize | Self::ResizeWhenOff => OperationKind::Resize,
+            Self::Stop | Self::Reinstall => OperationKind::Power,
         }
     }
 
@@ -68,6 +85,7 @@ impl Deed {
         match self {
             Self::TimeByCredits => Vec::new(),
             Self::MachineByCredits => all.filter(|step| *step != Step::Settle).collect(),
+            Self::Resize => all.filter(|step| *step != Step::PowerOff).collect(),
             _ => all.collect(),
         }
     }
@@ -103,6 +121,31 @@ impl Deed {
                     create: vec![CreateFault::NeverReady],
                     ..Mishap::default()
                 }],
+                Step::Change => [
+                    vec![ChangeFault::Rejects],
+                    vec![ChangeFault::NoRoom],
+                    vec![ChangeFault::Throttles],
+                    vec![ChangeFault::Unauthorized],
+                    vec![ChangeFault::TakenUnseen],
+                    vec![ChangeFault::LostBefore],
+                    vec![ChangeFault::LostBefore, ChangeFault::NoRoom],
+                ]
+                .map(Mishap::changing)
+                .to_vec(),
+                Step::AwaitChange => [vec![ChangeFault::GivesUp], vec![ChangeFault::Forgets]]
+                    .map(Mishap::changing)
+                    .to_vec(),
+                Step::PowerOff | Step::PowerOn | Step::Switch => vec![
+                    Mishap {
+                        lost_switches: 2,
+                        ..Mishap::default()
+                    },
+                    Mishap {
+                        refused_switches: 2,
+                        lost_setups: 1,
+                        ..Mishap::default()
+                    },
+                ],
                 // Questions, and a row of the ledger: they go wrong by a crash alone.
                 Step::ConfirmGone | Step::Refund => Vec::new(),
             });
@@ -118,7 +161,14 @@ impl Deed {
                 world.top_up(buyer, "1").await;
                 None
             }
-            Self::TimeByPayment | Self::EarlyDestroy => Some(world.sold(buyer).await.id),
+            Self::TimeByPayment | Self::EarlyDestroy | Self::Stop | Self::Reinstall => {
+                Some(world.sold(buyer).await.id)
+            }
+            Self::Resize => Some(world.sold_resizable(buyer).await.id),
+            Self::ResizeWhenOff => {
+                world.market.provider.need_off();
+                Some(world.sold_resizable(buyer).await.id)
+            }
             Self::TimeByCredits => {
                 world.top_up(buyer, "1").await;
                 Some(world.sold(buyer).await.id)
@@ -169,6 +219,15 @@ impl Deed {
             (Self::MachineByCredits, _, _) => world.buy_with_credits(buyer).await,
             (Self::TimeByCredits, _, Some(id)) => world.extend_with_credits(buyer, id).await,
             (Self::EarlyDestroy, _, Some(id)) => engine.destroy(&caller, id).await,
+            (Self::Resize | Self::ResizeWhenOff, _, Some(id)) => {
+                let request = World::larger();
+                let opened = engine.resize(&caller, id, &request).await?;
+                Ok(opened.0)
+            }
+            (Self::Stop, _, Some(id)) => engine.switch(&caller, id, PowerAction::Stop).await,
+            (Self::Reinstall, _, Some(id)) => {
+                engine.switch(&caller, id, PowerAction::Reinstall).await
+            }
             _ => panic!("{self:?} was not prepared"),
         }
     }
@@ -188,6 +247,25 @@ impl Mishap {
             ..Self::default()
         }
     }
+
+    fn changing(changes: Vec<ChangeFault>) -> Self {
+        Self {
+            changes,
+            ..Self::default()
+        }
+    }
+
+    /// Makes the payment network and the cloud go wrong.
+    fn befall(&self, world: &World) {
+        world.market.rail.misbehave(self.settle.clone());
+        let cloud = &world.market.provider;
+        cloud.misbehave(self.create.clone());
+        cloud.refuse_deletes(self.refused_deletes);
+        cloud.misbehave_in_changes(self.changes.clone());
+        cloud.lose_switches(self.lost_switches);
+        cloud.refuse_switches(self.refused_switches);
+        cloud.lose_setups(self.lost_setups);
+    }
 }
 
 /// Does it with a crash at the `n`-th transaction, restarts, and checks everything. False when it was
@@ -197,9 +275,7 @@ async fn live_through(deed: Deed, mishap: &Mishap, crash_at: i64) -> bool {
     let buyer = Buyer::new(1);
     let id = deed.prepare(&world, &buyer).await;
     let payment = deed.payment(&world, &buyer, id).await;
-    world.market.rail.misbehave(mishap.settle.clone());
-    world.market.provider.misbehave(mishap.create.clone());
-    world.market.provider.refuse_deletes(mishap.refused_deletes);
+    mishap.befall(&world);
     world.market.crash.at_transaction(crash_at);
     // Whether the client got an answer is not the point; what comes to rest is.
     if let Ok(submitted) = deed.attempt(&world, &buyer, payment.as_ref(), id).await {
@@ -253,7 +329,17 @@ async fn crash_id(world: &World, buyer: &Buyer, deed: Deed) -> Option<&'static s
         }
         (_, Step::AwaitReady) => Some("F013"),
         (_, Step::Refund) => Some("F014"),
-        (_, Step::Destroy | Step::ConfirmGone) => None,
+        (_, Step::PowerOff | Step::Change) if !has_begun => Some("F021"),
+        (_, Step::PowerOff) => Some("F022"),
+        (_, Step::Change | Step::AwaitChange) => {
+            // It is off for the change.
+            if world.market.provider.alive().iter().any(|it| !it.is_on) {
+                injected("F022");
+            }
+            Some("F023")
+        }
+        (_, Step::PowerOn) => Some("F024"),
+        (_, Step::Destroy | Step::ConfirmGone | Step::Switch) => None,
     }
 }
 
@@ -307,9 +393,7 @@ async fn write_twice(deed: Deed, mishap: &Mishap, begin: u32) {
     let buyer = Buyer::new(1);
     let id = deed.prepare(&world, &buyer).await;
     let payment = deed.payment(&world, &buyer, id).await;
-    world.market.rail.misbehave(mishap.settle.clone());
-    world.market.provider.misbehave(mishap.create.clone());
-    world.market.provider.refuse_deletes(mishap.refused_deletes);
+    mishap.befall(&world);
     hook.commits.store(begin, Ordering::SeqCst);
     hook.is_on.store(true, Ordering::SeqCst);
     if let Ok(submitted) = deed.attempt(&world, &buyer, payment.as_ref(), id).await {
@@ -424,6 +508,25 @@ async fn check_value(
             assert_eq!(spent, expected);
         }
         (Deed::EarlyDestroy, _) => assert_eq!(credit, Usd::ZERO, "a day is the minimum"),
+        (Deed::Resize | Deed::ResizeWhenOff, Some(id)) => world.check_resized(id).await,
+        (Deed::Stop, Some(_)) => {}
+        (Deed::Reinstall, Some(id)) => {
+            // However often it was set up, the last password is the one to be had, once.
+            let log = world.market.provider.changes();
+            let setups = log.iter().filter(|line| line.ends_with("anew")).count();
+            let caller = buyer
+                .sign_in(&world.market.engine, "POST", "/x")
+                .await
+                .unwrap();
+            let taken = world.market.engine.take_password(&caller, id).await;
+            let taken = taken.unwrap().password;
+            let told = taken.expose_secret();
+            if setups == 0 {
+                assert_eq!(told, "root-of-machine-1");
+            } else {
+                assert_eq!(told, format!("root-of-machine-1-anew-{setups}"));
+            }
+        }
         _ => panic!("{deed:?} was not prepared"),
     }
 }
@@ -467,4 +570,8 @@ deeds! {
     time_by_credits_survives_every_crash: Deed::TimeByCredits;
     a_top_up_survives_every_crash: Deed::Topup;
     an_early_end_survives_every_crash: Deed::EarlyDestroy;
+    a_resize_survives_every_crash: Deed::Resize;
+    a_resize_with_the_machine_off_survives_every_crash: Deed::ResizeWhenOff;
+    a_stop_survives_every_crash: Deed::Stop;
+    setting_up_anew_survives_every_crash: Deed::Reinstall;
 }

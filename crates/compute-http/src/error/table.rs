@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use compute_domain::instance::FailureCode;
 use compute_domain::request_key::RequestKeyKind;
-use compute_engine::Error;
+use compute_engine::{Error, ResizeRefusal};
 use compute_x402::MethodCode;
 use http::StatusCode;
 
@@ -18,6 +18,9 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::UnknownPlan => row(S::BAD_REQUEST, "unknown_plan", "Unknown plan"),
         Error::UnknownRegion => row(S::BAD_REQUEST, "unknown_region", "Unknown region"),
         Error::UnknownImage => row(S::BAD_REQUEST, "unknown_image", "Unknown image"),
+        Error::ImageNotForPlan(_) => {
+            row(S::BAD_REQUEST, "image_not_for_plan", "Image not for plan")
+        }
         Error::UnknownNetwork { .. } => row(S::BAD_REQUEST, "unknown_network", "Unknown network"),
         Error::PlanNotInRegion { .. } => row(
             S::BAD_REQUEST,
@@ -38,6 +41,14 @@ pub(super) fn engine_row(error: &Error) -> Row {
             "Operation in progress",
         ),
         Error::WrongState { .. } => row(S::CONFLICT, "instance_not_active", "Instance not active"),
+        Error::ResizeRefused(why) => row(S::BAD_REQUEST, refusal_code(why), "Resize not possible"),
+        Error::NotOffered => row(S::BAD_REQUEST, "not_supported", "Not supported"),
+        Error::Protected => row(S::CONFLICT, "deletion_protected", "Protected"),
+        Error::ProviderUnavailable => row(
+            S::SERVICE_UNAVAILABLE,
+            "provider_unavailable",
+            "Provider unavailable",
+        ),
         Error::PasswordTaken => row(
             S::CONFLICT,
             "password_already_retrieved",
@@ -73,6 +84,19 @@ pub(super) fn engine_row(error: &Error) -> Row {
         | Error::PriceAboveMaximum { .. }
         | Error::LimitReached { .. }
         | Error::RequestKeyReused { .. } => purchase_row(error),
+    }
+}
+
+/// Our word for each rule that forbids a change of plan (decisions.md 27).
+const fn refusal_code(why: &ResizeRefusal) -> &'static str {
+    match why {
+        ResizeRefusal::SamePlan => "resize_same_plan",
+        ResizeRefusal::OtherProvider { .. } => "resize_other_provider",
+        ResizeRefusal::Smaller => "resize_downgrade",
+        ResizeRefusal::OtherFamily => "resize_other_family",
+        ResizeRefusal::Never => "resize_not_possible",
+        ResizeRefusal::DiskNotConfirmed => "disk_resize_confirmation_required",
+        ResizeRefusal::TooLittleLeft { .. } => "resize_too_little_left",
     }
 }
 
@@ -171,6 +195,7 @@ pub(super) fn failure_row(code: FailureCode) -> Row {
         ),
         FailureCode::InstanceGone => (StatusCode::SERVICE_UNAVAILABLE, "Instance gone"),
         FailureCode::OperatorRefunded => (StatusCode::SERVICE_UNAVAILABLE, "Ended by an operator"),
+        FailureCode::ResizeFailed => (StatusCode::BAD_GATEWAY, "Plan not changed"),
     };
     row(status, code.as_str(), title)
 }
@@ -201,6 +226,31 @@ pub(super) const fn failure_detail(code: FailureCode) -> &'static str {
         }
         FailureCode::OperatorRefunded => {
             "nobody could tell whether the payment settled; an operator made its price the owner's credit"
+        }
+        FailureCode::ResizeFailed => unchanged_detail(code),
+    }
+}
+
+/// Work on a machine that costs nothing and came to nothing.
+pub(super) const fn unchanged_detail(code: FailureCode) -> &'static str {
+    match code {
+        FailureCode::ProviderRejected => {
+            "the provider refused; plan, price and end of the prepaid time are as they were"
+        }
+        FailureCode::NoCapacity => {
+            "the provider has no room for it now; plan, price and end of the prepaid time are as they \
+             were; try again later or choose another plan"
+        }
+        FailureCode::NotReady => {
+            "the machine did not come to the wanted state in time; plan, price and end of the prepaid \
+             time are as they were"
+        }
+        FailureCode::ResizeFailed => {
+            "the provider did not bring the change about; plan, price and end of the prepaid time are \
+             as they were"
+        }
+        _ => {
+            "the provider could not do it now; plan, price and end of the prepaid time are as they were"
         }
     }
 }

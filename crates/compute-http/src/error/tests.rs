@@ -17,7 +17,7 @@ fn a_failure_after_the_payment_is_a_gateway_or_availability_error() {
     for &code in FailureCode::ALL {
         let row = failure_row(code);
         let expected = match code {
-            FailureCode::ProviderRejected => 502,
+            FailureCode::ProviderRejected | FailureCode::ResizeFailed => 502,
             FailureCode::PaymentDeclined => 402,
             _ => 503,
         };

@@ -8,6 +8,7 @@ pub(crate) mod paid;
 pub(crate) mod problem;
 pub(crate) mod receipt;
 pub(crate) mod shelf;
+pub(crate) mod span;
 pub(crate) mod work;
 
 use axum::body::Body;

@@ -53,20 +53,32 @@ pub(crate) struct Order<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     vultr_disk: Option<u32>,
     access_method: &'static str,
-    metadata: Metadata,
+    deletion_protection: bool,
+    metadata: Metadata<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
 }
 
 /// Room for what only some orders have.
 #[derive(Debug, Serialize)]
-struct Metadata {
+struct Metadata<'a> {
     /// The deletion was accepted and is not verified yet (decisions.md 8).
     #[serde(skip_serializing_if = "Option::is_none")]
     destroy_pending: Option<bool>,
     /// Since when the provider has the machine stopped on its own account.
     #[serde(skip_serializing_if = "Option::is_none")]
     suspended_since: Option<String>,
+    /// A change of plan is under way; the order stays `active` meanwhile (decisions.md 8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resize_pending: Option<ResizePending<'a>>,
+}
+
+/// What an order is to become.
+#[derive(Debug, Serialize)]
+struct ResizePending<'a> {
+    plan: &'a str,
+    our_hourly: Dollars,
+    new_expires_at: String,
 }
 
 /// What is known of an accepted order without reading it.
@@ -138,7 +150,7 @@ impl<'a> Order<'a> {
             label: instance.label.as_str(),
             status,
             vultr_status: status,
-            vultr_server_status: server_status(&instance.state),
+            vultr_server_status: server_status(instance),
             ip_address: instance
                 .ip
                 .map_or(NO_ADDRESS.into(), |ip| ip.to_string().into()),
@@ -152,9 +164,15 @@ impl<'a> Order<'a> {
             vultr_ram: size.map(|size| size.ram_mib),
             vultr_disk: size.map(|size| size.disk_gb),
             access_method: access_word(instance.access),
+            deletion_protection: instance.is_protected,
             metadata: Metadata {
                 destroy_pending: destroy_pending(&instance.state),
                 suspended_since: instance.suspended_since.map(|at| at.rfc3339()),
+                resize_pending: instance.resizing.as_ref().map(|resizing| ResizePending {
+                    plan: resizing.to.as_str(),
+                    our_hourly: Dollars(resizing.rate.usd()),
+                    new_expires_at: resizing.expires_at.rfc3339(),
+                }),
             },
             failure: failure(&instance.state),
         }
@@ -200,9 +218,11 @@ pub(crate) const fn status_word(state: &InstanceState) -> &'static str {
     }
 }
 
-const fn server_status(state: &InstanceState) -> Option<&'static str> {
-    match state {
+/// A client that waits for a change of plan waits for `ok`.
+const fn server_status(instance: &Instance) -> Option<&'static str> {
+    match instance.state {
         InstanceState::Provisioning(Some(_)) => Some("installingbooting"),
+        InstanceState::Active(_) if instance.resizing.is_some() => Some("locked"),
         InstanceState::Active(_) => Some("ok"),
         _ => None,
     }

@@ -179,6 +179,10 @@ pub(super) fn more<'a>(error: &'a ApiError, app: &App) -> More<'a> {
                 .map(|credited| compensation(failure.cleanup(), credited)),
             ..about(&failure.work, app)
         },
+        ApiError::Unchanged { work, .. } => More {
+            charged: Some(false),
+            ..about(work, app)
+        },
         ApiError::Declined(declined) => More {
             charged: Some(false),
             ..about(&declined.work, app)

@@ -125,13 +125,19 @@ impl ShopWindow {
     ) -> Result<Self, ApiError> {
         let regions: Vec<_> = regions.iter().map(RegionItem::new).collect();
         let items: Vec<_> = images.iter().map(ImageItem::new).collect();
+        // What is sold out everywhere is still known, for whoever has it, but not shown.
+        let on_sale = || {
+            plans
+                .iter()
+                .filter(|priced| !priced.plan.locations.is_empty())
+        };
         let family_page = |family: PlanFamily| {
-            let page = plans_page(plans.iter().filter(|priced| priced.plan.family == family));
+            let page = plans_page(on_sale().filter(|priced| priced.plan.family == family));
             page.map(|page| (family, page))
         };
         Ok(Self {
             revision,
-            all_plans: plans_page(plans.iter())?,
+            all_plans: plans_page(on_sale())?,
             plans_by_family: PlanFamily::ALL
                 .iter()
                 .map(|family| family_page(*family))

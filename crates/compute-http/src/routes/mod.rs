@@ -10,12 +10,14 @@ mod members;
 mod operations;
 mod orders;
 mod password;
+mod power;
 mod provision;
 mod purchase;
+mod resize;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -38,6 +40,9 @@ pub fn router(app: App) -> Router {
         )
         .route("/compute/instances/{id}/password", post(password::take))
         .route("/compute/instances/{id}/extend", post(extend::extend))
+        .route("/compute/instances/{id}/resize", post(resize::resize))
+        .route("/compute/instances/{id}/actions", post(power::switch))
+        .route("/compute/instances/{id}/protection", put(power::protect))
         .route("/compute/credits/balance", get(credits::balance))
         .route("/compute/credits/topup", post(credits::top_up))
         .route("/compute/orders/{id}", get(orders::status))

@@ -22,6 +22,7 @@ mod names;
 mod purchase;
 mod purchase_limit;
 mod refusals;
+mod resizing;
 mod shop;
 mod stepped_timer;
 mod topup;

@@ -23,7 +23,7 @@ async fn what_is_not_built_is_not_there() {
         "/compute/plans/",
         "/compute/credits",
         "/compute/operations",
-        "/compute/instances/x/resize",
+        "/compute/instances/x/rename",
         "/metrics",
         "/compute//plans",
     ] {

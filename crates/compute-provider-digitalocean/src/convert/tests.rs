@@ -153,16 +153,17 @@ fn families_follow_the_slugs() {
 
 #[test]
 fn gpus_come_from_the_row_or_from_its_slug() {
-    let gpu = |model: &str, vram_gb| {
+    let gpu = |model: &str, vram_gb, count| {
         Some(Gpu {
             model: model.to_owned(),
             vram_gb,
+            count: Some(count),
         })
     };
     for (slug, expected) in [
-        ("gpu-h100x8-640gb", gpu("nvidia_h100", 640)),
-        ("gpu-mi300x1-192gb", gpu("amd_mi300", 192)),
-        ("gpu-4000adax1-20gb", gpu("nvidia_rtx4000_ada", 20)),
+        ("gpu-h100x8-640gb", gpu("nvidia_h100", 640, 8)),
+        ("gpu-mi300x1-192gb", gpu("amd_mi300", 192, 1)),
+        ("gpu-4000adax1-20gb", gpu("nvidia_rtx4000_ada", 20, 1)),
         ("gpu-strange", None),
         ("s-1vcpu-1gb", None),
     ] {
@@ -175,12 +176,29 @@ fn gpus_come_from_the_row_or_from_its_slug() {
         };
         let read = slug_gpu(&row.slug).unwrap();
         assert_eq!(read.vram_gb, told.vram_gb, "{}", row.slug);
+        assert_eq!(read.count, told.count, "{}", row.slug);
     }
     let nameless = GpuInfo {
+        count: Some(1),
         model: None,
         vram: None,
     };
     assert_eq!(told_gpu(&nameless), None);
+}
+
+#[test]
+fn the_slug_of_an_image_names_the_gpus_it_is_for() {
+    let need = |maker, count| Some(GpuNeed { maker, count });
+    for (slug, expected) in [
+        ("ubuntu-24-04-x64", None),
+        ("gpu-amd-base", need(GpuMaker::Amd, None)),
+        ("gpu-mi300x8-base", need(GpuMaker::Amd, Some(8))),
+        ("gpu-h100x1-base", need(GpuMaker::Nvidia, Some(1))),
+        ("gpu-h100x8-base", need(GpuMaker::Nvidia, Some(8))),
+        ("gpu-nvidia-base", need(GpuMaker::Nvidia, None)),
+    ] {
+        assert_eq!(gpu_need(slug), expected, "{slug}");
+    }
 }
 
 #[test]

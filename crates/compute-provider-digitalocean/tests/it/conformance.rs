@@ -3,7 +3,7 @@ use compute_domain::catalog::{PlanId, ProviderInstanceId, RegionId};
 use compute_domain::operation::MachineSpec;
 use compute_engine::ports::Provider;
 use compute_provider_digitalocean::DigitalOcean;
-use compute_testkit::provider_suite::{ProviderFixture, run};
+use compute_testkit::provider_suite::{ProviderFixture, changes, run};
 use compute_vendor_double::digitalocean::Habits;
 
 use crate::{Cloud, GPU, connect, order, start_with};
@@ -86,4 +86,31 @@ async fn it_keeps_it_with_gpus() {
         ..Habits::default()
     };
     check(habits, (GPU, "tor1")).await;
+}
+
+#[tokio::test]
+async fn machines_that_are_there_change_as_the_contract_says() {
+    for action_looks in [1, 2, 5] {
+        let habits = Habits {
+            action_looks,
+            ..Habits::default()
+        };
+        let (double, ocean) = start_with(habits).await;
+        let neighbour = connect(&double.url(), "test-token", "dev");
+        let plan = ("do:s-1vcpu-1gb", "nyc3");
+        let account = Account {
+            double,
+            ocean,
+            neighbour,
+            plan,
+        };
+        changes::power_may_be_repeated(&account).await;
+        for larger in ["do:s-1vcpu-2gb", "do:s-2vcpu-4gb"] {
+            let larger = PlanId::parse(larger).unwrap();
+            changes::a_resize_may_be_repeated(&account, &larger).await;
+        }
+        changes::what_is_absent_is_not_changed(&account).await;
+        changes::a_machine_is_set_up_anew_or_left_alone(&account).await;
+        changes::the_account_is_told(&account).await;
+    }
 }

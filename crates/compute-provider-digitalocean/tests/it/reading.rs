@@ -1,5 +1,6 @@
 use compute_domain::catalog::{Catalog, OsId, OsImage, Plan, PlanId, RegionId};
 use compute_engine::ports::{Ambiguity, Provider, ProviderError};
+use compute_testkit::faults_log::injected;
 use compute_vendor_double::digitalocean::{Options, spawn};
 use compute_vendor_double::wire::{Call, Disturbance};
 
@@ -121,4 +122,48 @@ async fn an_account_that_is_not_active_sells_nothing() {
     assert_eq!(error, ProviderError::Unauthorized);
     cloud.set_account_status("active");
     assert!(ocean.catalog().await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_left_is_told_for_all_regions_at_once() {
+    let (cloud, ocean) = start().await;
+    let nyc3 = RegionId::parse("nyc3").unwrap();
+    let small = PlanId::parse("do:s-1vcpu-1gb").unwrap();
+    let left = ocean.stock(&nyc3).await.unwrap().unwrap();
+    assert!(left.len() > 5 && left[&nyc3].contains(&small));
+    let catalog = ocean.catalog().await.unwrap();
+    for plan in &catalog.plans {
+        for region in &plan.locations {
+            assert!(left[region].contains(&plan.id), "{} in {region}", plan.id);
+        }
+    }
+    cloud.sell_out("s-1vcpu-1gb", Some("nyc3"));
+    injected("F104");
+    let left = ocean.stock(&nyc3).await.unwrap().unwrap();
+    assert!(!left[&nyc3].contains(&small) && !left[&nyc3].is_empty());
+    // A region that is no more has nothing left.
+    let gone = RegionId::parse("zzz1").unwrap();
+    let left = ocean.stock(&gone).await.unwrap().unwrap();
+    assert!(left[&gone].is_empty());
+    cloud.revoke_token();
+    assert_eq!(ocean.stock(&nyc3).await, Err(ProviderError::Unauthorized));
+}
+
+#[tokio::test]
+async fn what_has_no_price_any_more_is_sold_no_more() {
+    let (cloud, ocean) = start().await;
+    for (number, price) in ["0", "-0.5", "null"].into_iter().enumerate() {
+        let row = format!(
+            r#"{{"slug":"s-odd-{number}","memory":1024,"vcpus":1,"disk":25,"transfer":1.0,
+            "price_monthly":{price},"price_hourly":{price},"regions":["nyc3"],"available":true,
+            "description":"Odd"}}"#
+        );
+        cloud.add_size(&row).unwrap();
+    }
+    injected("F116");
+    // The wire says that a price of nothing is no price of the vendor's document.
+    let catalog = ocean.catalog().await.unwrap();
+    assert!(catalog.plans.len() > 100);
+    let mut ids = catalog.plans.iter().map(|plan| plan.id.as_str());
+    assert!(!ids.any(|id| id.starts_with("do:s-odd")));
 }

@@ -76,14 +76,16 @@ fn gpus_come_from_the_row_or_from_the_table() {
         gpu("vcg-a16-2c-16g-4vram"),
         Gpu {
             model: "NVIDIA_A16".into(),
-            vram_gb: 4
+            vram_gb: 4,
+            count: None,
         }
     );
     assert_eq!(
         gpu("vcg-a40-24c-120g-48vram"),
         Gpu {
             model: "NVIDIA_A40".into(),
-            vram_gb: 48
+            vram_gb: 48,
+            count: None,
         }
     );
     assert_eq!(find(&plans, "vc2-1c-1gb").gpu, None);

@@ -1,9 +1,9 @@
 use async_trait::async_trait;
-use compute_domain::catalog::ProviderInstanceId;
+use compute_domain::catalog::{PlanId, ProviderInstanceId};
 use compute_domain::operation::MachineSpec;
 use compute_engine::ports::Provider;
 use compute_provider_vultr::Vultr;
-use compute_testkit::provider_suite::{ProviderFixture, run};
+use compute_testkit::provider_suite::{ProviderFixture, changes, run};
 use compute_testkit::vultr::Handle;
 
 use crate::{connect, order_with_key, start};
@@ -60,4 +60,14 @@ async fn the_adapter_keeps_the_contract_of_its_port() {
     let (double, vultr) = start().await;
     let neighbour = connect(&double.api_url(), "test-key", "dev");
     run(&Account::new(&double, vultr, neighbour)).await;
+}
+
+/// What the suite says of machines that are there.
+pub(crate) async fn run_changes(account: &Account<'_>) {
+    changes::power_may_be_repeated(account).await;
+    let larger = PlanId::parse("vc2-2c-4gb").unwrap();
+    changes::a_resize_may_be_repeated(account, &larger).await;
+    changes::what_is_absent_is_not_changed(account).await;
+    changes::a_machine_is_set_up_anew_or_left_alone(account).await;
+    changes::the_account_is_told(account).await;
 }

@@ -5,6 +5,7 @@
     reason = "a helper that cannot do its part fails the test"
 )]
 
+mod changes;
 mod conformance;
 mod failures;
 mod life;

@@ -1,5 +1,6 @@
 use compute_domain::catalog::{Catalog, OsId, PlanId, RegionId};
 use compute_engine::ports::{Ambiguity, Provider, ProviderError};
+use compute_testkit::faults_log::injected;
 use compute_testkit::vultr::Fault;
 
 use crate::start;
@@ -57,4 +58,46 @@ async fn another_reader_of_the_same_answers_agrees() {
     let mut images = other.images;
     images.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(read.images, images);
+}
+
+#[tokio::test]
+async fn what_is_left_is_asked_region_by_region() {
+    let (double, vultr) = start().await;
+    let ewr = RegionId::parse("ewr").unwrap();
+    let small = PlanId::parse("vc2-1c-1gb").unwrap();
+    let left = vultr.stock(&ewr).await.unwrap().unwrap();
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&ewr]);
+    assert!(left[&ewr].contains(&small) && left[&ewr].len() > 50);
+    double.inject(Fault::OutOfStock {
+        plan: small.to_string(),
+        region: Some("ewr".to_owned()),
+    });
+    injected("F104");
+    let left = vultr.stock(&ewr).await.unwrap().unwrap();
+    assert!(!left[&ewr].contains(&small) && !left[&ewr].is_empty());
+    assert_eq!(double.calls("GET", "/v2/regions/ewr/availability"), 2);
+    assert_eq!(double.calls("GET", "/v2/account"), 0);
+    // A region that is no more has nothing left.
+    let gone = RegionId::parse("zzz").unwrap();
+    let left = vultr.stock(&gone).await.unwrap().unwrap();
+    assert!(left[&gone].is_empty());
+}
+
+/// Without a key that counts, every region seems to be sold out.
+#[tokio::test]
+async fn a_revoked_key_is_not_a_cloud_without_stock() {
+    let (double, vultr) = start().await;
+    let ewr = RegionId::parse("ewr").unwrap();
+    double.inject_times(Fault::RevokeKey, u32::MAX);
+    injected("F105");
+    assert_eq!(vultr.stock(&ewr).await, Err(ProviderError::Unauthorized));
+    double.clear_faults();
+    // One region where everything is gone, with a key that counts, is just that.
+    for plan in vultr.stock(&ewr).await.unwrap().unwrap()[&ewr].iter() {
+        double.inject(Fault::OutOfStock {
+            plan: plan.to_string(),
+            region: Some("ewr".to_owned()),
+        });
+    }
+    assert!(vultr.stock(&ewr).await.unwrap().unwrap()[&ewr].is_empty());
 }

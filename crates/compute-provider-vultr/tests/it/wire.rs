@@ -9,16 +9,16 @@ use compute_testkit::vultr::{Event, Handle, Options, spawn_behind};
 use compute_vendor_double::contract::Vendor;
 use compute_vendor_double::wire::{Call, Disturbance, Wire};
 
-use crate::conformance::Account;
+use crate::conformance::{Account, run_changes};
 use crate::{connect, order, order_with_key, tag};
 
-struct Line {
-    double: Handle,
-    wire: Wire,
-    vultr: Vultr,
+pub(crate) struct Line {
+    pub(crate) double: Handle,
+    pub(crate) wire: Wire,
+    pub(crate) vultr: Vultr,
 }
 
-async fn start() -> Line {
+pub(crate) async fn start() -> Line {
     let wire = Wire::new(Vendor::Vultr);
     let double = spawn_behind(Options::default(), |router| wire.before(router));
     let double = double.await.unwrap();
@@ -55,10 +55,10 @@ fn deletes() -> Call {
     Call::new("DELETE", "/v2/instances/{}")
 }
 
-const NO_ANSWER: ProviderError = ProviderError::Ambiguous(Ambiguity::NoAnswer);
-const UNREADABLE: ProviderError = ProviderError::Ambiguous(Ambiguity::Unreadable);
+pub(crate) const NO_ANSWER: ProviderError = ProviderError::Ambiguous(Ambiguity::NoAnswer);
+pub(crate) const UNREADABLE: ProviderError = ProviderError::Ambiguous(Ambiguity::Unreadable);
 
-const fn failed(status: u16) -> ProviderError {
+pub(crate) const fn failed(status: u16) -> ProviderError {
     ProviderError::Ambiguous(Ambiguity::ServerError(status))
 }
 
@@ -69,6 +69,7 @@ async fn everything_it_sends_is_in_the_vendors_document() {
     let neighbour = connect(&double.api_url(), "test-key", "dev");
     let account = Account::new(double, vultr, neighbour);
     run(&account).await;
+    run_changes(&account).await;
     assert!(wire.count("POST", "/v2/instances") > 5);
 }
 

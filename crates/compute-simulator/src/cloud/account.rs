@@ -24,6 +24,16 @@ enum Record {
     Destroyed {
         machine: ProviderInstanceId,
     },
+    Resized {
+        machine: ProviderInstanceId,
+        plan: PlanId,
+        /// The plan whose disk it has.
+        disk_of: PlanId,
+    },
+    Switched {
+        machine: ProviderInstanceId,
+        is_on: bool,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +49,11 @@ struct WrittenTag {
 pub(super) struct Machine {
     pub(super) id: ProviderInstanceId,
     pub(super) tag: MachineTag,
+    pub(super) plan: PlanId,
+    pub(super) region: RegionId,
+    /// The plan whose disk it has: a change of plan need not change the disk.
+    pub(super) disk_of: PlanId,
+    pub(super) is_on: bool,
     /// Counts machines of the account, so that those of one millisecond keep their order.
     serial: u64,
 }
@@ -62,8 +77,24 @@ impl Account {
         };
         for record in records {
             match record {
-                Record::Created { machine, tag, .. } => account.remember(machine, tag.into()),
+                Record::Created {
+                    machine,
+                    tag,
+                    plan,
+                    region,
+                } => account.remember(machine, tag.into(), plan, region),
                 Record::Destroyed { machine } => drop(account.machines.remove(&machine)),
+                Record::Resized {
+                    machine,
+                    plan,
+                    disk_of,
+                } => account.change(&machine, |known| {
+                    known.plan = plan;
+                    known.disk_of = disk_of;
+                }),
+                Record::Switched { machine, is_on } => {
+                    account.change(&machine, |known| known.is_on = is_on);
+                }
             }
         }
         Ok(account)
@@ -83,8 +114,47 @@ impl Account {
             plan: plan.clone(),
             region: region.clone(),
         })?;
-        self.remember(machine.clone(), tag.clone());
+        self.remember(machine.clone(), tag.clone(), plan.clone(), region.clone());
         Ok(())
+    }
+
+    /// Gives a machine another plan, and that plan's disk or the one it has.
+    pub(super) fn resize(
+        &mut self,
+        machine: &ProviderInstanceId,
+        plan: &PlanId,
+        disk_of: &PlanId,
+    ) -> Result<(), JournalError> {
+        self.journal.append(&Record::Resized {
+            machine: machine.clone(),
+            plan: plan.clone(),
+            disk_of: disk_of.clone(),
+        })?;
+        self.change(machine, |known| {
+            known.plan = plan.clone();
+            known.disk_of = disk_of.clone();
+        });
+        Ok(())
+    }
+
+    /// Switches a machine on or off.
+    pub(super) fn switch(
+        &mut self,
+        machine: &ProviderInstanceId,
+        is_on: bool,
+    ) -> Result<(), JournalError> {
+        self.journal.append(&Record::Switched {
+            machine: machine.clone(),
+            is_on,
+        })?;
+        self.change(machine, |known| known.is_on = is_on);
+        Ok(())
+    }
+
+    fn change(&mut self, machine: &ProviderInstanceId, change: impl FnOnce(&mut Machine)) {
+        if let Some(known) = self.machines.get_mut(machine) {
+            change(known);
+        }
     }
 
     /// Takes a machine away, if it is there; after an error it still exists.
@@ -115,10 +185,20 @@ impl Account {
         found
     }
 
-    fn remember(&mut self, id: ProviderInstanceId, tag: MachineTag) {
+    fn remember(
+        &mut self,
+        id: ProviderInstanceId,
+        tag: MachineTag,
+        plan: PlanId,
+        region: RegionId,
+    ) {
         let machine = Machine {
             id: id.clone(),
             tag,
+            disk_of: plan.clone(),
+            plan,
+            region,
+            is_on: true,
             serial: self.next_serial,
         };
         self.next_serial = self.next_serial.saturating_add(1);

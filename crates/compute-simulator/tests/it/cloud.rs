@@ -12,7 +12,7 @@ use compute_domain::text::{Label, SshPublicKey};
 use compute_domain::time::{Clock, Span};
 use compute_engine::ports::{CreateSpec, MachineState, MachineTag, Provider, ProviderError};
 use compute_simulator::{CloudBehaviour, SimulatedCloud};
-use compute_testkit::provider_suite::{self, ProviderFixture};
+use compute_testkit::provider_suite::{self, ProviderFixture, changes};
 use secrecy::ExposeSecret;
 
 use crate::stage::{ManualClock, Repeatable, START, journal, permit};
@@ -95,12 +95,23 @@ impl ProviderFixture for Stage {
 async fn the_simulated_vultr_keeps_the_contract() {
     let stage = open(ProviderId::Vultr, None, CloudBehaviour::default());
     provider_suite::run(&stage).await;
+    run_changes(&stage, "vc2-2c-4gb").await;
 }
 
 #[tokio::test]
 async fn the_simulated_digitalocean_keeps_the_contract() {
     let stage = open(ProviderId::DigitalOcean, None, CloudBehaviour::default());
     provider_suite::run(&stage).await;
+    run_changes(&stage, "do:s-2vcpu-4gb").await;
+}
+
+async fn run_changes(stage: &dyn ProviderFixture, larger: &str) {
+    changes::power_may_be_repeated(stage).await;
+    let larger = PlanId::parse(larger).unwrap();
+    changes::a_resize_may_be_repeated(stage, &larger).await;
+    changes::what_is_absent_is_not_changed(stage).await;
+    changes::a_machine_is_set_up_anew_or_left_alone(stage).await;
+    changes::the_account_is_told(stage).await;
 }
 
 #[tokio::test]
@@ -134,6 +145,7 @@ async fn a_machine_boots_in_the_configured_time() {
 async fn a_machine_without_boot_time_is_ready_at_once() {
     let behaviour = CloudBehaviour {
         boot_time: Span::ZERO,
+        ..CloudBehaviour::default()
     };
     let stage = open(ProviderId::Vultr, None, behaviour);
     let id = stage

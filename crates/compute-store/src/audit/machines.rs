@@ -1,4 +1,4 @@
-//! O5, O7 and O10: states, time and places.
+//! O5, O6, O7 and O10: states, time and places.
 
 use super::Question;
 
@@ -34,6 +34,17 @@ WHERE NOT CASE
         AND COALESCE(provisions.failure_code, 'missing') = instances.failure_code
         AND destructions.instance_id IS NULL
 END
+LIMIT 100";
+
+/// An instance is being changed exactly while an operation changes it.
+const CHANGES_ARE_AT_WORK: &str = "SELECT 'instance ' || instances.id || ' is to become '
+    || COALESCE(instances.resize_plan_id, 'nothing else') || '; its open change is '
+    || COALESCE(changes.id, 'missing')
+FROM instances
+LEFT JOIN operations AS changes
+    ON changes.instance_id = instances.id AND changes.kind = 'resize'
+    AND changes.state IN ('running', 'stuck')
+WHERE (instances.resize_plan_id IS NULL) <> (changes.id IS NULL)
 LIMIT 100";
 
 const EXPIRY_IS_THE_END_OF_THE_LOTS: &str = "SELECT 'instance ' || instances.id || ' ends at '
@@ -73,7 +84,10 @@ const ALL_PLACES: &str = "SELECT 'counter ' || counters.name || ' is ' || counte
     || CASE counters.name WHEN 'instances' THEN live.instances ELSE live.hourly END
 FROM counters
 CROSS JOIN (
-    SELECT COUNT(*) AS instances, COALESCE(SUM(rate_hour_micros), 0) AS hourly
+    SELECT COUNT(*) AS instances, COALESCE(SUM(
+            CASE WHEN resize_rate_micros > rate_hour_micros THEN resize_rate_micros
+                ELSE rate_hour_micros END
+        ), 0) AS hourly
     FROM instances
     WHERE state NOT IN ('destroyed', 'failed')
 ) AS live
@@ -116,6 +130,10 @@ pub(super) const QUESTIONS: &[Question] = &[
     Question {
         promise: "O5",
         sql: STATES_AGREE,
+    },
+    Question {
+        promise: "O6",
+        sql: CHANGES_ARE_AT_WORK,
     },
     Question {
         promise: "O7",

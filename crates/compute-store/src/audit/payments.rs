@@ -90,7 +90,7 @@ FROM operations
 LEFT JOIN ",
     paid!(),
     " AS paid ON paid.operation_id = operations.id
-WHERE operations.kind <> 'destroy'
+WHERE operations.kind IN ('provision', 'extend', 'topup')
     AND (
         operations.state = 'succeeded'
         OR (operations.state IN ('running', 'stuck') AND operations.step <> 'settle'))

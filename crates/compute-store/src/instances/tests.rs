@@ -23,6 +23,10 @@ fn row() -> InstanceRow {
         ended_at: None,
         suspended_since: Some(3),
         created_at: 1,
+        resize_plan_id: None,
+        resize_rate_micros: None,
+        resize_expires_at: None,
+        is_protected: 0,
     }
 }
 

@@ -280,6 +280,16 @@ const MACHINES: &[Change] = &[
         &["O10"],
     ),
     Change(
+        "UPDATE instances SET resize_plan_id = 'vc2-2c-4gb', resize_rate_micros = 1,
+         resize_expires_at = 1 WHERE state = 'active'",
+        &["O6"],
+    ),
+    Change(
+        "UPDATE instances SET resize_plan_id = 'vc2-2c-4gb', resize_rate_micros = 1000000,
+         resize_expires_at = 1 WHERE state = 'active'",
+        &["O10", "O6"],
+    ),
+    Change(
         "UPDATE instances SET state = 'failed' WHERE state = 'pending'",
         &["O10", "O5"],
     ),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use compute_domain::id::OwnerId;
-use compute_domain::money::HourlyRate;
+use compute_domain::money::{HourlyRate, Usd};
 use compute_engine::ports::{Caps, PlaceTaken, Places, StoreError};
 
 use super::state::{Places as PlacesRow, State};
@@ -59,6 +59,30 @@ impl Places for ModelTx {
                 state.write_places(owner, own, all);
             }
             Ok(PlaceTaken::Yes)
+        })
+    }
+
+    async fn change_place(
+        &mut self,
+        owner: OwnerId,
+        from: HourlyRate,
+        to: HourlyRate,
+        most: Option<Usd>,
+    ) -> Result<bool, StoreError> {
+        self.write(|state| {
+            let (own, all) = state.count_places(owner);
+            let more = to.micros().saturating_sub(from.micros());
+            let (own, all) = (moved(own, 0, more), moved(all, 0, more));
+            if more > 0 && most.is_some_and(|most| all.hourly > most.micros()) {
+                return Ok(false);
+            }
+            if all.hourly < 0 {
+                return Err(no_row("counters"));
+            }
+            if !state.has_bug(PlantedBug::PlaceNotCounted) {
+                state.write_places(owner, own, all);
+            }
+            Ok(true)
         })
     }
 

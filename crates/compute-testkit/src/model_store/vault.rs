@@ -60,6 +60,30 @@ impl Vault for ModelTx {
         })
     }
 
+    async fn replace_password(
+        &mut self,
+        instance: InstanceId,
+        sealed: &[u8],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(|state| {
+            require(
+                state.instances.has(None, &instance),
+                "a password is of an instance",
+            )?;
+            let known = state.passwords.get(None, &instance);
+            if known.is_none_or(|row| row.stored_at < at) {
+                let row = PasswordRow {
+                    sealed: Some(sealed.to_vec()),
+                    stored_at: at,
+                    taken_at: None,
+                };
+                state.write_password(instance, row);
+            }
+            Ok(())
+        })
+    }
+
     async fn take_password(
         &mut self,
         instance: InstanceId,

@@ -8,8 +8,8 @@ use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanc
 use compute_domain::id::OperationId;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{
-    ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag, Observed,
-    Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Store, TxMode,
+    AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
+    Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Store, TxMode,
 };
 use secrecy::SecretString;
 
@@ -127,10 +127,10 @@ impl SimCloud {
             return Err(unclear());
         }
         self.age();
-        let id = self.make(&spec.tag, false);
+        let id = self.make(spec, false);
         if self.reactor.strikes(20) {
             self.reactor.fault("F103");
-            self.make(&spec.tag, true);
+            self.make(spec, true);
         }
         if self.reactor.strikes(30) {
             self.reactor.fault("F101");
@@ -161,6 +161,8 @@ impl SimCloud {
         let state = match () {
             () if machine.suspended_until > now => MachineState::Suspended,
             () if !is_ready => MachineState::Starting,
+            () if machine.is_changing() => MachineState::Busy,
+            () if !machine.is_on => MachineState::Stopped,
             () => MachineState::Ready,
         };
         let is_flapping = machine.flaps && machine.looks < 6;
@@ -172,7 +174,7 @@ impl SimCloud {
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
-            plan: None,
+            plan: Some(machine.plan.clone()),
             state,
             address: is_ready.then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))),
             created_at: Some(Timestamp::from_millis(machine.made_at)),
@@ -234,6 +236,30 @@ impl SimCloud {
     /// The planted bug: whoever was told "deleted" looks no further.
     fn is_trusted(&self, id: &ProviderInstanceId) -> bool {
         self.bug == Some(Bug::DeleteTrusted) && lock(&self.state).deleted.contains(id)
+    }
+
+    /// Something that has an effect: the way there and back.
+    async fn change<T>(
+        &self,
+        effect: impl FnOnce() -> Result<T, ProviderError> + Send,
+    ) -> Result<T, ProviderError>
+    where
+        T: Send,
+    {
+        match self.link.ask().await {
+            Delivery::NotSent => return Err(ProviderError::Unreachable),
+            Delivery::Lost => return Err(unclear()),
+            Delivery::Arrived => {}
+        }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let outcome = effect();
+        if self.link.answer().await {
+            outcome
+        } else {
+            Err(unclear())
+        }
     }
 
     /// A question that changes nothing: the way there and back.
@@ -320,22 +346,13 @@ impl Provider for SimCloud {
     }
 
     async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
-        match self.link.ask().await {
-            Delivery::NotSent => return Err(ProviderError::Unreachable),
-            Delivery::Lost => return Err(unclear()),
-            Delivery::Arrived => {}
-        }
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal);
-        }
-        let outcome = self.destroy_now(machine);
-        self.reactor
-            .log(&format_args!("destroy {machine}: {outcome:?}"));
-        if self.link.answer().await {
+        self.change(|| {
+            let outcome = self.destroy_now(machine);
+            self.reactor
+                .log(&format_args!("destroy {machine}: {outcome:?}"));
             outcome
-        } else {
-            Err(unclear())
-        }
+        })
+        .await
     }
 
     async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
@@ -356,56 +373,52 @@ impl Provider for SimCloud {
 
     async fn check_resize(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
         _to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
-        Ok(ResizeCheck::Never)
+        self.look(|| self.check_resize_now(machine)).await?
     }
 
     async fn resize(
         &self,
-        _machine: &ProviderInstanceId,
-        _to: &PlanId,
+        machine: &ProviderInstanceId,
+        to: &PlanId,
         _grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
-        Err(not_built())
+        self.change(|| self.resize_now(machine, to)).await
     }
 
     async fn action(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
         _action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        Err(not_built())
+        self.look(|| self.action_now(machine)).await
     }
 
-    async fn power(
-        &self,
-        _machine: &ProviderInstanceId,
-        _power: Power,
-    ) -> Result<(), ProviderError> {
-        Err(not_built())
+    async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
+        self.change(|| self.switch_now(machine, power)).await
     }
 
     fn reinstalls(&self) -> bool {
-        false
+        self.offers_root_password()
     }
 
     async fn reinstall(
         &self,
-        _machine: &ProviderInstanceId,
+        machine: &ProviderInstanceId,
     ) -> Result<Option<SecretString>, ProviderError> {
-        Err(not_built())
+        self.change(|| self.set_up_anew_now(machine)).await
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Err(not_built())
-    }
-}
-
-fn not_built() -> ProviderError {
-    ProviderError::Rejected {
-        reason: "this is not built yet".to_owned(),
+        self.look(|| ProviderAccount {
+            id: Some(self.id.to_string()),
+            state: AccountState::Open,
+            funds: None,
+            machine_limit: None,
+        })
+        .await
     }
 }
 

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use compute_domain::catalog::PlanId;
 use compute_domain::id::InstanceId;
 use compute_domain::money::Usd;
 use compute_domain::owner::{Scope, Scopes};
-use compute_engine::{ApiKeyTerms, Caller, Error};
+use compute_engine::{ApiKeyTerms, Caller, Error, ResizeRequest};
 use futures::future::{join, join_all};
 use secrecy::ExposeSecret as _;
 
@@ -44,6 +45,58 @@ pub(crate) async fn destroy_it(world: &Rc<World>, person: &Rc<Person>, id: Insta
     match answer.await {
         Some(Ok(())) => world.told("destroyed"),
         Some(Err(error)) => world.refused("destroy", &error),
+        None => {}
+    }
+}
+
+/// The other plan of the machine's cloud; now and then at once with the machine's end.
+pub(crate) async fn resize(world: &Rc<World>, person: &Rc<Person>) {
+    let Some(id) = own_machine(world, person) else {
+        return;
+    };
+    let dice = &world.reactor.dice;
+    if dice.chance(200) {
+        lock(&world.reactor.tally).fault("F119");
+        join(resize_it(world, person, id), destroy_it(world, person, id)).await;
+    } else if dice.chance(200) {
+        lock(&world.reactor.tally).fault("F119");
+        join(resize_it(world, person, id), resize_it(world, person, id)).await;
+    } else {
+        resize_it(world, person, id).await;
+    }
+}
+
+async fn resize_it(world: &Rc<World>, person: &Rc<Person>, id: InstanceId) {
+    let plans = [
+        "vc2-1c-1gb",
+        "vc2-2c-4gb",
+        "do:s-1vcpu-1gb",
+        "do:s-2vcpu-2gb",
+    ];
+    let plan = world
+        .reactor
+        .dice
+        .pick(&plans)
+        .and_then(|id| PlanId::parse(id).ok());
+    let Some(plan) = plan else { return };
+    let request = ResizeRequest {
+        plan,
+        confirm_disk: true,
+    };
+    let caller = person.signed(world);
+    let spawner = Rc::clone(world);
+    let answer = world.call("resize", move |engine, group| {
+        Box::pin(async move {
+            let (submitted, _) = engine.resize(&caller, id, &request).await?;
+            let worker = Arc::clone(&engine);
+            let work = Box::pin(async move { worker.work(submitted).await });
+            spawner.spawn_on(group, "work", work);
+            Ok::<_, Error>(())
+        })
+    });
+    match answer.await {
+        Some(Ok(())) => world.told("resizing"),
+        Some(Err(error)) => world.refused("resize", &error),
         None => {}
     }
 }

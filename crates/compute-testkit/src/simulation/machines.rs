@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compute_domain::catalog::{
-    Catalog, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId, Region,
-    RegionId,
+    Catalog, ImageNeeds, OsId, OsImage, Plan, PlanFamily, PlanId, ProviderId, ProviderInstanceId,
+    Region, RegionId,
 };
 use compute_domain::money::HourlyRate;
-use compute_engine::ports::{Ambiguity, MachineTag, ProviderError};
+use compute_engine::ports::{Ambiguity, CreateSpec, MachineTag, ProviderError};
 
+use super::changes::Change;
 use super::cloud::{SimCloud, unclear};
 use super::reactor::lock;
 
@@ -35,11 +36,18 @@ pub(crate) struct Machine {
     /// When it vanishes because placing it fails after all.
     pub(super) fails_at: Option<i64>,
     pub(super) lists_until: i64,
+    pub(crate) plan: PlanId,
+    pub(crate) is_on: bool,
+    pub(super) change: Option<Change>,
 }
 
 impl Machine {
     pub(crate) const fn is_alive(&self) -> bool {
         self.ended.is_none()
+    }
+
+    pub(crate) const fn was_suspended(&self) -> bool {
+        self.suspended_until > 0
     }
 }
 
@@ -127,17 +135,18 @@ impl SimCloud {
         }
     }
 
-    /// Placements that fail, fail.
+    /// Placements that fail, fail, and changes of plan come about.
     pub(super) fn age(&self) {
         let now = self.reactor.millis();
         for machine in &mut lock(&self.state).machines {
+            machine.go_on_changing(now);
             if machine.is_alive() && machine.fails_at.is_some_and(|at| at <= now) {
                 machine.ended = Some((now, false));
             }
         }
     }
 
-    pub(super) fn make(&self, tag: &MachineTag, is_twin: bool) -> ProviderInstanceId {
+    pub(super) fn make(&self, spec: &CreateSpec, is_twin: bool) -> ProviderInstanceId {
         let now = self.reactor.millis();
         let dice = &self.reactor.dice;
         let lag = match (self.reactor.strikes(300), self.reactor.strikes(300)) {
@@ -173,7 +182,7 @@ impl SimCloud {
         let id = machine_id(&name);
         state.machines.push(Machine {
             id: id.clone(),
-            tag: tag.clone(),
+            tag: spec.tag.clone(),
             made_at: now,
             visible_at: now + lag,
             ready_at,
@@ -187,9 +196,12 @@ impl SimCloud {
             flaps,
             fails_at,
             lists_until: 0,
+            plan: spec.machine.plan.clone(),
+            is_on: true,
+            change: None,
         });
         drop(state);
-        self.check_single(tag);
+        self.check_single(&spec.tag);
         id
     }
 
@@ -228,6 +240,7 @@ impl SimCloud {
                 arch: "x64".to_owned(),
                 family: "ubuntu".to_owned(),
                 aliases: Vec::new(),
+                needs: ImageNeeds::default(),
             }],
         })
     }

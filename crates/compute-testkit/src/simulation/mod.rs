@@ -8,6 +8,7 @@
 
 mod bugs;
 mod chain;
+mod changes;
 mod chaos;
 mod cloud;
 mod cluster;

@@ -124,6 +124,11 @@ fn faults_of(name: &str) -> &'static [&'static str] {
         ("extend", _, "effect.after") => &["F019"],
         ("extend", ..) => &["F020"],
         ("destroy", ..) => &["F025"],
+        ("resize", "power_off", "begin.before" | "begin.after") => &["F021"],
+        ("resize", "power_off", _) => &["F022"],
+        ("resize", "change", "begin.before") => &["F021"],
+        ("resize", "change", _) => &["F023"],
+        ("resize", ..) => &["F024"],
         _ => &[],
     }
 }

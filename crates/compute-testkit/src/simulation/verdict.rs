@@ -245,7 +245,7 @@ impl Verdict<'_> {
         }
     }
 
-    /// O1 to O4 and O8, by the clouds' own records.
+    /// O1 to O4, O6 and O8, by the clouds' own records.
     fn machines(&self) {
         let mut alive_of: BTreeMap<InstanceId, u32> = BTreeMap::new();
         let mut known = BTreeMap::new();
@@ -299,6 +299,14 @@ impl Verdict<'_> {
             self.violate("O1", format!("{} lives, {id} is {state}", machine.id));
         }
         *alive_of.entry(instance.id).or_default() += 1;
+        if is_its_own && machine.plan != instance.plan {
+            let (id, plan) = (&machine.id, &machine.plan);
+            self.violate("O6", format!("{id} is a {plan}, sold as {}", instance.plan));
+        }
+        // No switch helps a machine that its cloud has stopped.
+        if is_its_own && !machine.is_on && !machine.was_suspended() {
+            self.violate("O6", format!("{} was left off", machine.id));
+        }
         let overdue = self.world.reactor.millis() - instance.expires_at().millis();
         if overdue > self.grace() {
             self.violate("O4", format!("{} outlives its time", machine.id));

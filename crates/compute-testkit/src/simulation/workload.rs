@@ -13,7 +13,7 @@ use futures::future::{join, join_all};
 
 use super::cluster::World;
 use super::errands::{
-    destroy, destroy_it, extend_at_the_end, make_key, peek, read_password, read_twice,
+    destroy, destroy_it, extend_at_the_end, make_key, peek, read_password, read_twice, resize,
 };
 use super::people::{Person, Wish};
 use super::reactor::lock;
@@ -61,7 +61,8 @@ async fn act(world: &Rc<World>, person: &Rc<Person>, others: &[Rc<Person>]) {
         67..78 => read_password(world, person).await,
         78..84 => make_key(world, person).await,
         84..90 => read_twice(world, person).await,
-        90..95 => peek(world, person, others).await,
+        90..93 => peek(world, person, others).await,
+        93..97 => resize(world, person).await,
         _ => extend_at_the_end(world, person).await,
     }
 }

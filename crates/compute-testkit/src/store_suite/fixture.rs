@@ -79,6 +79,8 @@ pub(super) fn pending_instance(owner: OwnerId) -> Instance {
         access: Access::Password,
         ip: None,
         suspended_since: None,
+        resizing: None,
+        is_protected: false,
         created_at: at(0),
         state: InstanceState::Pending,
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use compute_domain::catalog::PlanId;
 use compute_domain::id::{InstanceId, OwnerId};
-use compute_domain::instance::{Access, EndReason, FailureCode, Instance, InstanceState};
+use compute_domain::instance::{Access, EndReason, FailureCode, Instance, InstanceState, Resizing};
+use compute_domain::money::HourlyRate;
 use compute_engine::ports::{Sighting, Store, StoreError};
 
 use super::fixture::{
@@ -56,6 +58,12 @@ pub(super) async fn every_instance_state_reads_back(store: Arc<dyn Store>) {
             access,
             ip: Some(ip.parse().unwrap()),
             extended_hours: u32::try_from(number).unwrap(),
+            is_protected: number % 3 == 0,
+            resizing: (number % 2 == 0).then(|| Resizing {
+                to: PlanId::parse("vc2-2c-4gb").unwrap(),
+                rate: HourlyRate::from_micros(28_000).unwrap(),
+                expires_at: at(77),
+            }),
             ..first.clone()
         };
         tx.save_instance(&saved).await.unwrap();

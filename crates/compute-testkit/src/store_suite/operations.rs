@@ -8,8 +8,8 @@ use compute_domain::id::{ApiKeyId, OperationId};
 use compute_domain::instance::FailureCode;
 use compute_domain::money::{HourlyRate, Hours};
 use compute_domain::operation::{
-    CreditsSpent, MachineSpec, Operation, OperationData, OperationKind, OperationState, Progress,
-    Step, TimeBought, Undo,
+    CreditsSpent, MachineSpec, Operation, OperationData, OperationKind, OperationState, PlanChange,
+    PowerAction, Progress, Step, SwitchUse, TimeBought, Undo,
 };
 use compute_domain::request_key::RequestKey;
 use compute_domain::text::{Hostname, Label};
@@ -54,6 +54,22 @@ fn full_data() -> OperationData {
         seen_alive: true,
         seen_address: Some("192.0.2.7".parse().unwrap()),
         gone_since: Some(at(3)),
+        change: Some(PlanChange {
+            from: PlanId::parse("do:s-1vcpu-1gb").unwrap(),
+            to: PlanId::parse("do:s-2vcpu-2gb").unwrap(),
+            old_rate: HourlyRate::from_micros(7_000).unwrap(),
+            rate: HourlyRate::from_micros(21_000).unwrap(),
+            grow_disk: true,
+            switches_off: true,
+            action: Some("36805096".to_owned()),
+            is_done: true,
+            given_up: Some(FailureCode::ResizeFailed),
+            idle_since: Some(at(4)),
+        }),
+        switch: Some(SwitchUse {
+            action: PowerAction::Reinstall,
+            is_accepted: true,
+        }),
         was_held: true,
     }
 }

@@ -88,6 +88,32 @@ pub(super) async fn all_instances_may_cost_so_much(store: Arc<dyn Store>) {
     assert_eq!(take(&store, owner, 1, &CAPS).await, PlaceTaken::Yes);
 }
 
+pub(super) async fn a_place_that_becomes_dearer_stays_within_the_cap(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let caps = Caps {
+        hourly_total: Some(usd(100)),
+        ..CAPS
+    };
+    assert_eq!(take(&store, owner, 40, &caps).await, PlaceTaken::Yes);
+    assert_eq!(take(&store, owner, 20, &caps).await, PlaceTaken::Yes);
+    let change = async |from: i64, to: i64, most: Option<i64>| {
+        let mut tx = begin_write(&store).await;
+        let most = most.map(usd);
+        let changed = tx.change_place(owner, rate(from), rate(to), most).await;
+        tx.commit().await.unwrap();
+        changed.unwrap()
+    };
+    assert!(!change(40, 81, Some(100)).await, "one too much");
+    assert!(change(40, 80, Some(100)).await);
+    assert_eq!(take(&store, owner, 1, &caps).await, PlaceTaken::ShopFull);
+    // Cheaper is always possible, and so is whatever nobody limits.
+    assert!(change(80, 30, Some(1)).await);
+    assert!(change(30, 200, None).await);
+    assert!(change(200, 80, None).await);
+    free(&store, owner, 80).await.unwrap();
+    assert_eq!(take(&store, owner, 80, &caps).await, PlaceTaken::Yes);
+}
+
 pub(super) async fn racing_buyers_stay_within_the_caps(store: Arc<dyn Store>) {
     let mut owners = Vec::new();
     for _ in 0..8 {

@@ -103,3 +103,27 @@ pub(super) async fn a_taken_password_has_no_successor(store: Arc<dyn Store>) {
         "{outcome:?}"
     );
 }
+
+pub(super) async fn a_machine_set_up_anew_has_another_password_once(store: Arc<dyn Store>) {
+    let replace = async |instance: InstanceId, sealed: &[u8], millis: i64| {
+        let mut tx = begin_write(&store).await;
+        tx.replace_password(instance, sealed, at(millis))
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    };
+    let instance = store_password(&store, b"one").await;
+    assert_eq!(take(&store, instance).await, sealed(b"one"));
+    replace(instance, b"two", 7).await;
+    assert_eq!(take(&store, instance).await, sealed(b"two"));
+    // Written twice, because its confirmation was lost: it is not to be had twice.
+    replace(instance, b"two", 7).await;
+    assert_eq!(take(&store, instance).await, TakenPassword::AlreadyTaken);
+    // An unread one gives way, too, and one comes where there was none.
+    let unread = store_password(&store, b"one").await;
+    replace(unread, b"two", 7).await;
+    assert_eq!(take(&store, unread).await, sealed(b"two"));
+    let never = add_instance(&store).await.id;
+    replace(never, b"two", 7).await;
+    assert_eq!(take(&store, never).await, sealed(b"two"));
+}

@@ -35,6 +35,8 @@ pub(super) struct PlanFacts {
     pub(super) disk: u32,
     pub(super) bandwidth: u32,
     pub(super) locations: Vec<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
     #[serde(default)]
     pub(super) storage_type: String,
     #[serde(default = "yes")]
@@ -114,6 +116,24 @@ impl Catalogue {
             .iter()
             .map(|plan| &plan.facts)
             .find(|facts| facts.id == id)
+    }
+
+    /// What a machine of this plan can be changed to in a region: the same kind, and nothing smaller.
+    pub(super) fn upgrades<'a>(
+        &'a self,
+        from: &'a PlanFacts,
+        region: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
+        let plans = self.plans.iter().map(|plan| &plan.facts);
+        let fits = move |to: &&PlanFacts| {
+            to.id != from.id
+                && to.kind == from.kind
+                && to.locations.iter().any(|place| place == region)
+                && to.ram >= from.ram
+                && to.disk >= from.disk
+                && to.vcpu_count >= from.vcpu_count
+        };
+        plans.filter(fits).map(|to| to.id.as_str())
     }
 
     pub(super) fn image_name(&self, id: u32) -> Option<&str> {

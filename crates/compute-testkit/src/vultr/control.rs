@@ -72,6 +72,13 @@ pub enum Fault {
     EmptyList,
     /// The second page of the next list fails with 500.
     BreakSecondPage,
+    /// The next change of plan is accepted; its job fails, and the plan stays.
+    FailResize,
+    /// Lasting: machines cannot be changed to this plan; it is not among their upgrades.
+    ForbidUpgrade {
+        /// Its id.
+        plan: String,
+    },
     /// Lasting: every request with a key gets 401.
     RevokeKey,
     /// At once: shows a machine in these states from now on.

@@ -45,6 +45,40 @@ pub struct CreateBody {
     pub user_scheme: Option<String>,
 }
 
+/// The moment from which something takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since {
+    pub(super) looks: u32,
+    pub(super) at: Duration,
+}
+
+impl Since {
+    /// What is done, and what is needed.
+    fn progress(self, pace: Pace, looks: u32, now: Duration) -> (u128, u128) {
+        match pace {
+            Pace::Looks(needed) => (
+                u128::from(looks.saturating_sub(self.looks)),
+                u128::from(needed),
+            ),
+            Pace::Elapsed(needed) => (now.saturating_sub(self.at).as_millis(), needed.as_millis()),
+        }
+    }
+}
+
+/// A change of plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) job: String,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) since: Since,
+    pub(super) fails: bool,
+    /// Whether the job is over.
+    pub(super) is_over: bool,
+    /// For how many looks the machine shows its old plan after that.
+    pub(super) late: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) id: String,
@@ -52,8 +86,12 @@ pub(super) struct Machine {
     pub(super) body: CreateBody,
     pub(super) created: Duration,
     pub(super) looks: u32,
+    pub(super) booting_since: Since,
     pub(super) has_booted: bool,
     pub(super) is_halted: bool,
+    /// When its switch was used, and whether it was off before.
+    pub(super) switched: Option<(Since, bool)>,
+    pub(super) change: Option<Change>,
     pub(super) is_stuck: bool,
     pub(super) hidden_looks: u32,
     pub(super) forced: Option<[String; 3]>,
@@ -67,8 +105,14 @@ impl Machine {
             body,
             created,
             looks: 0,
+            booting_since: Since {
+                looks: 0,
+                at: created,
+            },
             has_booted: false,
             is_halted: false,
+            switched: None,
+            change: None,
             is_stuck: false,
             hidden_looks: 0,
             forced: None,
@@ -92,13 +136,7 @@ impl Machine {
         if self.is_stuck {
             return Stage::Pending;
         }
-        let (done, needed) = match pace {
-            Pace::Looks(needed) => (u128::from(self.looks), u128::from(needed)),
-            Pace::Elapsed(needed) => (
-                now.saturating_sub(self.created).as_millis(),
-                needed.as_millis(),
-            ),
-        };
+        let (done, needed) = self.booting_since.progress(pace, self.looks, now);
         match pace {
             _ if done >= needed => Stage::Up,
             Pace::Looks(_) if done.saturating_add(1) == needed && needed > 2 => Stage::Installing,
@@ -106,6 +144,30 @@ impl Machine {
                 Stage::Installing
             }
             _ => Stage::Pending,
+        }
+    }
+
+    pub(super) const fn now(&self, at: Duration) -> Since {
+        let looks = self.looks;
+        Since { looks, at }
+    }
+
+    /// Whether what began then is done.
+    pub(super) fn is_done(&self, since: Since, pace: Pace, now: Duration) -> bool {
+        let (done, needed) = since.progress(pace, self.looks, now);
+        done >= needed.max(1)
+    }
+
+    /// The change that is still under way.
+    pub(super) fn changing(&self) -> Option<&Change> {
+        self.change.as_ref().filter(|change| !change.is_over)
+    }
+
+    /// Lets what was long enough ago show: the switch, and the plan of a change that is over.
+    pub(super) fn settle(&mut self, pace: Pace, now: Duration) {
+        let is_done = |since| self.is_done(since, pace, now);
+        if self.switched.is_some_and(|(since, _)| is_done(since)) {
+            self.switched = None;
         }
     }
 
@@ -132,7 +194,7 @@ impl Machine {
             "main_ip": if is_placed { self.address() } else { "0.0.0.0".to_owned() },
             "vcpu_count": or_zero(plan.map(|plan| plan.vcpu_count)),
             "region": self.body.region,
-            "plan": self.body.plan,
+            "plan": self.shown_plan(),
             "date_created": date(self.created),
             "status": status,
             "allowed_bandwidth": or_zero(plan.map(|plan| plan.bandwidth)),
@@ -155,15 +217,24 @@ impl Machine {
         })
     }
 
+    /// The plan that is shown: for a look after the end of a change, still the old one.
+    pub(super) fn shown_plan(&self) -> &str {
+        let late = self.change.as_ref().filter(|change| !change.fails);
+        late.map_or(self.body.plan.as_str(), |change| change.from.as_str())
+    }
+
     fn states(&self, stage: Stage) -> [String; 3] {
         if let Some(forced) = &self.forced {
             return forced.clone();
         }
+        let is_off = self.switched.map_or(self.is_halted, |(_, before)| before);
+        let power = if is_off { "stopped" } else { "running" };
         let states = match stage {
+            Stage::Up if self.changing().is_some() => ["resizing", power, "locked"],
+            Stage::Up if self.change.is_some() => ["active", power, "locked"],
             Stage::Pending => ["pending", "stopped", "none"],
             Stage::Installing => ["active", "running", "installingbooting"],
-            Stage::Up if self.is_halted => ["active", "stopped", "ok"],
-            Stage::Up => ["active", "running", "ok"],
+            Stage::Up => ["active", power, "ok"],
         };
         states.map(str::to_owned)
     }

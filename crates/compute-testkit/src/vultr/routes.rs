@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::machine::{CreateBody, Stage};
 use super::world::{Event, Refusal, World, now_ms, random_uuid};
-use super::{Fault, Shared, control, lock};
+use super::{Fault, Shared, changes, control, lock};
 use crate::listen::{RequestNumber, bad_gateway, hang_up, status};
 
 pub(super) fn router(shared: Shared) -> Router {
@@ -22,8 +22,14 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v2/ssh-keys", get(list_keys).post(add_key))
         .route("/v2/ssh-keys/{id}", delete(remove_key))
         .route("/v2/instances", get(list_machines).post(create))
-        .route("/v2/instances/{id}", get(observe).delete(destroy))
-        .route("/v2/instances/{id}/{action}", post(power))
+        .route(
+            "/v2/instances/{id}",
+            get(observe).delete(destroy).patch(changes::change_plan),
+        )
+        .route("/v2/instances/{id}/upgrades", get(changes::upgrades))
+        .route("/v2/instances/{id}/reinstall", post(changes::reinstall))
+        .route("/v2/instances/{id}/{action}", post(changes::power))
+        .route("/v2/instances/jobs/{id}", get(changes::job))
         .layer(from_fn_with_state(shared.clone(), require_key));
     let open = Router::new()
         .route("/v2/plans", get(plans))
@@ -52,7 +58,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-type Answer = Result<Response, Refusal>;
+pub(super) type Answer = Result<Response, Refusal>;
 
 async fn disturb(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let fault = {
@@ -194,8 +200,8 @@ async fn availability(
     Ok(Json(body).into_response())
 }
 
-async fn account() -> Response {
-    json_text(include_str!("../../fixtures/vultr/account.json").to_owned())
+async fn account(State(shared): State<Shared>) -> Response {
+    json_text(lock(&shared).account.clone())
 }
 
 #[derive(Deserialize)]
@@ -252,13 +258,13 @@ async fn remove_key(State(shared): State<Shared>, Path(id): Path<String>) -> Ans
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal(400, format!("Invalid JSON: {error}")))
 }
 
-type Number = Option<Extension<RequestNumber>>;
+pub(super) type Number = Option<Extension<RequestNumber>>;
 
-fn number(extension: Number) -> Option<usize> {
+pub(super) fn number(extension: Number) -> Option<usize> {
     extension.map(|Extension(RequestNumber(number))| number)
 }
 
@@ -347,7 +353,7 @@ async fn list_machines(State(shared): State<Shared>, Query(filter): Query<Filter
     page("instances", &rows, &filter)
 }
 
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     Refusal(404, "instance not found".to_owned())
 }
 
@@ -386,17 +392,5 @@ async fn destroy(State(shared): State<Shared>, request: Number, Path(id): Path<S
     if fault == Some(Fault::DeleteThenDrop) {
         return Ok(hang_up());
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn power(State(shared): State<Shared>, Path((id, action)): Path<(String, String)>) -> Answer {
-    let mut world = lock(&shared);
-    world.index_of(&id).ok_or_else(not_found)?;
-    let is_halted = match action.as_str() {
-        "halt" => true,
-        "start" | "reboot" => false,
-        _ => return Err(Refusal(404, "Invalid route.".to_owned())),
-    };
-    world.record(Event::Powered { id, is_halted })?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

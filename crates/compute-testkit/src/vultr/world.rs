@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Catalogue, PlanFacts};
+use super::changes::Job;
 use super::machine::{CreateBody, Machine, Pace, Stage};
 use super::{Fault, Options};
 use crate::faults::Faults;
@@ -49,12 +50,53 @@ pub enum Event {
         /// Its id.
         id: String,
     },
-    /// A machine was switched off or on.
+    /// A machine was switched off or on, or restarted. It shows a little later.
     Powered {
         /// Its id.
         id: String,
         /// Whether it is off now.
         is_halted: bool,
+        /// By which request, when a wire has numbered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<usize>,
+    },
+    /// Another plan was asked for, and the vendor will see to it.
+    ResizeAccepted {
+        /// The machine's id.
+        id: String,
+        /// The job.
+        job: String,
+        /// The plan.
+        plan: String,
+        /// By which request, when a wire has numbered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<usize>,
+    },
+    /// A machine has another plan: from here on it costs what that costs.
+    PlanChanged {
+        /// The machine's id.
+        id: String,
+        /// The job.
+        job: String,
+        /// The plan.
+        plan: String,
+    },
+    /// A change of plan was given up.
+    ResizeFailed {
+        /// The machine's id.
+        id: String,
+        /// The job.
+        job: String,
+    },
+    /// A machine was set up anew; what was on its disk is lost.
+    Reinstalled {
+        /// Its id.
+        id: String,
+        /// Its new root password.
+        password: String,
+        /// By which request, when a wire has numbered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<usize>,
     },
     /// A machine was deleted: from here on it costs nothing.
     Deleted {
@@ -72,7 +114,7 @@ pub enum Event {
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) u16, pub(super) String);
 
-fn refuse<T>(status: u16, text: &str) -> Result<T, Refusal> {
+pub(super) fn refuse<T>(status: u16, text: &str) -> Result<T, Refusal> {
     Err(Refusal(status, text.to_owned()))
 }
 
@@ -87,6 +129,9 @@ pub(super) struct World {
     pub(super) faults: Faults<Fault>,
     pub(super) journal: Journal<Event>,
     pub(super) calls: Vec<(String, String)>,
+    pub(super) jobs: Vec<Job>,
+    /// The answer about the account, as text.
+    pub(super) account: String,
     made: usize,
 }
 
@@ -102,6 +147,8 @@ impl World {
             faults: Faults::default(),
             journal: Journal::open(None)?,
             calls: Vec::new(),
+            jobs: Vec::new(),
+            account: include_str!("../../fixtures/vultr/account.json").to_owned(),
             made: 0,
         };
         for event in journal.events() {
@@ -138,14 +185,16 @@ impl World {
                 self.made = self.made.saturating_add(1);
             }
             Event::Booted { id } => self.change(id, |machine| machine.has_booted = true),
-            Event::Powered { id, is_halted } => {
-                self.change(id, |machine| machine.is_halted = *is_halted);
-            }
+            Event::Powered { id, is_halted, .. } => self.switch(id, *is_halted),
+            Event::ResizeAccepted { id, job, plan, .. } => self.begin_change(id, job, plan),
+            Event::PlanChanged { id, job, plan } => self.end_change(id, job, Some(plan)),
+            Event::ResizeFailed { id, job } => self.end_change(id, job, None),
+            Event::Reinstalled { id, .. } => self.begin_anew(id),
             Event::Deleted { id, .. } => self.machines.retain(|machine| &machine.id != id),
         }
     }
 
-    fn change(&mut self, id: &str, change: impl FnOnce(&mut Machine)) {
+    pub(super) fn change(&mut self, id: &str, change: impl FnOnce(&mut Machine)) {
         if let Some(machine) = self.machines.iter_mut().find(|machine| machine.id == id) {
             change(machine);
         }
@@ -255,6 +304,11 @@ impl World {
         if !machine.look() {
             return Ok(None);
         }
+        machine.settle(pace, now);
+        self.go_on_with_change(index)?;
+        let Some(machine) = self.machines.get(index) else {
+            return Ok(None);
+        };
         let stage = machine.stage(pace, now);
         let first_time = stage == Stage::Up && !machine.has_booted;
         let view = self.view(index, stage);
@@ -267,7 +321,7 @@ impl World {
 
     pub(super) fn view(&self, index: usize, stage: Stage) -> Option<serde_json::Value> {
         let machine = self.machines.get(index)?;
-        let plan: Option<&PlanFacts> = self.catalogue.plan(&machine.body.plan);
+        let plan: Option<&PlanFacts> = self.catalogue.plan(machine.shown_plan());
         let os = machine
             .body
             .os_id
@@ -300,6 +354,6 @@ pub(super) fn random_uuid() -> Result<String, Refusal> {
         .to_string())
 }
 
-fn random_text() -> Result<String, Refusal> {
+pub(super) fn random_text() -> Result<String, Refusal> {
     Ok(format!("Pw-{}", hex::encode(random::<12>()?)))
 }

@@ -206,3 +206,75 @@ async fn a_general_fault_strikes_any_request_once() {
     assert_eq!(get(&api, &["os"]).await.status, 502);
     assert_eq!(get(&api, &["os"]).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_switch_and_the_plan_are_shown_late() {
+    let (double, api) = start(Options::default()).await;
+    let made = create(&api, "one").await;
+    let id = made["id"].as_str().unwrap();
+    let path = ["instances", id];
+    let shown = async || body(&get(&api, &path).await)["instance"].clone();
+    while shown().await["server_status"] != "ok" {}
+    let halt = ["instances", id, "halt"];
+    let halted = api.send(OutboundRequest::post(&halt)).await.unwrap();
+    assert_eq!(halted.status, 204);
+    assert!(!double.is_on(id));
+    assert_eq!(shown().await["power_status"], "running");
+    assert_eq!(shown().await["power_status"], "stopped");
+    let start = ["instances", id, "start"];
+    api.send(OutboundRequest::post(&start)).await.unwrap();
+    while shown().await["power_status"] != "running" {}
+
+    let upgrades = ["instances", id, "upgrades"];
+    let upgrades = body(&get(&api, &upgrades).await)["upgrades"]["plans"].clone();
+    let upgrades = upgrades.as_array().unwrap();
+    assert!(upgrades.contains(&json!("vc2-2c-4gb")));
+    assert!(!upgrades.contains(&json!("vc2-1c-1gb")), "not itself");
+    let kinds = upgrades.iter().map(|plan| plan.as_str().unwrap());
+    assert!(kinds.into_iter().all(|plan| plan.starts_with("vc2-")));
+    let change = OutboundRequest::new(compute_outbound::Method::PATCH, &path);
+    let change = change.json(&json!({"plan": "vc2-2c-4gb"})).unwrap();
+    let changed = body(&api.send(change).await.unwrap());
+    let job = changed["job_ids"][0].as_str().unwrap().to_owned();
+    assert_eq!(changed["instance"]["plan"], "vc2-1c-1gb");
+    let states = [shown().await, shown().await, shown().await, shown().await];
+    let states = states.map(|it| (it["status"].clone(), it["plan"].clone()));
+    let state = |status: &str, plan: &str| (json!(status), json!(plan));
+    assert_eq!(
+        states,
+        [
+            state("resizing", "vc2-1c-1gb"),
+            state("active", "vc2-1c-1gb"),
+            state("active", "vc2-1c-1gb"),
+            state("active", "vc2-2c-4gb"),
+        ]
+    );
+    let jobs = ["instances", "jobs", job.as_str()];
+    assert_eq!(body(&get(&api, &jobs).await)["job"]["state"], "success");
+    let history = double.history(id);
+    let plan = "vc2-2c-4gb".to_owned();
+    let id = id.to_owned();
+    assert_eq!(history.last(), Some(&Event::PlanChanged { id, job, plan }));
+}
+
+#[tokio::test]
+async fn a_change_that_was_accepted_outlives_the_double() {
+    let path = temporary("vultr-change");
+    let options = Options {
+        journal: Some(path.clone()),
+        pace: Pace::Looks(1),
+        ..Options::default()
+    };
+    let (double, api) = start(options.clone()).await;
+    let made = create(&api, "one").await;
+    let id = made["id"].as_str().unwrap();
+    get(&api, &["instances", id]).await;
+    let change = OutboundRequest::new(compute_outbound::Method::PATCH, &["instances", id]);
+    let change = change.json(&json!({"plan": "vc2-2c-4gb"})).unwrap();
+    api.send(change).await.unwrap();
+    drop((double, api));
+    let (double, api) = start(options).await;
+    get(&api, &["instances", id]).await;
+    assert_eq!(double.plan_of(id).as_deref(), Some("vc2-2c-4gb"));
+    std::fs::remove_file(path).unwrap();
+}

@@ -102,6 +102,18 @@ impl Catalogue {
             })
     }
 
+    /// The image is in this region no more.
+    pub(super) fn withdraw_image(&mut self, slug: &str, region: &str) {
+        let mut images = self.images.iter_mut();
+        if let Some(row) = images.find(|row| row.text_of("slug") == slug) {
+            let regions = row.value.get_mut("regions").and_then(Value::as_array_mut);
+            if let Some(regions) = regions {
+                regions.retain(|own| own != region);
+            }
+            row.text = row.value.to_string();
+        }
+    }
+
     pub(super) fn add_size(&mut self, row: &str) -> serde_json::Result<()> {
         self.sizes.push(Row::parse(row)?);
         Ok(())

@@ -37,6 +37,11 @@ pub(super) struct Droplet {
     pub(super) created: Duration,
     pub(super) has_booted: bool,
     pub(super) has_gpu: bool,
+    pub(super) is_off: bool,
+    /// GB; it never shrinks.
+    pub(super) disk: u64,
+    /// Whether something is being done to it.
+    pub(super) is_busy: bool,
     /// How often it was looked at, how often a list could have shown it, and how often either.
     pub(super) looks: u32,
     pub(super) lists: u32,
@@ -79,7 +84,8 @@ impl Droplet {
     pub(super) fn status(&self) -> (&str, bool) {
         match &self.forced {
             Some((status, is_locked)) => (status, *is_locked),
-            None if self.has_booted => ("active", false),
+            None if self.has_booted && self.is_off => ("off", self.is_busy),
+            None if self.has_booted => ("active", self.is_busy),
             None => ("new", true),
         }
     }
@@ -112,7 +118,7 @@ impl Droplet {
             "name": self.body.name,
             "memory": number("memory"),
             "vcpus": number("vcpus"),
-            "disk": number("disk"),
+            "disk": self.disk,
             "locked": is_locked,
             "status": status,
             "kernel": null,
@@ -159,7 +165,7 @@ impl Droplet {
     }
 }
 
-fn date(since_1970: Duration) -> String {
+pub(super) fn date(since_1970: Duration) -> String {
     let seconds = i64::try_from(since_1970.as_secs()).unwrap_or_default();
     let moment = OffsetDateTime::from_unix_timestamp(seconds);
     let moment = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH);

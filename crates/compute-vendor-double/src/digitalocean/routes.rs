@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use super::catalogue::Row;
 use super::lists::{Filter, json_text, page};
 use super::world::{Event, Refusal, World, now_ms};
-use super::{Shared, lock};
+use super::{Shared, actions, lock};
 use crate::wire::RequestNumber;
 
-type Answer = Result<Response, Refusal>;
-type Number = Option<Extension<RequestNumber>>;
+pub(super) type Answer = Result<Response, Refusal>;
+pub(super) type Number = Option<Extension<RequestNumber>>;
 
 pub(super) fn router(shared: Shared) -> Router {
     Router::new()
@@ -31,8 +31,11 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v2/images/{named}", get(image))
         .route("/v2/droplets", get(list_droplets).post(create))
         .route("/v2/droplets/{id}", get(observe).delete(destroy))
-        .route("/v2/droplets/{id}/actions", get(list_actions))
-        .route("/v2/actions/{id}", get(action))
+        .route(
+            "/v2/droplets/{id}/actions",
+            get(actions::list).post(actions::begin),
+        )
+        .route("/v2/actions/{id}", get(actions::read))
         .route("/v2/tags", get(list_tags))
         .route("/v2/tags/{name}", get(read_tag).delete(remove_tag))
         .fallback(async || not_found())
@@ -53,12 +56,12 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     let text = "The resource you requested could not be found.";
     Refusal(404, text.to_owned())
 }
 
-fn number(extension: Number) -> Option<usize> {
+pub(super) fn number(extension: Number) -> Option<usize> {
     extension.map(|Extension(RequestNumber(number))| number)
 }
 
@@ -140,7 +143,12 @@ fn texts<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
 
 async fn sizes(State(shared): State<Shared>, Query(filter): Query<Filter>) -> Answer {
     let world = lock(&shared);
-    let rows = texts(world.catalogue.sizes.iter());
+    let rows: Vec<String> = world
+        .catalogue
+        .sizes
+        .iter()
+        .map(|row| world.size_now(row))
+        .collect();
     page(&world.link_host, "/v2/sizes", "sizes", &rows, &filter)
 }
 
@@ -166,7 +174,7 @@ async fn image(State(shared): State<Shared>, Path(named): Path<String>) -> Answe
     Ok(json_text(format!("{{\"image\":{}}}", row.text)))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let failed = |_| Refusal(422, "request payload validation failed".to_owned());
     serde_json::from_slice(body).map_err(failed)
 }
@@ -223,6 +231,11 @@ fn listed(world: &mut World, filter: &Filter) -> Result<Vec<String>, Refusal> {
         }
     }
     world.boot()?;
+    if first_page {
+        for id in &shown {
+            world.look_at_actions(*id)?;
+        }
+    }
     let World {
         droplets,
         ghosts,
@@ -251,6 +264,7 @@ async fn observe(State(shared): State<Shared>, Path(id): Path<u64>) -> Answer {
     let droplet = world.droplets.iter_mut().find(|it| it.id == id);
     let is_shown = droplet.is_some_and(|droplet| droplet.look(habits));
     world.boot()?;
+    world.look_at_actions(id)?;
     let droplet = world.droplets.iter().find(|it| it.id == id);
     let droplet = droplet.filter(|_| is_shown).ok_or_else(not_found)?;
     Ok(Json(json!({ "droplet": droplet.view(&world.catalogue, habits) })).into_response())
@@ -260,7 +274,7 @@ async fn destroy(State(shared): State<Shared>, request: Number, Path(id): Path<u
     let mut world = lock(&shared);
     let droplet = world.droplets.iter().find(|it| it.id == id);
     let droplet = droplet.ok_or_else(not_found)?;
-    if droplet.status().0 == "new" && world.habits.refuses_early_delete {
+    if (droplet.status().0 == "new" || droplet.is_busy) && world.habits.refuses_early_delete {
         let text = "Droplet already has a pending event.";
         return Err(Refusal(422, text.to_owned()));
     }
@@ -270,31 +284,6 @@ async fn destroy(State(shared): State<Shared>, request: Number, Path(id): Path<u
         request: number(request),
     })?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn list_actions(State(shared): State<Shared>, Path(id): Path<u64>) -> Answer {
-    let world = lock(&shared);
-    let droplet = world.droplets.iter().find(|it| it.id == id);
-    let view = droplet.ok_or_else(not_found)?;
-    let rows = [view.action_view(&world.catalogue, false).to_string()];
-    let path = format!("/v2/droplets/{id}/actions");
-    page(
-        &world.link_host,
-        &path,
-        "actions",
-        &rows,
-        &Filter::default(),
-    )
-}
-
-async fn action(State(shared): State<Shared>, Path(id): Path<u64>) -> Answer {
-    let world = lock(&shared);
-    let live = world.droplets.iter().map(|it| (it, false));
-    let failed = world.failed.iter().map(|it| (it, true));
-    let found = live.chain(failed).find(|(it, _)| it.action == id);
-    let (droplet, is_errored) = found.ok_or_else(not_found)?;
-    let view = droplet.action_view(&world.catalogue, is_errored);
-    Ok(Json(json!({ "action": view })).into_response())
 }
 
 fn tag_view(world: &World, name: &str) -> Value {

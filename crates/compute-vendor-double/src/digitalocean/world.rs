@@ -7,7 +7,8 @@ use compute_testkit::listen::wall_clock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::catalogue::Catalogue;
+use super::actions::Action;
+use super::catalogue::{Catalogue, Row};
 use super::droplet::{CreateBody, Droplet};
 use super::keys::{Key, check};
 use super::{Habits, Options};
@@ -56,6 +57,55 @@ pub enum Event {
         /// Its id.
         id: u64,
     },
+    /// Something is to be done to a droplet.
+    ActionBegun {
+        /// The action.
+        action: u64,
+        /// The droplet.
+        id: u64,
+        /// What: `power_off`, `power_on`, `reboot` or `resize`.
+        kind: String,
+        /// The size, of a resize.
+        size: Option<String>,
+        /// Whether the disk grows with it.
+        grows_disk: bool,
+        /// Whether it will end `errored`.
+        fails: bool,
+        /// Milliseconds since 1970.
+        at_ms: u64,
+        /// By which request.
+        request: Option<usize>,
+    },
+    /// It is done.
+    ActionDone {
+        /// The action.
+        action: u64,
+        /// The droplet.
+        id: u64,
+    },
+    /// It was given up, without an effect.
+    ActionErrored {
+        /// The action.
+        action: u64,
+        /// The droplet.
+        id: u64,
+    },
+    /// A droplet was switched off or on.
+    Powered {
+        /// Its id.
+        id: u64,
+        /// Whether it is on now.
+        is_on: bool,
+    },
+    /// A droplet has another size: from here on it costs what that costs.
+    Resized {
+        /// Its id.
+        id: u64,
+        /// The size.
+        size: String,
+        /// Its disk now, in GB.
+        disk: u64,
+    },
     /// A droplet went by itself, or by somebody at the panel.
     Vanished {
         /// Its id.
@@ -83,7 +133,7 @@ pub enum Event {
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) u16, pub(super) String);
 
-fn refuse<T>(status: u16, text: &str) -> Result<T, Refusal> {
+pub(super) fn refuse<T>(status: u16, text: &str) -> Result<T, Refusal> {
     Err(Refusal(status, text.to_owned()))
 }
 
@@ -103,6 +153,12 @@ pub(super) struct World {
     pub(super) ghosts: Vec<(Droplet, u32)>,
     /// Droplets whose placement failed; their actions are still known.
     pub(super) failed: Vec<Droplet>,
+    /// What was done to droplets since they were made.
+    pub(super) actions: Vec<Action>,
+    /// Kinds of actions whose next one fails.
+    pub(super) failing: Vec<String>,
+    /// Sizes that do not fit on the servers of the droplets.
+    pub(super) too_large: Vec<String>,
     pub(super) tags: BTreeSet<String>,
     pub(super) keys: Vec<Key>,
     pub(super) journal: Journal<Event>,
@@ -125,6 +181,9 @@ impl World {
             droplets: Vec::new(),
             ghosts: Vec::new(),
             failed: Vec::new(),
+            actions: Vec::new(),
+            failing: Vec::new(),
+            too_large: Vec::new(),
             tags: BTreeSet::new(),
             keys: Vec::new(),
             journal: Journal::open(None)?,
@@ -167,6 +226,11 @@ impl World {
                 id, at_ms, body, ..
             } => self.add(*id, *at_ms, body),
             Event::Booted { id } => self.change(*id, |droplet| droplet.has_booted = true),
+            Event::ActionBegun { .. }
+            | Event::ActionDone { .. }
+            | Event::ActionErrored { .. }
+            | Event::Powered { .. }
+            | Event::Resized { .. } => self.apply_action(event),
             Event::Vanished { id } => self.droplets.retain(|droplet| droplet.id != *id),
             Event::Deleted { id, .. } => {
                 let lists = self.habits.ghost_lists;
@@ -192,6 +256,9 @@ impl World {
             number: self.made,
             action: FIRST_ACTION.saturating_add(number),
             has_gpu: size.is_some_and(super::catalogue::Row::has_gpu),
+            is_off: false,
+            disk: size.map_or(0, |row| row.number("disk")),
+            is_busy: false,
             body,
             created: Duration::from_millis(at_ms),
             has_booted: false,
@@ -203,10 +270,36 @@ impl World {
         self.made = self.made.saturating_add(1);
     }
 
-    fn change(&mut self, id: u64, change: impl FnOnce(&mut Droplet)) {
+    pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Droplet)) {
         if let Some(droplet) = self.droplets.iter_mut().find(|it| it.id == id) {
             change(droplet);
         }
+    }
+
+    fn is_sold_out(&self, size: &str, region: &str) -> bool {
+        let mut sold_out = self.sold_out.iter();
+        sold_out.any(|(own, there)| own == size && there.as_deref().is_none_or(|it| it == region))
+    }
+
+    /// A row of the list of sizes, without the regions where nothing of it is left.
+    pub(super) fn size_now(&self, row: &Row) -> String {
+        const REGIONS: &str = "\"regions\":[";
+        let size = row.text_of("slug");
+        if !self.sold_out.iter().any(|(own, _)| own == size) {
+            return row.text.clone();
+        }
+        let text = &row.text;
+        let split = text.split_once(REGIONS);
+        let Some((head, (list, tail))) = split.and_then(|(a, b)| Some((a, b.split_once(']')?)))
+        else {
+            return text.clone();
+        };
+        let left = list.split(',').filter(|region| {
+            let region = region.trim().trim_matches('"');
+            !self.is_sold_out(size, region)
+        });
+        let left: Vec<&str> = left.collect();
+        format!("{head}{REGIONS}{}]{tail}", left.join(","))
     }
 
     /// Makes a droplet; its id and the id of its action.
@@ -258,10 +351,7 @@ impl World {
         {
             return refuse(422, "Region is not available");
         }
-        let is_sold_out = self.sold_out.iter().any(|(size, region)| {
-            *size == body.size && region.as_ref().is_none_or(|it| *it == body.region)
-        });
-        if !size.lists("regions", &body.region) || is_sold_out {
+        if !size.lists("regions", &body.region) || self.is_sold_out(&body.size, &body.region) {
             return refuse(422, "Size is not available in this region.");
         }
         let image = self.catalogue.image(&body.image);

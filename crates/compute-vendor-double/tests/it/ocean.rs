@@ -162,3 +162,50 @@ async fn refusals_are_in_the_vendors_words() {
     );
     assert!(cloud.double.droplets().is_empty());
 }
+
+#[tokio::test]
+async fn one_thing_is_done_at_a_time_and_a_droplet_stays_off_after_a_resize() {
+    let cloud = start(Habits::default()).await;
+    let (_, made) = cloud.post("/v2/droplets", droplet("web-1")).await;
+    let path = format!("/v2/droplets/{}", made["droplet"]["id"]);
+    let id = made["droplet"]["id"].as_u64().unwrap();
+    let actions = format!("{path}/actions");
+    let act = async |body: serde_json::Value| cloud.post(&actions, body).await;
+    let kind = |kind: &str| json!({ "type": kind });
+    let resize = |size: &str, disk: bool| json!({ "type": "resize", "size": size, "disk": disk });
+    assert_eq!(act(kind("power_off")).await.0, 422, "it is new");
+    while cloud.get(&path, &[]).await.1["droplet"]["status"] != "active" {}
+    let refused = act(resize("s-2vcpu-4gb", true)).await;
+    assert_eq!(refused.0, 422, "it is on");
+    assert_eq!(act(kind("power_off")).await.0, 201);
+    let busy = act(kind("power_off")).await;
+    assert_eq!(busy.1["message"], "Droplet already has a pending event.");
+    let early = cloud.get(&path, &[]).await.1;
+    assert_eq!(early["droplet"]["status"], "active");
+    assert_eq!(early["droplet"]["locked"], true);
+    let late = cloud.get(&path, &[]).await.1;
+    assert_eq!(late["droplet"]["status"], "off");
+    let off = act(kind("power_off")).await;
+    assert_eq!(off.1["message"], "Droplet is already powered off.");
+    let (status, begun) = act(resize("s-2vcpu-4gb", false)).await;
+    assert_eq!(status, 201);
+    let action = format!("/v2/actions/{}", begun["action"]["id"]);
+    let read = async || cloud.get(&action, &[]).await.1["action"]["status"].clone();
+    assert_eq!(read().await, "in-progress");
+    assert_eq!(read().await, "completed");
+    let after = cloud.get(&path, &[]).await.1;
+    assert_eq!(after["droplet"]["size_slug"], "s-2vcpu-4gb");
+    assert_eq!(after["droplet"]["disk"], 25, "as it was");
+    assert_eq!(after["droplet"]["status"], "off");
+    let events = cloud.double.history(id);
+    let powered = events.iter().filter_map(|event| match event {
+        Event::Powered { is_on, .. } => Some(*is_on),
+        _ => None,
+    });
+    assert_eq!(powered.collect::<Vec<_>>(), [false]);
+    let size = "s-2vcpu-4gb".to_owned();
+    assert!(events.contains(&Event::Resized { id, size, disk: 25 }));
+    assert!(!cloud.double.is_on(id));
+    assert_eq!(cloud.get(&actions, &[]).await.0, 200);
+    assert_eq!(cloud.double.wire().violations(), Vec::<String>::new());
+}

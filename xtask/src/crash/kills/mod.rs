@@ -145,6 +145,8 @@ fn settings(url: &str, partners: &Partners) -> Settings {
     for (name, value) in [
         // Calls to partners are not scaled below two seconds, and a lease must outlast them.
         ("TIMING__LEASE", "200s"),
+        // Everybody wants the one plan again at once.
+        ("TIMING__SOLD_OUT_FOR", "1s"),
         ("LIMITS__PURCHASES_PER_MINUTE", "100000"),
         ("LIMITS__INSTANCES_PER_OWNER", "10000"),
         ("LIMITS__INSTANCES_TOTAL", "100000"),

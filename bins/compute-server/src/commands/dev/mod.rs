@@ -59,14 +59,7 @@ pub(crate) async fn run(arguments: DevArguments) -> anyhow::Result<()> {
     let place = Place::reserve(arguments.listen)?;
     let public_url = PublicUrl::parse(&format!("http://{}", place.address()))
         .context("make a URL of the address")?;
-    let shop = assemble(
-        config,
-        &database,
-        permit,
-        &files,
-        arguments.time_scale,
-        public_url,
-    )?;
+    let shop = assemble(config, &database, permit, &files, &arguments, public_url)?;
     let greeting = greeting(
         place.address(),
         &PrivateUrl::new(&arguments.database).masked(),
@@ -109,6 +102,9 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.database.mode = DatabaseMode::Dev;
     settings.limits.exempt_loopback = true;
     settings.timing.scale_divisor = arguments.time_scale;
+    if let Some(millis) = arguments.new_prices_every {
+        settings.timing.catalog_refresh = Span::from_millis(i64::from(millis));
+    }
     settings.log.format = LogFormat::Text;
     settings.log.filter.clone_from(&arguments.log);
     let keys = files.keys()?;
@@ -122,21 +118,31 @@ fn assemble(
     database: &Database,
     permit: DevPermit,
     files: &Files,
-    time_scale: u32,
+    arguments: &DevArguments,
     public_url: PublicUrl,
 ) -> anyhow::Result<Shop> {
     let clock = Arc::new(ServerClock::start());
     let usual = CloudBehaviour::default();
-    let boot_time = Span::from_millis(usual.boot_time.millis() / i64::from(time_scale));
+    let scale = i64::from(arguments.time_scale);
+    let boot_time = Span::from_millis(usual.boot_time.millis() / scale);
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    for vendor in [ProviderId::Vultr, ProviderId::DigitalOcean] {
+    let half = arguments.more_plans / 2;
+    for (vendor, more_plans) in [
+        (ProviderId::Vultr, arguments.more_plans - half),
+        (ProviderId::DigitalOcean, half),
+    ] {
+        let behaviour = CloudBehaviour {
+            boot_time,
+            more_plans,
+            moves_prices: arguments.new_prices_every.is_some(),
+        };
         let cloud = SimulatedCloud::new(
             vendor,
             permit,
             clock.clone(),
             Arc::new(OsEntropy),
             Some(files.journal(vendor.as_str())),
-            CloudBehaviour { boot_time },
+            behaviour,
         )
         .with_context(|| format!("start the simulated cloud of {vendor}"))?;
         providers.push(Arc::new(cloud));

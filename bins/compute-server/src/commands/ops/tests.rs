@@ -53,6 +53,8 @@ fn instance() -> Instance {
         access: Access::Password,
         ip: None,
         suspended_since: None,
+        resizing: None,
+        is_protected: false,
         created_at: NOW,
         state: InstanceState::Active(placement),
     }

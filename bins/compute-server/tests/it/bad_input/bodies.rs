@@ -16,6 +16,60 @@ fn with(member: &str, value: Value) -> String {
     order.to_string()
 }
 
+/// One line or more that are not one plain public key of a kind that is accepted.
+fn bad_keys() -> Vec<(String, u16, &'static str)> {
+    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    let data = ssh.trim_start_matches("ssh-ed25519 ");
+    let rsa_of_1024_bits = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDy//20X90snlWtXuaP1AE6OQoR9MHWaXdHv8h2h8lua\
+        LzCev1H/3KISQ7qjyRN4tT7aJjUMfilGP9bGx0emcvuSEIgcK5RbA//FwpThqjopT3TTRz6L3UvEFy4RznNP6Pyoa2ME9eJggnVYA4\
+        no7Ipb95Uuq9On/1EGKVWbSRAPQ==";
+    let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n\
+        -----END OPENSSH PRIVATE KEY-----\n";
+    let keys = [
+        // Options, which could run a command at each login.
+        format!("command=\"id\" {ssh}"),
+        format!("no-pty {ssh}"),
+        format!("restrict,from=\"192.0.2.1\" {ssh}"),
+        format!("environment=\"LD_PRELOAD=/tmp/x\" {ssh}"),
+        // A second line, however it begins.
+        format!("{ssh}\n{ssh}"),
+        format!("{ssh}\r\n{ssh}"),
+        format!("{ssh} comment\n#cloud-config"),
+        format!("\n{ssh}"),
+        format!("{ssh} a\u{0}b"),
+        format!("{ssh} a\u{85}b"),
+        // Private keys.
+        private.to_owned(),
+        private.replace("OPENSSH", "RSA"),
+        "PuTTY-User-Key-File-3: ssh-ed25519".to_owned(),
+        // Kinds that are unknown, too weak, or no keys of a person.
+        format!("ssh-unheard-of {data}"),
+        format!("ssh-ed25519-cert-v01@openssh.com {data}"),
+        format!("@cert-authority {ssh}"),
+        rsa_of_1024_bits.to_owned(),
+        "ssh-dss AAAAB3NzaC1kc3MAAACBAP".to_owned(),
+        // The name says another kind than the key.
+        format!("ssh-rsa {data}"),
+        // Half a key, none, and words.
+        ssh[..40].to_owned(),
+        "ssh-ed25519".to_owned(),
+        String::new(),
+        "x".repeat(5_000),
+    ];
+    let one = keys.iter().map(|key| with("ssh_public_key", json!(key)));
+    let listed = keys
+        .iter()
+        .map(|key| with("ssh_public_keys", json!([ssh, key])));
+    one.chain(listed)
+        .chain([
+            with("ssh_public_key", json!(5)),
+            with("ssh_public_key", json!([ssh])),
+            with("ssh_public_keys", json!([5])),
+        ])
+        .map(|body| (body, 400, "invalid_request"))
+        .collect()
+}
+
 /// What is put onto the new machine.
 fn bad_setups() -> Vec<(String, u16, &'static str)> {
     let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
@@ -94,6 +148,11 @@ fn bad_bodies() -> Vec<(String, u16, &'static str)> {
             400,
             "ssh_key_id_not_supported",
         ),
+        (
+            with("ssh_key_id", json!("1")),
+            400,
+            "ssh_key_id_not_supported",
+        ),
     ]
 }
 
@@ -101,7 +160,8 @@ async fn a_bad_body_is_refused(backend: Backend) {
     let stage = Stage::open(backend).await;
     let server = &stage.server;
     let json_type = [("content-type", "application/json".to_owned())];
-    for (body, status, code) in bad_bodies().into_iter().chain(bad_setups()) {
+    let all = bad_bodies().into_iter().chain(bad_setups());
+    for (body, status, code) in all.chain(bad_keys()) {
         let answer = server.send("POST", PROVISION, &json_type, &body).await;
         let start: String = body.chars().take(100).collect();
         assert_eq!(answer.status, status, "{start}: {}", text(&answer));

@@ -1,7 +1,11 @@
 //! `serve` with two clouds, each behind a wire that loses and garbles. What was made and deleted is
 //! read from the clouds' own records.
 
+mod changes;
 mod faults;
+mod images;
+mod passwords;
+mod stock;
 mod trouble;
 
 use compute_testkit::{facilitator, vultr};
@@ -22,7 +26,9 @@ const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
 /// Waits that a fault makes long, and what they are here; divided by 20 like every other.
-const SHORT: [(&str, &str); 13] = [
+const SHORT: [(&str, &str); 15] = [
+    ("COMPUTE_SERVER_TIMING__STOCK_LIFE", "10s"),
+    ("COMPUTE_SERVER_TIMING__SOLD_OUT_FOR", "20s"),
     ("COMPUTE_SERVER_TIMING__FIND_WINDOW", "20s"),
     ("COMPUTE_SERVER_TIMING__FIND_LOOKS", "3"),
     ("COMPUTE_SERVER_TIMING__GONE_GAP", "10s"),
@@ -50,12 +56,18 @@ struct Shop {
 
 impl Shop {
     async fn open(backend: Backend) -> Self {
+        Self::open_after(backend, |_| ()).await
+    }
+
+    /// The same after a change of what DigitalOcean sells.
+    async fn open_after(backend: Backend, change: impl FnOnce(&digitalocean::Handle)) -> Self {
         let wire = Wire::new(Vendor::Vultr);
         let options = vultr::Options::default();
         let cloud = vultr::spawn_behind(options, |router| wire.before(router));
         let cloud = cloud.await.unwrap();
         let options = digitalocean::Options::default();
         let ocean = digitalocean::spawn(options).await.unwrap();
+        change(&ocean);
         let options = facilitator::Options::default();
         let network = facilitator::spawn(options).await.unwrap();
         let home = Home::new(backend).await;

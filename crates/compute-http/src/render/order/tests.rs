@@ -29,6 +29,8 @@ fn running() -> Instance {
         access: Access::Password,
         ip: None,
         suspended_since: None,
+        resizing: None,
+        is_protected: false,
         created_at: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
         state: InstanceState::Active(placement),
     }

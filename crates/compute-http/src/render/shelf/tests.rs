@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use compute_domain::catalog::{Gpu, ProviderId, RegionId};
+use compute_domain::catalog::{Gpu, ImageNeeds, ProviderId, RegionId};
 use compute_domain::money::{HourlyRate, Usd};
 
 use super::*;
@@ -33,6 +33,7 @@ fn window() -> ShopWindow {
     let gpu = Gpu {
         model: "NVIDIA_A16".into(),
         vram_gb: 2,
+        count: None,
     };
     let plans = [
         priced("vc2-1c-1gb", PlanFamily::Vps, None),
@@ -50,6 +51,7 @@ fn window() -> ShopWindow {
         arch: "x64".into(),
         family: "ubuntu".into(),
         aliases: Vec::new(),
+        needs: ImageNeeds::default(),
     };
     ShopWindow::new(
         1,

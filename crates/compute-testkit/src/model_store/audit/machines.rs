@@ -1,4 +1,4 @@
-//! M6 and M7, P3, O5, O7 and O10: instances, their time, and their places.
+//! M6 and M7, P3, O5, O6, O7 and O10: instances, their time, and their places.
 
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::instance::{Instance, InstanceState};
@@ -54,6 +54,7 @@ impl Auditor<'_> {
         };
         self.ask_payment(&order);
         self.ask_states(&order);
+        self.ask_change(&order);
         if self.is_full() {
             self.ask_value(&order);
             self.ask_conversions(&order);
@@ -123,6 +124,24 @@ impl Auditor<'_> {
             let name = |state: Option<&OperationState>| state.map(OperationState::name);
             let (provision, destroy) = (name(provision), name(destroy));
             format!("instance {id} is {state}; provision {provision:?}, destroy {destroy:?}")
+        });
+    }
+
+    /// O6: an instance is being changed exactly while an operation changes it.
+    fn ask_change(&mut self, order: &Order<'_>) {
+        let is_open = |operation: &&Operation| {
+            operation.kind == OperationKind::Resize
+                && matches!(
+                    operation.state,
+                    OperationState::Running(_) | OperationState::Stuck { .. }
+                )
+        };
+        let change = order.operations.iter().copied().find(is_open);
+        let resizing = order.instance.resizing.as_ref();
+        self.expect(change.is_some() == resizing.is_some(), "O6", || {
+            let id = order.instance.id;
+            let change = change.map(|operation| operation.id);
+            format!("instance {id} is to become {resizing:?}; its open change is {change:?}")
         });
     }
 
@@ -256,7 +275,8 @@ impl Auditor<'_> {
                 let own: &mut Places = live.entry(instance.owner).or_default();
                 for places in [own, &mut all] {
                     places.live = places.live.saturating_add(1);
-                    places.hourly = places.hourly.saturating_add(instance.rate.micros());
+                    let rate = instance.place_rate().micros();
+                    places.hourly = places.hourly.saturating_add(rate);
                 }
             }
         }

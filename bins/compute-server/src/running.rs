@@ -156,6 +156,10 @@ impl Shop {
     async fn warm_up(&self) {
         let loading = async {
             synchronise(&self.clock, self.store.as_ref()).await;
+            // First: by another account's credentials nothing may be sold.
+            if let Err(error) = self.engine.watch_accounts().await {
+                tracing::warn!(%error, "what the providers tell of our accounts could not be written down");
+            }
             self.engine.refresh_catalog().await;
             self.engine.refresh_health().await;
         };

@@ -127,6 +127,8 @@ pub(crate) fn operators_engine(
             topup_min: cent,
             topup_max: cent,
             blocked_payers: BTreeSet::new(),
+            switched_off: BTreeSet::new(),
+            alarm_below: BTreeMap::new(),
         },
         auth: AuthTerms {
             clock_skew: Span::ZERO,

@@ -47,6 +47,13 @@ impl Workers {
         self.start_loop("store", self.every.store, |workers| async move {
             workers.engine.check_store().await;
         });
+        // Replicas hear from each other as soon as they would of a database that fails.
+        self.start_loop("accounts", self.every.store, |workers| async move {
+            report(
+                workers.engine.tend_accounts().await,
+                "what is known of the providers' accounts could not be read",
+            );
+        });
         self.start_catalog();
         if self.drives {
             self.start_duties();
@@ -117,6 +124,12 @@ impl Workers {
     fn start_book_keeping(&self) {
         self.start_loop("rails", self.every.rails, |workers| async move {
             workers.engine.tend_rails().await;
+        });
+        self.start_loop("account watch", self.every.account, |workers| async move {
+            report(
+                workers.engine.watch_accounts().await,
+                "what the providers tell of our accounts could not be written down",
+            );
         });
         self.start_guarded("arrivals", self.every.arrivals, |engine| async move {
             report(

@@ -4,7 +4,7 @@
 //! the newest of each. Recent shelves are kept, because a price stays payable for a while after it
 //! changed (decisions.md 14).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use compute_domain::catalog::{Catalog, OsId, OsImage, Plan, PlanId, ProviderId, Region, RegionId};
@@ -12,6 +12,7 @@ use compute_domain::money::{HourlyRate, Usd};
 use compute_domain::time::{Span, Timestamp};
 use compute_pricing::{Markup, daily, monthly, sell_rate};
 
+use crate::cloud::Closed;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::{CatalogRevision, StoreError, TxMode};
@@ -48,6 +49,10 @@ pub struct Shelf {
     pub as_of: Timestamp,
     by_id: HashMap<PlanId, usize>,
     images_of: BTreeMap<ProviderId, BTreeMap<OsId, Arc<OsImage>>>,
+    /// Plans of providers that sell no new machines: more time is still sold at their prices.
+    withheld: HashMap<PlanId, PricedPlan>,
+    /// Those providers.
+    closed: BTreeSet<ProviderId>,
     /// The revision of each provider's catalogue, and when the provider last confirmed it.
     sources: BTreeMap<ProviderId, (i64, Timestamp)>,
 }
@@ -77,6 +82,11 @@ impl Shelf {
         self.by_id.get(id).and_then(|index| self.plans.get(*index))
     }
 
+    /// A plan of a provider that sells no new machines.
+    pub(crate) fn withheld(&self, id: &PlanId) -> Option<&PricedPlan> {
+        self.withheld.get(id)
+    }
+
     /// An image of this provider, by its id or by another name for it.
     pub fn find_image(&self, provider: ProviderId, id: &OsId) -> Option<&OsImage> {
         self.images_of.get(&provider)?.get(id).map(Arc::as_ref)
@@ -87,15 +97,31 @@ impl Shelf {
         self.regions.iter().any(|region| region.id == *id)
     }
 
-    fn build(parts: &[Part], markup: &BTreeMap<ProviderId, Markup>) -> Option<Self> {
-        let as_of = parts.iter().map(|part| part.2).min()?;
+    fn build(
+        parts: &[Part],
+        markup: &BTreeMap<ProviderId, Markup>,
+        closed: BTreeSet<ProviderId>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let open = parts.iter().filter(|part| !closed.contains(&part.0));
+        // What is not sold cannot be too old to be sold.
+        let as_of = match open.map(|part| part.2).min() {
+            Some(oldest) => oldest,
+            None => parts.first().map(|_| now)?,
+        };
         let mut plans = Vec::new();
+        let mut withheld = HashMap::new();
         let mut regions = BTreeMap::new();
         let mut images = BTreeMap::new();
         let mut images_of = BTreeMap::new();
         for (provider, _, _, catalog) in parts {
             let markup = markup.get(provider).copied().unwrap_or_default();
-            plans.extend(catalog.plans.iter().filter_map(|plan| priced(plan, markup)));
+            let priced = catalog.plans.iter().filter_map(|plan| priced(plan, markup));
+            if closed.contains(provider) {
+                withheld.extend(priced.map(|plan| (plan.plan.id.clone(), plan)));
+                continue;
+            }
+            plans.extend(priced);
             for region in &catalog.regions {
                 regions
                     .entry(region.id.clone())
@@ -127,6 +153,8 @@ impl Shelf {
             as_of,
             by_id,
             images_of,
+            withheld,
+            closed,
             sources: sources(parts),
         })
     }
@@ -139,9 +167,8 @@ impl Shelf {
     fn has_content_of(&self, other: &Self) -> bool {
         let revisions = |shelf: &Self| -> Vec<_> {
             let sources = shelf.sources.iter();
-            sources
-                .map(|(id, (revision, _))| (*id, *revision))
-                .collect()
+            let sold = sources.filter(|(id, _)| !shelf.closed.contains(id));
+            sold.map(|(id, (revision, _))| (*id, *revision)).collect()
         };
         revisions(self) == revisions(other)
     }
@@ -277,13 +304,21 @@ impl Engine {
     /// asked by one replica, then the shelf is rebuilt from the database. Failures are logged; the
     /// last good shelf stays until it is too old to sell from.
     pub async fn refresh_catalog(&self) {
+        self.tend_accounts_or_warn().await;
         for id in self.providers.keys() {
             if let Err(error) = self.fetch_catalog(*id).await {
                 tracing::warn!(provider.name = %id, error = %error, "catalogue not refreshed");
             }
         }
+        self.tend_accounts_or_warn().await;
         if let Err(error) = self.reload_shelf().await {
             tracing::warn!(error = %error, "catalogue not loaded");
+        }
+    }
+
+    async fn tend_accounts_or_warn(&self) {
+        if let Err(error) = self.tend_accounts().await {
+            tracing::warn!(error = %error, "what is known of the providers' accounts was not read");
         }
     }
 
@@ -295,9 +330,11 @@ impl Engine {
         let fresh_since = now.minus(self.timing().catalog_refresh);
         let mut tx = self.store.begin(TxMode::Write).await?;
         let newest = tx.load_catalogs(id, 1).await?;
-        let is_fresh = newest
-            .first()
-            .is_some_and(|newest| newest.confirmed_at > fresh_since);
+        // Only a catalogue that is read now shows whether our credentials count again.
+        let cloud = self.clouds.get(&id);
+        let is_refused = cloud.is_some_and(|cloud| cloud.closed() == Some(Closed::Refused));
+        let newest = newest.first().filter(|_| !is_refused);
+        let is_fresh = newest.is_some_and(|newest| newest.confirmed_at > fresh_since);
         let lease = format!("catalog:{id}");
         let holder = &self.config.holder;
         let until = now.plus(self.timing().lease);
@@ -312,6 +349,7 @@ impl Engine {
         let recorded = tx.record_catalog(id, &body, self.now()).await?;
         tx.commit().await?;
         tracing::debug!(provider.name = %id, catalog.revision = recorded.revision, "catalogue read");
+        self.readmit(id).await?;
         Ok(())
     }
 
@@ -347,11 +385,16 @@ impl Engine {
         let refresh = self.timing().catalog_refresh;
         withdraw(&mut parts, now, sales.catalog_max_age, refresh);
         let before = self.shelves().whole.clone();
-        let is_same = |it: &Arc<Shelf>| it.sources == sources(&parts);
+        let closed: BTreeSet<_> = self.closed().into_keys().collect();
+        // A shelf on which nothing is sold is as old as its making, so it is made again.
+        let is_same = |it: &Arc<Shelf>| {
+            let is_sold = parts.iter().any(|part| !closed.contains(&part.0));
+            is_sold && it.closed == closed && it.sources == sources(&parts)
+        };
         if before.as_ref().is_some_and(is_same) {
             return self.restock(&self.stocks.lock());
         }
-        let Some(whole) = Shelf::build(&parts, &sales.markup) else {
+        let Some(whole) = Shelf::build(&parts, &sales.markup, closed, now) else {
             return;
         };
         let stocks = self.stocks.lock();
@@ -396,6 +439,8 @@ fn parse(revision: &CatalogRevision) -> Result<Catalog, Error> {
 enum FetchError {
     #[error("the database failed")]
     Store(#[from] StoreError),
+    #[error("the provider's account could not be looked at: {0}")]
+    Account(#[from] Error),
     #[error("the provider failed: {0}")]
     Provider(#[from] crate::ports::ProviderError),
     #[error("the catalogue cannot be written as JSON")]

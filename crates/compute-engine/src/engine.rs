@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use compute_domain::catalog::ProviderId;
 use compute_domain::id::OperationId;
@@ -16,6 +16,7 @@ use event_listener::Event;
 use secrecy::SecretBox;
 
 use crate::catalog::ShelfHistory;
+use crate::cloud::{Closed, Cloud};
 use crate::ports::{Caps, Provider, Rail, RailHealth, Store, Timer};
 use crate::seal::Sealer;
 use crate::stock::Stocks;
@@ -60,6 +61,10 @@ pub struct SalesTerms {
     pub topup_max: Usd,
     /// Wallets that nothing is sold to.
     pub blocked_payers: BTreeSet<WalletAddress>,
+    /// Providers that sell no new machines. What was sold goes on, and may be extended.
+    pub switched_off: BTreeSet<ProviderId>,
+    /// Below how much of an account's own funds its operator hears of it.
+    pub alarm_below: BTreeMap<ProviderId, Usd>,
 }
 
 /// How many machines may be destroyed without their owners' asking before somebody must look.
@@ -139,6 +144,10 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) providers: BTreeMap<ProviderId, Arc<dyn Provider>>,
+    /// The same, with what is known of our accounts there.
+    pub(crate) clouds: BTreeMap<ProviderId, Arc<Cloud>>,
+    /// Which of them sell nothing new, as the shelf shows it.
+    shown: Mutex<BTreeMap<ProviderId, Closed>>,
     pub(crate) rails: Vec<Arc<dyn Rail>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -178,10 +187,15 @@ impl Engine {
         if sales.topup_min == Usd::ZERO || sales.topup_min > sales.topup_max {
             return Err(ConfigError::TopupBounds);
         }
-        let mut providers = BTreeMap::new();
+        let mut providers: BTreeMap<ProviderId, Arc<dyn Provider>> = BTreeMap::new();
+        let mut clouds = BTreeMap::new();
         for provider in adapters.providers {
             let id = provider.id();
-            if providers.insert(id, provider).is_some() {
+            let (store, clock) = (Arc::clone(&adapters.store), Arc::clone(&adapters.clock));
+            let cloud = Arc::new(Cloud::new(provider, store, clock));
+            let provider: Arc<dyn Provider> = cloud.clone();
+            providers.insert(id, provider);
+            if clouds.insert(id, cloud).is_some() {
                 return Err(ConfigError::DuplicateProvider(id));
             }
         }
@@ -199,6 +213,8 @@ impl Engine {
             config,
             store: adapters.store,
             providers,
+            clouds,
+            shown: Mutex::default(),
             rails: adapters.rails,
             clock: adapters.clock,
             entropy: adapters.entropy,
@@ -239,6 +255,10 @@ impl Engine {
         self.progress
             .get(usize::from(last) % PROGRESS_EVENTS)
             .unwrap_or(first)
+    }
+
+    pub(crate) fn lock_shown(&self) -> MutexGuard<'_, BTreeMap<ProviderId, Closed>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) const fn timing(&self) -> &Timing {

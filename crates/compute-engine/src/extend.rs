@@ -73,7 +73,8 @@ impl Engine {
         shelf: &Shelf,
     ) -> Result<Priced, Error> {
         self.check_extendable(instance)?;
-        let rate = match shelf.find_plan(&instance.plan) {
+        let plan = shelf.find_plan(&instance.plan);
+        let rate = match plan.or_else(|| shelf.withheld(&instance.plan)) {
             Some(plan) => self.rate_in(plan, &instance.region)?,
             None => instance.rate,
         };

@@ -20,7 +20,7 @@ const STORE_PATIENCE: Span = Span::from_millis(1_500);
 pub struct Readiness {
     /// True when it can.
     pub ready: bool,
-    /// What is missing, for the operator.
+    /// What is missing, for the operator; also what does not keep it from taking orders.
     pub reasons: Vec<String>,
 }
 
@@ -113,9 +113,14 @@ impl Engine {
         if self.ready_rails().is_empty() {
             reasons.push("no payment rail can settle".to_owned());
         }
-        Readiness {
-            ready: reasons.is_empty(),
-            reasons,
+        let closed = self.closed();
+        if !closed.is_empty() && closed.len() == self.clouds.len() {
+            reasons.push("no provider sells new machines".to_owned());
         }
+        let ready = reasons.is_empty();
+        // Said also while others sell.
+        let closed = closed.iter();
+        reasons.extend(closed.map(|(id, why)| format!("{id} sells no new machines: {why}")));
+        Readiness { ready, reasons }
     }
 }

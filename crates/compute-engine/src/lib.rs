@@ -8,6 +8,7 @@ pub mod ports;
 mod api_key;
 mod arrival;
 mod catalog;
+mod cloud;
 mod credits;
 mod destroy;
 mod engine;
@@ -39,6 +40,7 @@ mod work;
 
 pub use catalog::{PricedPlan, Shelf};
 /// What a signed request presents, as the wallet crate reads it.
+pub use cloud::Closed;
 pub use compute_wallet::AuthClaim;
 pub use credits::Balance;
 pub use engine::{

@@ -200,8 +200,19 @@ impl Engine {
         shelf: &'a Shelf,
         request: &ProvisionRequest,
     ) -> Result<&'a PricedPlan, Error> {
-        let plan = shelf.find_plan(&request.plan).ok_or(Error::UnknownPlan)?;
+        let Some(plan) = shelf.find_plan(&request.plan) else {
+            let is_withheld = shelf.withheld(&request.plan).is_some();
+            return Err(if is_withheld {
+                Error::CatalogUnavailable
+            } else {
+                Error::UnknownPlan
+            });
+        };
         let provider = plan.plan.provider;
+        // It may have closed since the shelf was built.
+        if self.why_closed(provider).is_some() {
+            return Err(Error::CatalogUnavailable);
+        }
         if request.provider.is_some_and(|hint| hint != provider) {
             return Err(Error::ProviderMismatch);
         }

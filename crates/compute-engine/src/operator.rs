@@ -10,7 +10,8 @@ use compute_domain::payment::PaymentState;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::order::{OperationView, view_of};
-use crate::ports::{Finding, Lease, Posted, Quarantine, Suspect, Tx, TxMode, Watched};
+use crate::ports::{Finding, Lease, PlanDrift, Posted, Quarantine, Suspect, Tx, TxMode, Watched};
+use crate::work::DRIFT_LOOKS;
 
 /// How many operations one look shows.
 const LIST_MAX: u32 = 200;
@@ -100,6 +101,17 @@ impl Engine {
             tracing::warn!("an operator ended the quarantine");
         }
         Ok(ended)
+    }
+
+    /// Live instances whose machine has another plan at its provider, the oldest first, 200 at most.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn plan_drifts(&self) -> Result<Vec<PlanDrift>, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let drifts = tx.list_plan_drifts(DRIFT_LOOKS, LIST_MAX).await?;
+        tx.rollback().await?;
+        Ok(drifts)
     }
 
     /// Live instances whose machine its provider does not know, though they have not been given up; the

@@ -170,6 +170,7 @@ impl DigitalOcean {
             let seen = convert::observed(&row, &self.environment).ok_or_else(unreadable)?;
             // The vendor's dates have whole seconds; attempts tell the order within one.
             if let (seen, Whose::Ours(tag)) = seen {
+                self.note(&row);
                 machines.insert((seen.created_at, tag.attempt, row.id), seen);
             }
         }

@@ -141,6 +141,7 @@ impl Vultr {
             let unreadable = || ProviderError::Ambiguous(Ambiguity::Unreadable);
             let row: InstanceRow = serde_json::from_str(row.get()).map_err(|_| unreadable())?;
             let seen = convert::observed(&row, &self.environment).ok_or_else(unreadable)?;
+            self.note(&seen.machine, &row.tags);
             // The vendor's dates have whole seconds; attempts tell the order within one.
             if let Some(attempt) = seen.tag.as_ref().map(|tag| tag.attempt) {
                 machines.insert((seen.created_at, attempt, seen.machine.clone()), seen);

@@ -14,6 +14,7 @@ mod schema;
 mod stamp;
 mod tx;
 
+mod accounts;
 mod api_keys;
 mod arrivals;
 mod audit;

@@ -1,10 +1,10 @@
 //! What machines do at their providers, and destructions that no owner asked for.
 
 use async_trait::async_trait;
-use compute_domain::catalog::{ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Quarantine, Sighting, StoreError, Suspect, Watch, Watched};
+use compute_engine::ports::{PlanDrift, Quarantine, Sighting, StoreError, Suspect, Watch, Watched};
 
 use crate::dialect::{CLAIM_WATCHED, LOCK_DESTRUCTIONS};
 use crate::row::{RowName, millis, moment};
@@ -39,6 +39,27 @@ LIMIT $2"
 const SAVE_SIGHTING: &str = "UPDATE instances
 SET misses = $2, missing_since = $3, suspended_since = $4, ip_address = COALESCE($5, ip_address)
 WHERE id = $1 AND state = 'active'";
+
+const NOTE_DRIFT: &str = "INSERT INTO plan_drifts (instance_id, plan_id, first_seen_at, looks)
+VALUES ($1, $2, $3, 1)
+ON CONFLICT (instance_id) DO UPDATE
+SET plan_id = excluded.plan_id,
+    first_seen_at = CASE WHEN plan_drifts.plan_id = excluded.plan_id
+        THEN plan_drifts.first_seen_at ELSE excluded.first_seen_at END,
+    looks = CASE WHEN plan_drifts.plan_id = excluded.plan_id
+        THEN plan_drifts.looks + 1 ELSE 1 END
+RETURNING instance_id, plan_id, first_seen_at, looks";
+
+const FORGET_DRIFT: &str = "DELETE FROM plan_drifts
+WHERE instance_id = $1";
+
+const LIST_DRIFTS: &str =
+    "SELECT plan_drifts.instance_id, plan_drifts.plan_id, plan_drifts.first_seen_at, plan_drifts.looks
+FROM plan_drifts
+JOIN instances ON instances.id = plan_drifts.instance_id AND instances.state = 'active'
+WHERE plan_drifts.looks >= $1
+ORDER BY plan_drifts.first_seen_at, plan_drifts.instance_id
+LIMIT $2";
 
 const LIST_ACTIVE: &str = "SELECT provider_instance_id
 FROM instances
@@ -133,6 +154,26 @@ impl SuspectRow {
     }
 }
 
+#[derive(Debug, sqlx::FromRow)]
+struct DriftRow {
+    instance_id: String,
+    plan_id: String,
+    first_seen_at: i64,
+    looks: i64,
+}
+
+impl DriftRow {
+    fn parse(self) -> Result<PlanDrift, StoreError> {
+        let name = RowName::new("plan_drifts", &self.instance_id);
+        Ok(PlanDrift {
+            instance: name.text("instance_id", &self.instance_id)?,
+            plan: name.check("plan_id", PlanId::parse(&self.plan_id))?,
+            since: Timestamp::from_millis(self.first_seen_at),
+            looks: name.number("looks", self.looks)?,
+        })
+    }
+}
+
 #[async_trait]
 impl Watch for StoreTx {
     async fn claim_watched(
@@ -201,6 +242,45 @@ impl Watch for StoreTx {
             sighting.address.map(|address| address.to_string()),
         )
         .map(|_| ())
+    }
+
+    async fn note_plan_drift(
+        &mut self,
+        instance: InstanceId,
+        plan: &PlanId,
+        now: Timestamp,
+    ) -> Result<PlanDrift, StoreError> {
+        let row: DriftRow = fetch!(
+            fetch_one,
+            self,
+            "plan_drifts",
+            NOTE_DRIFT,
+            instance.to_string(),
+            plan.as_str(),
+            now.millis(),
+        )?;
+        row.parse()
+    }
+
+    async fn forget_plan_drift(&mut self, instance: InstanceId) -> Result<bool, StoreError> {
+        let rows = execute!(self, "plan_drifts", FORGET_DRIFT, instance.to_string())?;
+        Ok(rows == 1)
+    }
+
+    async fn list_plan_drifts(
+        &mut self,
+        looks: u32,
+        limit: u32,
+    ) -> Result<Vec<PlanDrift>, StoreError> {
+        let rows: Vec<DriftRow> = fetch!(
+            fetch_all,
+            self,
+            "plan_drifts",
+            LIST_DRIFTS,
+            i64::from(looks),
+            i64::from(limit),
+        )?;
+        rows.into_iter().map(DriftRow::parse).collect()
     }
 
     async fn list_active_machines(

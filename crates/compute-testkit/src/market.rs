@@ -109,11 +109,38 @@ impl Market {
     /// # Panics
     /// When the engine refuses its configuration.
     pub async fn another_replica(&self, store: &Arc<dyn Store>) -> Arc<Engine> {
+        let config = self.next_config();
+        let (rail, provider) = (&self.rail, &self.provider);
+        start(config, store, rail, provider, &self.clock, &self.crash).await
+    }
+
+    /// Starts another replica beside the present one, with another configuration.
+    ///
+    /// # Panics
+    /// When the engine refuses its configuration.
+    pub async fn another_replica_with(
+        &self,
+        change: impl FnOnce(&mut EngineConfig),
+    ) -> Arc<Engine> {
+        let mut config = self.next_config();
+        change(&mut config);
+        let (rail, provider) = (&self.rail, &self.provider);
+        start(
+            config,
+            &self.store,
+            rail,
+            provider,
+            &self.clock,
+            &self.crash,
+        )
+        .await
+    }
+
+    fn next_config(&self) -> EngineConfig {
         let number = self.starts.fetch_add(1, Ordering::SeqCst) + 1;
         let mut config = config(format!("process-{number}"));
         config.sales.blocked_payers.clone_from(&self.blocked_payers);
-        let (rail, provider) = (&self.rail, &self.provider);
-        start(config, store, rail, provider, &self.clock, &self.crash).await
+        config
     }
 
     /// Lets time pass and workers work until nothing moves any more.
@@ -289,6 +316,8 @@ pub fn config(holder: String) -> EngineConfig {
             topup_min: usd(1),
             topup_max: usd(100_000),
             blocked_payers: BTreeSet::new(),
+            switched_off: BTreeSet::new(),
+            alarm_below: BTreeMap::new(),
         },
         caps: Caps {
             instances_per_owner: 20,

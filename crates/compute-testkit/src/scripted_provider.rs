@@ -5,6 +5,7 @@ mod changes;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use compute_domain::catalog::{
@@ -39,6 +40,8 @@ pub enum CreateFault {
     SoldOut,
     /// It asks us to slow down.
     Throttles,
+    /// It asks us not to come back for this many seconds.
+    ThrottlesFor(u64),
     /// It refuses our credentials.
     Unauthorized,
     /// The process dies before anything is sent.
@@ -76,10 +79,19 @@ struct Cloud {
     machines: Vec<ScriptedMachine>,
     faults: VecDeque<CreateFault>,
     refused_deletes: u32,
+    ignored_deletes: u32,
     hidden_looks: u32,
     looks: u32,
+    lists: u32,
+    skew_ms: i64,
+    fails_lists: bool,
+    shown_plan: Option<PlanId>,
+    suspends: bool,
     missed_looks: u32,
     failed_looks: u32,
+    refuses: bool,
+    account: Option<ProviderAccount>,
+    hides_account: bool,
     rate_micros: i64,
     changes: Changes,
 }
@@ -112,6 +124,15 @@ impl ScriptedProvider {
         self.cloud.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The cloud, unless it refuses our credentials.
+    fn answering(&self) -> Result<MutexGuard<'_, Cloud>, ProviderError> {
+        let cloud = self.cloud();
+        if cloud.refuses {
+            return Err(ProviderError::Unauthorized);
+        }
+        Ok(cloud)
+    }
+
     /// What it says it has left.
     pub const fn stock_script(&self) -> &ScriptedStock {
         &self.stock
@@ -127,6 +148,11 @@ impl ScriptedProvider {
         self.cloud().refused_deletes = times;
     }
 
+    /// The next `times` deletions are accepted, and nothing is deleted.
+    pub fn ignore_deletes(&self, times: u32) {
+        self.cloud().ignored_deletes = times;
+    }
+
     /// The next `looks` searches by mark show nothing.
     pub fn hide(&self, looks: u32) {
         self.cloud().hidden_looks = looks;
@@ -140,6 +166,47 @@ impl ScriptedProvider {
     /// The next `looks` looks at single machines fail.
     pub fn fail_looks(&self, looks: u32) {
         self.cloud().failed_looks = looks;
+    }
+
+    /// How often it was asked for a single machine, and how often for all.
+    pub fn looks(&self) -> (u32, u32) {
+        let cloud = self.cloud();
+        (cloud.looks, cloud.lists)
+    }
+
+    /// From now on its clock is ahead of everybody's by this much, in milliseconds, or behind.
+    pub fn set_clock_skew(&self, millis: i64) {
+        self.cloud().skew_ms = millis;
+    }
+
+    /// From now on its list cannot be read, or can again.
+    pub fn fail_lists(&self, fails: bool) {
+        self.cloud().fails_lists = fails;
+    }
+
+    /// From now on every machine is shown with this plan; with none before.
+    pub fn show_plan(&self, plan: &PlanId) {
+        self.cloud().shown_plan = Some(plan.clone());
+    }
+
+    /// From now on every machine that runs is stopped on the provider's own account, or runs again.
+    pub fn suspend_all(&self, suspends: bool) {
+        self.cloud().suspends = suspends;
+    }
+
+    /// From now on it refuses our credentials, whatever is asked, or accepts them again.
+    pub fn refuse_credentials(&self, refuses: bool) {
+        self.cloud().refuses = refuses;
+    }
+
+    /// From now on it tells this of our account; before the first time it is "scripted".
+    pub fn set_account(&self, account: ProviderAccount) {
+        self.cloud().account = Some(account);
+    }
+
+    /// From now on it does not answer when it is asked for our account, or answers again.
+    pub fn hide_account(&self, hides: bool) {
+        self.cloud().hides_account = hides;
     }
 
     /// Every machine vanishes.
@@ -189,6 +256,7 @@ impl ScriptedProvider {
         let state = match (machine.is_alive, booted) {
             (false, _) => MachineState::Gone,
             (true, false) => MachineState::Starting,
+            (true, true) if cloud.suspends => MachineState::Suspended,
             (true, true) if machine.is_changing() => MachineState::Busy,
             (true, true) if !machine.is_on => MachineState::Stopped,
             (true, true) => MachineState::Ready,
@@ -196,7 +264,12 @@ impl ScriptedProvider {
         Observed {
             machine: machine.id.clone(),
             tag: Some(machine.tag.clone()),
-            plan: Some(machine.plan.clone()),
+            plan: Some(
+                cloud
+                    .shown_plan
+                    .clone()
+                    .unwrap_or_else(|| machine.plan.clone()),
+            ),
             state,
             address: booted.then_some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
             created_at: Some(machine.made_at),
@@ -222,7 +295,9 @@ impl ScriptedProvider {
             change: None,
             never_ready: fault == Some(&CreateFault::NeverReady),
             made_at_look: cloud.looks,
-            made_at: self.clock.now(),
+            made_at: Timestamp::from_millis(
+                self.clock.now().millis().saturating_add(cloud.skew_ms),
+            ),
         });
         Ok(id)
     }
@@ -244,6 +319,7 @@ impl Provider for ScriptedProvider {
 
     #[expect(clippy::unwrap_used, reason = "constants of the double")]
     async fn catalog(&self) -> Result<Catalog, ProviderError> {
+        drop(self.answering()?);
         let region = |id: &str| Region {
             id: RegionId::parse(id).unwrap(),
             city: "City".to_owned(),
@@ -292,7 +368,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn create(&self, spec: &CreateSpec) -> Result<Created, ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         let fault = cloud.faults.pop_front();
         if fault == Some(CreateFault::DiesBefore) {
             self.crash.now();
@@ -308,6 +384,10 @@ impl Provider for ScriptedProvider {
             Some(CreateFault::SoldOut) => return Err(ProviderError::NoCapacity { reason }),
             Some(CreateFault::Throttles) => {
                 return Err(ProviderError::Throttled { retry_after: None });
+            }
+            Some(CreateFault::ThrottlesFor(secs)) => {
+                let retry_after = Some(Duration::from_secs(secs));
+                return Err(ProviderError::Throttled { retry_after });
             }
             Some(CreateFault::Unauthorized) => return Err(ProviderError::Unauthorized),
             _ => {}
@@ -331,7 +411,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn find(&self, operation: OperationId) -> Result<Vec<Observed>, ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         if cloud.hidden_looks > 0 {
             cloud.hidden_looks -= 1;
             return Ok(Vec::new());
@@ -344,7 +424,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn observe(&self, machine: &ProviderInstanceId) -> Result<Observed, ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         cloud.looks += 1;
         if cloud.failed_looks > 0 {
             cloud.failed_looks -= 1;
@@ -368,7 +448,7 @@ impl Provider for ScriptedProvider {
     }
 
     async fn destroy(&self, machine: &ProviderInstanceId) -> Result<(), ProviderError> {
-        let mut cloud = self.cloud();
+        let mut cloud = self.answering()?;
         if self.crash.is_dead() {
             return Err(unknown());
         }
@@ -378,6 +458,10 @@ impl Provider for ScriptedProvider {
                 reason: "locked".to_owned(),
             });
         }
+        if cloud.ignored_deletes > 0 {
+            cloud.ignored_deletes -= 1;
+            return Ok(());
+        }
         if let Some(known) = cloud.machines.iter_mut().find(|known| known.id == *machine) {
             known.is_alive = false;
         }
@@ -385,7 +469,11 @@ impl Provider for ScriptedProvider {
     }
 
     async fn list(&self) -> Result<Vec<Observed>, ProviderError> {
-        let cloud = self.cloud();
+        let mut cloud = self.answering()?;
+        cloud.lists += 1;
+        if cloud.fails_lists {
+            return Err(unknown());
+        }
         let alive = cloud.machines.iter().filter(|machine| machine.is_alive);
         Ok(alive
             .map(|machine| self.observed(&cloud, machine))
@@ -437,12 +525,16 @@ impl Provider for ScriptedProvider {
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {
-        Ok(ProviderAccount {
+        let cloud = self.answering()?;
+        if cloud.hides_account {
+            return Err(unknown());
+        }
+        Ok(cloud.account.clone().unwrap_or(ProviderAccount {
             id: Some("scripted".to_owned()),
             state: AccountState::Open,
             funds: None,
             machine_limit: None,
-        })
+        }))
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use compute_engine::ports::Store;
 
+mod accounts;
 mod api_keys;
 mod arrivals;
 mod audit;
@@ -176,6 +177,12 @@ macro_rules! for_each_store_case {
             watch::a_quarantine_begins_once_and_ends,
             watch::unasked_destructions_are_counted,
             watch::racing_destroyers_see_each_other,
+            accounts::what_an_account_tells_reads_back,
+            accounts::another_account_waits_to_be_accepted,
+            accounts::refused_credentials_are_news_once,
+            accounts::racing_replicas_record_one_account,
+            accounts::live_instances_are_counted_by_provider,
+            accounts::another_plan_is_remembered_by_looks,
             leases::a_duty_has_one_holder,
             leases::racing_replicas_share_no_duty,
             arrivals::a_source_is_read_on_from_where_it_was_left,

@@ -30,8 +30,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 
 const MPP: &str = "MPP and Stripe rails";
 const USER_DATA: &str = "user data";
-const ACCOUNTS: &str = "identity of provider accounts";
-const DATES: &str = "comparison with providers' clocks";
 const WEBHOOKS: &str = "webhooks";
 
 pub(super) const CATALOGUE: &[Fault] = &[
@@ -223,7 +221,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F108", "a machine that never runs"),
     fault("F109", "a delete is refused"),
     fault("F110", "a delete is accepted, and the machine stays"),
-    later("F111", ACCOUNTS, "404 because the key sees another account"),
+    fault("F111", "404 because the key sees another account"),
     fault("F112", "a machine is deleted at the provider's panel"),
     fault("F113", "a machine is stopped by its provider"),
     fault("F114", "a list that changes between its pages"),
@@ -236,7 +234,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F120",
         "unknown words, strange members, pages in place of JSON",
     ),
-    later("F121", DATES, "the provider's clock is off"),
+    fault("F121", "the provider's clock is off"),
     fault("F122", "a mark that the provider changes"),
     fault(
         "F123",

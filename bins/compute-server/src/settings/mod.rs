@@ -332,8 +332,14 @@ impl Settings {
         let exists = check.is_dev() || rails.iter().any(|rail| rail.label == named);
         let markup = clouds.iter().map(|cloud| (cloud.provider, cloud.markup));
         let markup: BTreeMap<_, _> = markup.collect();
+        let switched_off = clouds.iter().filter(|cloud| !cloud.sells);
+        let thresholds = clouds.iter();
         Some(SalesTerms {
             markup,
+            switched_off: switched_off.map(|cloud| cloud.provider).collect(),
+            alarm_below: thresholds
+                .filter_map(|cloud| Some((cloud.provider, cloud.alarm_below?)))
+                .collect(),
             price_grace: self.pricing.grace,
             catalog_max_age: self.pricing.catalog_max_age,
             early_destroy: self.pricing.early_destroy(),

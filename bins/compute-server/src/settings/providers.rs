@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use compute_domain::catalog::ProviderId;
+use compute_domain::money::Usd;
 use compute_domain::time::Span;
 use compute_outbound::Allowance;
 use compute_pricing::Markup;
@@ -40,6 +41,10 @@ section! {
         requests_per_second: u32 = 10,
         /// Margin on the vendor's prices in basis points; `pricing.markup_bps` when absent.
         markup_bps: Option<u32> = None,
+        /// Whether it sells new machines. When not, what was sold goes on, and may be extended.
+        sells: bool = true,
+        /// Below how many USD of the account's own funds its operator hears of it; never when absent, and never where the vendor does not tell them.
+        alarm_below_usd: Option<Usd> = None,
         /// `api`. Simulated clouds belong to the command `dev`.
         backend: Backend = Backend::Api,
     }
@@ -60,6 +65,10 @@ section! {
         requests_per_hour: u32 = 2_500,
         /// Margin on the vendor's prices in basis points; `pricing.markup_bps` when absent.
         markup_bps: Option<u32> = None,
+        /// Whether it sells new machines. When not, what was sold goes on, and may be extended.
+        sells: bool = true,
+        /// Below how many USD of the account's own funds its operator hears of it; never when absent, and never where the vendor does not tell them.
+        alarm_below_usd: Option<Usd> = None,
         /// `api`. Simulated clouds belong to the command `dev`.
         backend: Backend = Backend::Api,
     }
@@ -74,6 +83,8 @@ pub(crate) struct CloudSettings {
     pub(crate) timeout: Span,
     pub(crate) allowance: Allowance,
     pub(crate) markup: Markup,
+    pub(crate) sells: bool,
+    pub(crate) alarm_below: Option<Usd>,
 }
 
 /// What the sections of all clouds have, under whatever names.
@@ -88,6 +99,8 @@ struct Common<'a> {
     rate: (u32, u32, Duration),
     burst: u32,
     markup_bps: Option<u32>,
+    sells: bool,
+    alarm_below: Option<Usd>,
     backend: Backend,
 }
 
@@ -113,6 +126,8 @@ impl Vultr {
             rate: (self.requests_per_second, 29, Duration::from_secs(1)),
             burst: 30_u32.saturating_sub(self.requests_per_second),
             markup_bps: self.markup_bps,
+            sells: self.sells,
+            alarm_below: self.alarm_below_usd,
             backend: self.backend,
         };
         common.check(check, markup_bps, lease)
@@ -141,6 +156,8 @@ impl DigitalOcean {
             rate: (self.requests_per_hour, 4_900, Duration::from_secs(3_600)),
             burst: 80,
             markup_bps: self.markup_bps,
+            sells: self.sells,
+            alarm_below: self.alarm_below_usd,
             backend: self.backend,
         };
         common.check(check, markup_bps, lease)
@@ -185,6 +202,8 @@ impl Common<'_> {
                 every: time / rate?.get(),
             },
             markup,
+            sells: self.sells,
+            alarm_below: self.alarm_below,
         })
     }
 }

@@ -108,6 +108,8 @@ section! {
         health_every: Span = Span::from_secs(30),
         /// How often rails that settle by themselves look after what they have sent.
         rails_every: Span = Span::from_secs(10),
+        /// How often each provider is asked about our account there.
+        account_every: Span = Span::from_secs(600),
         /// How often the database is asked to commit something; while it does not, nothing is sold. Not divided.
         store_every: Span = MOST_STORE_EVERY,
         /// How often what has had its time is deleted.
@@ -131,6 +133,7 @@ pub(crate) struct Intervals {
     pub(crate) catalog: Span,
     pub(crate) health: Span,
     pub(crate) rails: Span,
+    pub(crate) account: Span,
     pub(crate) store: Span,
     pub(crate) clean_up: Span,
     pub(crate) clock: Span,
@@ -158,6 +161,9 @@ const MOST_STOCK_LIFE: Span = Span::from_secs(60);
 
 /// Four rounds in the hour within which the books agree with the chains (reliability.md, M10).
 const MOST_ARRIVALS_EVERY: Span = Span::from_secs(900);
+
+/// A vendor that is asked more often has nothing new to tell, and less to spare for what matters.
+const LEAST_ACCOUNT_EVERY: Span = Span::from_secs(60);
 
 /// Calls to partners are not cut shorter than this by scaling: a busy machine needs that long.
 const SHORTEST_CALL: Duration = Duration::from_secs(2);
@@ -241,6 +247,12 @@ impl Timing {
             check.problem(
                 "timing.arrivals_every",
                 "must be at most 15m on a live database",
+            );
+        }
+        if self.account_every < LEAST_ACCOUNT_EVERY {
+            check.problem(
+                "timing.account_every",
+                "must be at least 1m on a live database",
             );
         }
         if self.store_every > MOST_STORE_EVERY {
@@ -345,6 +357,7 @@ impl Timing {
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),
             rails: scaled(self.rails_every),
+            account: scaled(self.account_every),
             store: self.store_every,
             clean_up: scaled(self.clean_up_every),
             clock: scaled(self.clock_every),

@@ -76,6 +76,7 @@ async fn workers_that_panic_are_counted_and_go_on() {
             catalog: moment,
             health: moment,
             rails: moment,
+            account: moment,
             store: moment,
             clean_up: moment,
             clock: moment,

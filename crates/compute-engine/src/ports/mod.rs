@@ -1,6 +1,7 @@
 //! What the engine needs from the world, as traits. Adapters implement them and do not know each
 //! other; `compute-testkit` has a conformance suite for each.
 
+mod accounts;
 mod arrivals;
 mod outbox;
 mod provider;
@@ -9,6 +10,7 @@ mod store;
 mod timer;
 mod watch;
 
+pub use accounts::{AccountRecord, AccountTold, Accounts};
 pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
@@ -25,4 +27,4 @@ pub use store::{
     PlaceTaken, Places, Posted, RequestKeys, Store, StoreError, TakenPassword, Tx, TxMode, Vault,
 };
 pub use timer::Timer;
-pub use watch::{Quarantine, Sighting, Suspect, Watch, Watched};
+pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};

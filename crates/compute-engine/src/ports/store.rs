@@ -14,6 +14,7 @@ use compute_domain::prepaid::Prepaid;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 
+use super::accounts::Accounts;
 use super::arrivals::Arrivals;
 use super::outbox::Outbox;
 use super::watch::Watch;
@@ -77,6 +78,7 @@ pub trait Tx:
     + Vault
     + Catalogs
     + Watch
+    + Accounts
     + Leases
     + Audit
     + Send

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use compute_domain::catalog::{ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::time::Timestamp;
 
@@ -52,6 +52,19 @@ pub struct Suspect {
     pub rounds: u32,
 }
 
+/// An active instance whose machine has another plan at its provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanDrift {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The plan that the provider shows.
+    pub plan: PlanId,
+    /// Since when it shows it.
+    pub since: Timestamp,
+    /// In how many looks in a row.
+    pub looks: u32,
+}
+
 /// A time in which nothing is destroyed without its owner's asking, whatever the clock and the
 /// database say: the database may be older than the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +97,22 @@ pub trait Watch: Send {
         instance: InstanceId,
         sighting: &Sighting,
     ) -> Result<(), StoreError>;
+    /// Notes that a look at an instance's machine showed another plan than the instance's; another than
+    /// before begins anew.
+    async fn note_plan_drift(
+        &mut self,
+        instance: InstanceId,
+        plan: &PlanId,
+        now: Timestamp,
+    ) -> Result<PlanDrift, StoreError>;
+    /// Forgets that it did; says whether it had.
+    async fn forget_plan_drift(&mut self, instance: InstanceId) -> Result<bool, StoreError>;
+    /// Those of active instances that at least `looks` looks in a row showed, the oldest first.
+    async fn list_plan_drifts(
+        &mut self,
+        looks: u32,
+        limit: u32,
+    ) -> Result<Vec<PlanDrift>, StoreError>;
     /// The machines of a provider's active instances, in any order.
     async fn list_active_machines(
         &mut self,

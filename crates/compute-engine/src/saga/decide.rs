@@ -217,9 +217,10 @@ pub(super) fn unanswered(
 ) -> Decision {
     let times = work.operation.data.unanswered.saturating_add(1);
     work.operation.data.unanswered = times;
+    let at = context.after(context.timing.backoff(times, cap));
     work.operation = work
         .operation
-        .look_again(context.after(context.timing.backoff(times, cap)));
+        .look_again(super::throttle::not_before(at, error, context));
     Decision::of(work, event)
         .detail(error.to_string())
         .alarming(*error == ProviderError::Unauthorized)

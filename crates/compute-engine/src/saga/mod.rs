@@ -14,6 +14,7 @@ mod resize;
 mod runner;
 mod settle;
 mod teardown;
+mod throttle;
 
 pub(crate) use runner::chain;
 

@@ -43,6 +43,7 @@ pub(super) fn created(
                 }
                 None => {
                     let at = context.retry(&work, context.timing.retry_max);
+                    let at = super::throttle::not_before(at, &error, context);
                     Decision::of(try_again(work, at), "create.postponed").detail(error.to_string())
                 }
             })

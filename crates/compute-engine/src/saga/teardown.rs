@@ -30,6 +30,7 @@ pub(super) fn destroyed(
         // Whatever the reason, the machine still costs money: it is tried until it is gone.
         Err(error) => {
             let at = context.retry(&work, context.timing.destroy_retry_max);
+            let at = super::throttle::not_before(at, &error, context);
             let is_refused = error == ProviderError::Unauthorized;
             let decision = Decision::of(try_again(work, at), "destroy.postponed");
             Ok(decision.detail(error.to_string()).alarming(is_refused))

@@ -1,6 +1,7 @@
 //! Background duties. Each call does one round and re-reads the world; the binary calls them in
 //! loops. Any number of replicas may run them at once.
 
+mod accounts;
 mod arrivals;
 mod auditor;
 mod clean_up;
@@ -9,3 +10,5 @@ mod expirer;
 mod guard;
 mod sweeper;
 mod watcher;
+
+pub(crate) use watcher::DRIFT_LOOKS;

@@ -206,9 +206,11 @@ impl Engine {
         let Some(operation) = tx.find_operation(tag.operation).await? else {
             return Ok(Explanation::Stranger);
         };
+        // By a date that has not come the provider's clock is wrong, and says nothing of any age. Then
+        // only our own clock counts: from the first sight on, as for every suspect.
         let is_young = machine
             .created_at
-            .is_some_and(|at| now.since(at) < self.timing().orphan_age);
+            .is_some_and(|at| at <= now && now.since(at) < self.timing().orphan_age);
         if is_young {
             return Ok(Explanation::Ours);
         }

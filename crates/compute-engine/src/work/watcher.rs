@@ -1,20 +1,34 @@
 //! The reconciler: looks at every running machine now and then. One that its provider has lost for
 //! good ends, and what its owner had prepaid becomes credit.
+//!
+//! Many machines are looked at by one list of their provider. It only shows that a machine is there: each
+//! that it misses, or shows in a strange state, is asked for by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use compute_domain::catalog::{ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::instance::{EndReason, Instance, InstanceState};
+use compute_domain::operation::Operation;
 use compute_domain::time::Timestamp;
 use futures::future::join_all;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::{Lease, MachineState, ProviderError, Sighting, Tx, TxMode, Watched};
+use crate::ports::{
+    Lease, MachineState, Observed, PlanDrift, ProviderError, Sighting, Tx, TxMode, Watched,
+};
 
 /// How many machines are looked at at once.
 const BATCH: u32 = 50;
+
+/// From how many machines of a provider on one list is asked for instead of each of them: a list costs a
+/// few requests itself.
+const LIST_FROM: usize = 5;
+
+/// How many looks in a row must show another plan before an operator hears of it: a provider may show the
+/// old one for a while after a change.
+pub(crate) const DRIFT_LOOKS: u32 = 2;
 
 /// How many batches one round takes: enough for thousands of machines, and an end.
 const BATCHES: usize = 20;
@@ -25,12 +39,25 @@ const MISSING_MAX_PERCENT: usize = 20;
 
 /// What a look shows of a machine that is there.
 enum Seen {
-    /// It may be used; with its address, when it has one.
-    Running(Option<IpAddr>),
+    /// It may be used; with its address and its plan, when they are told.
+    Running(Option<IpAddr>, Option<PlanId>),
     /// The provider has stopped it on its own account.
     Suspended,
     /// It is there, and that is all.
     There,
+}
+
+/// What the lists of this round show, by provider.
+type Shown = BTreeMap<ProviderId, Glance>;
+
+/// What one list is good for.
+enum Glance {
+    /// The machines that it shows to be there, and in no strange state.
+    There(BTreeMap<ProviderInstanceId, Observed>),
+    /// The provider is not to be asked now: nothing would come of it.
+    NotNow,
+    /// Nothing.
+    Useless,
 }
 
 /// What the provider's list says of a machine that its provider does not know.
@@ -66,8 +93,9 @@ impl Engine {
     /// When the database cannot be used.
     pub async fn watch_machines(&self) -> Result<usize, Error> {
         let mut looked = 0;
+        let mut shown = Shown::new();
         for _ in 0..BATCHES {
-            let count = self.watch_some().await?;
+            let count = self.watch_some(&mut shown).await?;
             looked += count;
             if count < usize::try_from(BATCH).unwrap_or(usize::MAX) {
                 break;
@@ -76,13 +104,16 @@ impl Engine {
         Ok(looked)
     }
 
-    async fn watch_some(&self) -> Result<usize, Error> {
+    async fn watch_some(&self, shown: &mut Shown) -> Result<usize, Error> {
         let now = self.now();
         let next = now.plus(self.timing().watch_every);
         let mut tx = self.store.begin(TxMode::Write).await?;
         let due = tx.claim_watched(now, next, BATCH).await?;
         tx.commit().await?;
-        let looks = join_all(due.iter().map(|watched| self.watch(watched))).await;
+        self.glance(&due, shown).await;
+        let looks = due.iter();
+        let looks = looks.map(|watched| self.watch(watched, shown.get(&watched.provider)));
+        let looks = join_all(looks).await;
         let mut missing: BTreeMap<ProviderId, Vec<Watched>> = BTreeMap::new();
         for (watched, look) in due.iter().zip(looks) {
             match look {
@@ -97,29 +128,50 @@ impl Engine {
         Ok(due.len())
     }
 
+    /// Asks for the lists of providers with many machines to look at, once a round.
+    async fn glance(&self, due: &[Watched], shown: &mut Shown) {
+        let mut counts: BTreeMap<ProviderId, usize> = BTreeMap::new();
+        for watched in due {
+            *counts.entry(watched.provider).or_default() += 1;
+        }
+        for (id, count) in counts {
+            if count < LIST_FROM || shown.contains_key(&id) {
+                continue;
+            }
+            if let Some(provider) = self.providers.get(&id) {
+                shown.insert(id, Glance::of(id, provider.list().await));
+            }
+        }
+    }
+
     /// Gives back the machine when it has been missing for so long that it may be lost.
-    async fn watch(&self, watched: &Watched) -> Result<Option<Watched>, Error> {
+    async fn watch(
+        &self,
+        watched: &Watched,
+        glance: Option<&Glance>,
+    ) -> Result<Option<Watched>, Error> {
         let Some(provider) = self.providers.get(&watched.provider) else {
             return Ok(None);
         };
-        let seen = match provider.observe(&watched.machine).await {
-            Ok(seen) => seen,
-            // No answer says nothing about the machine.
-            Err(error) => {
-                if error == ProviderError::Unauthorized {
-                    tracing::error!(
-                        provider.name = %watched.provider, "the provider refuses our credentials"
-                    );
-                }
-                return Ok(None);
-            }
+        let shown = match glance {
+            Some(Glance::There(machines)) => machines.get(&watched.machine).cloned(),
+            Some(Glance::NotNow) => return Ok(None),
+            Some(Glance::Useless) | None => None,
+        };
+        let answer = match shown {
+            Some(seen) => Ok(seen),
+            None => provider.observe(&watched.machine).await,
+        };
+        // No answer says nothing about the machine; refused credentials are noted where they are met.
+        let Ok(seen) = answer else {
+            return Ok(None);
         };
         let seen = match seen.state {
             MachineState::Gone => return self.missed(watched).await,
             // A state that this build does not know: it is there, and nothing more is concluded.
             MachineState::Unclear => Seen::There,
             MachineState::Suspended => Seen::Suspended,
-            _ => Seen::Running(seen.address),
+            _ => Seen::Running(seen.address, seen.plan),
         };
         self.sighted(watched, seen).await?;
         Ok(None)
@@ -133,10 +185,10 @@ impl Engine {
             return Ok(tx.rollback().await?);
         };
         let before = instance.suspended_since;
-        let (suspended_since, address) = match seen {
-            Seen::Running(address) => (None, address),
-            Seen::Suspended => (Some(before.unwrap_or(now)), None),
-            Seen::There => (before, None),
+        let (suspended_since, address, plan) = match seen {
+            Seen::Running(address, plan) => (None, address, plan),
+            Seen::Suspended => (Some(before.unwrap_or(now)), None, None),
+            Seen::There => (before, None, None),
         };
         let sighting = Sighting {
             misses: 0,
@@ -145,13 +197,42 @@ impl Engine {
             address: address.filter(|address| instance.ip != Some(*address)),
         };
         tx.save_sighting(watched.instance, &sighting).await?;
+        let drift = match plan {
+            Some(plan) => self.compare_plan(tx.as_mut(), &instance, &plan).await?,
+            None => None,
+        };
         tx.commit().await?;
+        if let Some(drift) = drift.filter(|drift| drift.looks == DRIFT_LOOKS) {
+            tracing::error!(
+                instance.id = %watched.instance, plan = %instance.plan, plan.seen = %drift.plan,
+                "a machine has another plan at its provider than its order says; what its owner pays stays"
+            );
+        }
         if suspended_since.is_some() && before.is_none() {
             tracing::error!(
                 instance.id = %watched.instance, "the provider has stopped a machine"
             );
         }
         Ok(())
+    }
+
+    /// Notes when a machine's plan is not its instance's and nothing that changes it is under way.
+    async fn compare_plan(
+        &self,
+        tx: &mut dyn Tx,
+        instance: &Instance,
+        seen: &PlanId,
+    ) -> Result<Option<PlanDrift>, Error> {
+        if instance.plan == *seen {
+            tx.forget_plan_drift(instance.id).await?;
+            return Ok(None);
+        }
+        let operations = tx.operations_of(instance.id).await?;
+        if operations.iter().any(Operation::holds_instance) {
+            return Ok(None);
+        }
+        let drift = tx.note_plan_drift(instance.id, seen, self.now()).await?;
+        Ok(Some(drift))
     }
 
     /// Its provider does not know it.
@@ -261,6 +342,33 @@ impl Engine {
         tx.release_lease(lease).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+impl Glance {
+    fn of(id: ProviderId, listed: Result<Vec<Observed>, ProviderError>) -> Self {
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(
+                    provider.name = %id, error = %error, "machines were not listed for a look at them"
+                );
+                return match error {
+                    ProviderError::Unauthorized
+                    | ProviderError::Unreachable
+                    | ProviderError::Throttled { .. } => Self::NotNow,
+                    _ => Self::Useless,
+                };
+            }
+        };
+        let is_usual = |machine: &Observed| {
+            matches!(
+                machine.state,
+                MachineState::Ready | MachineState::Stopped | MachineState::Busy
+            )
+        };
+        let there = listed.into_iter().filter(is_usual);
+        Self::There(there.map(|seen| (seen.machine.clone(), seen)).collect())
     }
 }
 

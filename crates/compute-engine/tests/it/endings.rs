@@ -6,6 +6,7 @@ use compute_domain::ledger::TransferReason;
 use compute_domain::money::Usd;
 use compute_domain::time::Span;
 use compute_engine::Error;
+use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, paid_with};
 use compute_testkit::scripted_provider::CreateFault;
 
@@ -267,6 +268,31 @@ async fn a_second_machine_of_an_order_is_swept_and_the_first_is_not() {
     assert_eq!(alive.len(), 1);
     assert_eq!(alive[0].id, instance.placement().unwrap().machine);
     world.audit().await;
+}
+
+/// A provider whose clock is off dates its machines wrongly: that makes no orphan of a machine that has an
+/// owner, takes none down before its quarantine, and keeps none for ever.
+#[tokio::test]
+async fn a_provider_whose_clock_is_off_decides_nothing_by_it() {
+    for hours in [3_i64, -3] {
+        let world = World::open().await;
+        let buyer = Buyer::new(1);
+        let provider = &world.market.provider;
+        provider.set_clock_skew(hours * 3_600_000);
+        provider.misbehave([CreateFault::Twice]);
+        injected("F121");
+        let instance = world.sold(&buyer).await;
+        watch_for(&world, 9).await;
+        assert_eq!(provider.alive().len(), 2, "{hours}: too early");
+        watch_for(&world, 60).await;
+        let alive = provider.alive();
+        assert_eq!(alive.len(), 1, "{hours}");
+        assert_eq!(alive[0].id, instance.placement().unwrap().machine);
+        let after = world.instance(instance.id).await;
+        assert!(matches!(after.state, InstanceState::Active(_)));
+        assert_eq!(after.expires_at(), instance.expires_at());
+        world.audit().await;
+    }
 }
 
 /// After a database was restored from a backup it does not know the newest orders: their machines are

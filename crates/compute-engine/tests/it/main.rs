@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod accounts;
 mod arrivals;
 mod blocked;
 mod crashes;
@@ -11,6 +12,7 @@ mod evidence;
 mod extending;
 mod identity;
 mod janitor;
+mod lines;
 mod names;
 mod one_thread;
 mod operator;
@@ -28,4 +30,5 @@ mod steps;
 mod stock;
 mod storeless;
 mod teardown;
+mod watching;
 mod world;

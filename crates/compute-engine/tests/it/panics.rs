@@ -1,7 +1,6 @@
 //! Work that panics breaks off alone: the process goes on, and so does the work when its lease ends.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use compute_domain::instance::InstanceState;
 use compute_domain::time::Span;
@@ -10,21 +9,8 @@ use compute_testkit::market::{Buyer, Market, paid_with};
 use compute_testkit::scripted_provider::CreateFault;
 use futures::FutureExt as _;
 
+use crate::lines::Lines;
 use crate::world::World;
-
-/// Where a test's log lines go.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 async fn accept(world: &World, buyer: &Buyer) -> compute_engine::Submitted {
     let payment = world.payment(buyer).await;
@@ -83,17 +69,12 @@ async fn a_driver_that_panics_says_at_which_operation() {
     market.clock.advance(Span::from_secs(61));
     market.provider.misbehave([CreateFault::Panics]);
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    let listening = tracing::subscriber::set_default(subscriber);
+    let listening = lines.listen();
     let round = std::panic::AssertUnwindSafe(market.engine.drive_due());
     assert!(round.catch_unwind().await.is_err());
     drop(listening);
     injected("F148");
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let line = text.lines().find(|line| line.contains("broke off"));
     assert!(
         line.is_some_and(|line| line.contains(&format!("operation.id={operation}"))),

@@ -6,6 +6,7 @@ use compute_domain::operation::OperationState;
 use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use compute_engine::{Caller, Error, Goal, ProvisionRequest};
+use compute_testkit::faults_log::injected;
 use compute_testkit::market::{Buyer, Market, now, unpaid};
 use compute_testkit::scripted_provider::CreateFault;
 use compute_testkit::scripted_rail::SettleFault;
@@ -194,4 +195,28 @@ async fn the_buyer_of_a_declined_order_learns_that_nothing_was_charged() {
     let code = FailureCode::PaymentDeclined;
     assert_eq!(view.operation.state, OperationState::Failed { code });
     assert!(view.payment.as_ref().unwrap().evidence().is_none());
+}
+
+/// The provider says for how long it does not want to be asked: it is not, and then the order goes on.
+#[tokio::test]
+async fn a_provider_that_asks_for_a_pause_gets_it() {
+    let world = World::open().await;
+    let (market, buyer) = (&world.market, Buyer::new(1));
+    let payment = world.payment(&buyer).await;
+    market.provider.misbehave([CreateFault::ThrottlesFor(30)]);
+    injected("F106");
+    let begun = now(market);
+    market.buy(&Market::request(), &payment).await.unwrap();
+    let orders = || market.provider.orders().len();
+    assert_eq!(orders(), 1);
+    while now(market).since(begun) < Span::from_secs(29) {
+        market.engine.drive_due().await.unwrap();
+        assert_eq!(orders(), 1, "asked again too early");
+        market.clock.advance(Span::from_secs(1));
+    }
+    market.quiesce().await;
+    assert_eq!(orders(), 2);
+    let instances = world.instances_of(&buyer).await;
+    assert!(matches!(instances[0].state, InstanceState::Active(_)));
+    world.audit().await;
 }

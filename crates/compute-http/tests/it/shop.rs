@@ -325,6 +325,8 @@ fn engine_config(default_rail: RailLabel) -> EngineConfig {
             topup_min: Usd::parse("1").unwrap(),
             topup_max: Usd::parse("1000").unwrap(),
             blocked_payers: BTreeSet::new(),
+            switched_off: BTreeSet::new(),
+            alarm_below: BTreeMap::new(),
         },
         caps: Caps {
             instances_per_owner: 5,

@@ -5,7 +5,7 @@ use compute_testkit::faults_log::injected;
 use compute_vendor_double::digitalocean::Event;
 use compute_vendor_double::wire::{Call, Disturbance};
 
-use crate::{KEY, OTHER_KEY, order, start, tag};
+use crate::{KEY, OTHER_KEY, connect, order, start, tag};
 
 fn keys() -> Call {
     Call::new("POST", "/v2/account/keys")
@@ -177,4 +177,20 @@ async fn what_a_lost_delete_left_over_is_removed_by_the_next_one() {
         .iter()
         .filter(|it| matches!(it, Event::Deleted { .. }));
     assert_eq!(deletes.count(), 1);
+}
+
+/// The process that asked for the machine is gone, and the machine was removed at the panel: whoever has
+/// seen it in the list removes what it has left.
+#[tokio::test]
+async fn what_a_machine_leaves_is_known_from_the_list() {
+    let (cloud, ocean) = start().await;
+    let machine = ocean.create(&order(1, 1)).await.unwrap().machine;
+    let later = connect(&cloud.url(), "test-token", "prod");
+    assert_eq!(later.list().await.unwrap().len(), 1);
+    cloud.remove(cloud.droplets()[0]);
+    injected("F112");
+    assert_eq!(later.list().await.unwrap(), []);
+    later.destroy(&machine).await.unwrap();
+    assert!(cloud.ssh_keys().is_empty());
+    assert_eq!(cloud.tags(), ["x402-attempt:1", "x402compute-prod"]);
 }

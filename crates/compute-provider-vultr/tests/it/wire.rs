@@ -111,6 +111,30 @@ async fn an_unclear_create_is_found_and_a_lost_one_is_not() {
     check_create(throttle, ProviderError::Throttled { retry_after }, 0).await;
 }
 
+/// The process that asked for the machine is gone, and so is the machine: whoever has seen it in the list
+/// removes its key.
+#[tokio::test]
+async fn what_a_machine_leaves_is_known_from_the_list() {
+    let line = start().await;
+    let made = line.vultr.create(&order_with_key(1)).await.unwrap();
+    let later = connect(&line.double.api_url(), "test-key", "prod");
+    assert_eq!(later.list().await.unwrap().len(), 1);
+    line.wire.disturb(deletes(), Disturbance::DropAfter);
+    line.vultr.destroy(&made.machine).await.unwrap_err();
+    injected("F112");
+    assert!(line.double.machines().is_empty());
+    let removed = || {
+        let journal = line.double.journal();
+        let removed = journal.iter();
+        removed
+            .filter(|event| matches!(event, Event::KeyRemoved { .. }))
+            .count()
+    };
+    assert_eq!(removed(), 0);
+    later.destroy(&made.machine).await.unwrap();
+    assert_eq!(removed(), 1);
+}
+
 #[tokio::test]
 async fn a_delete_is_repeated_until_it_is_known() {
     injected("F109");

@@ -8,6 +8,7 @@
 //! One writer at a time: the next one waits, first come, first served. Readers never wait. They see
 //! what was committed when they began.
 
+mod accounts;
 mod api_keys;
 mod arrivals;
 mod audit;

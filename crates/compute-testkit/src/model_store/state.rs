@@ -18,7 +18,8 @@ use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
 use compute_engine::ports::{
-    ArrivalSource, BoundKey, CatalogRevision, ChainTransaction, Event, Lane, Quarantine, Suspect,
+    AccountRecord, ArrivalSource, BoundKey, CatalogRevision, ChainTransaction, Event, Lane,
+    PlanDrift, Quarantine, Suspect,
 };
 
 use super::dirty::Dirty;
@@ -200,6 +201,8 @@ tables! {
     suspects: (ProviderId, ProviderInstanceId) => Suspect,
     destructions: u64 => (Timestamp, String, String),
     quarantine: u64 => Quarantine,
+    provider_accounts: ProviderId => AccountRecord,
+    plan_drifts: InstanceId => PlanDrift,
     operations: OperationId => OperationRow,
     /// Index.
     operations_by_instance: (InstanceId, Timestamp, OperationId) => (),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use compute_domain::catalog::{ProviderId, ProviderInstanceId};
+use compute_domain::catalog::{PlanId, ProviderId, ProviderInstanceId};
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::instance::InstanceState;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Quarantine, Sighting, StoreError, Suspect, Watch, Watched};
+use compute_engine::ports::{PlanDrift, Quarantine, Sighting, StoreError, Suspect, Watch, Watched};
 
 use super::state::{State, WatchRow};
 use super::tx::{ModelTx, require};
@@ -127,6 +127,63 @@ impl Watch for ModelTx {
             }
             Ok(())
         })
+    }
+
+    async fn note_plan_drift(
+        &mut self,
+        instance: InstanceId,
+        plan: &PlanId,
+        now: Timestamp,
+    ) -> Result<PlanDrift, StoreError> {
+        self.write(|state| {
+            let known = state.plan_drifts.get(None, &instance);
+            let drift = match known.filter(|known| known.plan == *plan) {
+                Some(known) => PlanDrift {
+                    looks: known.looks.saturating_add(1),
+                    ..known.clone()
+                },
+                None => PlanDrift {
+                    instance,
+                    plan: plan.clone(),
+                    since: now,
+                    looks: 1,
+                },
+            };
+            let version = state.writing();
+            state.plan_drifts.put(version, instance, drift.clone());
+            Ok(drift)
+        })
+    }
+
+    async fn forget_plan_drift(&mut self, instance: InstanceId) -> Result<bool, StoreError> {
+        self.write(|state| {
+            let version = state.writing();
+            Ok(state.plan_drifts.remove(version, &instance))
+        })
+    }
+
+    async fn list_plan_drifts(
+        &mut self,
+        looks: u32,
+        limit: u32,
+    ) -> Result<Vec<PlanDrift>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.read(|state, at| {
+            let rows = state.plan_drifts.iter(at).map(|(_, drift)| drift);
+            let mut drifts: Vec<_> = rows
+                .filter(|drift| {
+                    let instance = state.instances.get(at, &drift.instance);
+                    drift.looks >= looks
+                        && instance.is_some_and(|instance| {
+                            matches!(instance.state, InstanceState::Active(_))
+                        })
+                })
+                .cloned()
+                .collect();
+            drifts.sort_by_key(|drift| (drift.since, drift.instance));
+            drifts.truncate(limit);
+            drifts
+        }))
     }
 
     async fn list_active_machines(

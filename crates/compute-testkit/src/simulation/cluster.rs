@@ -224,6 +224,8 @@ impl World {
                 topup_min: usd(1)?,
                 topup_max: usd(100_000)?,
                 blocked_payers: BTreeSet::new(),
+                switched_off: BTreeSet::new(),
+                alarm_below: BTreeMap::new(),
             },
             auth: AuthTerms {
                 clock_skew: Span::from_secs(300),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use compute_domain::WalletAddress;
+use compute_domain::catalog::ProviderId;
 use compute_domain::id::{ArrivalId, InstanceId, OperationId};
 
 /// Arguments of `ops`.
@@ -62,6 +63,18 @@ pub(crate) enum OpsCommand {
     },
     /// List settled payments that their chain took back and that are not in it again.
     Reverted,
+    /// List what the providers told of our accounts: state, funds, limits, and whether our credentials are refused.
+    Providers,
+    /// Say that our machines at a provider are in the other account that it showed, from now on.
+    AcceptAccount {
+        /// The provider.
+        #[arg(value_parser = provider)]
+        provider: ProviderId,
+        /// The account, as `ops providers` shows it.
+        account: String,
+    },
+    /// List live orders whose machine has another plan at its provider than the order says.
+    Drifts,
     /// List machines at the providers that no live instance explains.
     Suspects,
     /// Tell whether there is a quarantine, in which nothing is destroyed without its owner's asking; begin or end one.
@@ -92,6 +105,10 @@ pub(crate) enum QuarantineChange {
     },
     /// End it, after the database was compared with the providers and the payment networks.
     End,
+}
+
+fn provider(name: &str) -> Result<ProviderId, String> {
+    ProviderId::parse(name).ok_or_else(|| "is the name of no provider".to_owned())
 }
 
 /// The longest reason.

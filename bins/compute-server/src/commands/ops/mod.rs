@@ -3,6 +3,7 @@
 //! The commands use the server's database and the engine's use cases for operators, and nothing
 //! outside: they have no key of a provider, of a payment network or of sealed secrets.
 
+mod accounts;
 mod arguments;
 mod json;
 mod story;
@@ -117,6 +118,9 @@ async fn answer(
         }
         OpsCommand::Arrivals | OpsCommand::Assign { .. } | OpsCommand::Reverted => {
             suspense::answer(command, &engine).await?
+        }
+        OpsCommand::Providers | OpsCommand::AcceptAccount { .. } | OpsCommand::Drifts => {
+            accounts::answer(command, &engine).await?
         }
         OpsCommand::Suspects => {
             let suspects = engine.suspects().await?;

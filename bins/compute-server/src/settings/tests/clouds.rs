@@ -64,3 +64,30 @@ fn what_digitalocean_would_refuse_is_found_by_the_check() {
         "providers.vultr.requests_per_second: must be 1 to 29",
     );
 }
+
+#[test]
+fn a_cloud_may_be_switched_off_and_have_a_threshold() {
+    let config = check(&both()).unwrap();
+    assert!(config.sales.switched_off.is_empty() && config.sales.alarm_below.is_empty());
+    let lines = "sells = false\nalarm_below_usd = \"25.50\"\n";
+    let config = check(&both().replace(OCEAN, &format!("{OCEAN}{lines}"))).unwrap();
+    let ocean = compute_domain::catalog::ProviderId::DigitalOcean;
+    assert_eq!(config.clouds.len(), 2, "its machines go on");
+    assert_eq!(Vec::from_iter(config.sales.switched_off), [ocean]);
+    assert_eq!(config.sales.alarm_below[&ocean].to_string(), "25.50");
+    assert_eq!(config.sales.alarm_below.len(), 1);
+}
+
+#[test]
+fn accounts_are_not_asked_for_all_the_time() {
+    check_change(
+        "[rails.base]",
+        "[timing]\naccount_every = \"59s\"\n[rails.base]",
+        "timing.account_every: must be at least 1m",
+    );
+    let text = good().replace(
+        "[rails.base]",
+        "[timing]\naccount_every = \"1m\"\n[rails.base]",
+    );
+    assert_eq!(check(&text).unwrap().timing.every.account.millis(), 60_000);
+}

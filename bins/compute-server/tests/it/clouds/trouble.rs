@@ -8,6 +8,7 @@ use compute_vendor_double::digitalocean::{Event, Habits};
 use super::{Cloud, Shop};
 use crate::buyer::pay;
 use crate::first_sale::id_of;
+use crate::ops::document;
 use crate::server::{Backend, PATIENCE, pause};
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -101,7 +102,14 @@ async fn a_stuck_machine_is_taken_back(vendor: Vendor) {
     shop.check_wires();
 }
 
-/// Nothing is concluded from a key that does not work any more.
+/// How many plans of a vendor are for sale.
+async fn plans_of(shop: &Shop, vendor: &str) -> usize {
+    let page = shop.get("/compute/plans").await;
+    let plans = page["plans"].as_array().unwrap().iter();
+    plans.filter(|plan| plan["provider"] == vendor).count()
+}
+
+/// Nothing is concluded from a key that does not work any more, but nothing new is sold by it either.
 async fn a_revoked_key_ends_nothing(vendor: Vendor) {
     let shop = Shop::open(Backend::Sqlite).await;
     let cloud = shop.cloud(vendor);
@@ -109,6 +117,26 @@ async fn a_revoked_key_ends_nothing(vendor: Vendor) {
     cloud.revoke();
     injected("F105");
     until("many looks", || cloud.answered(401) >= 6).await;
+    let (name, other) = match vendor {
+        Vendor::Vultr => ("vultr", "digitalocean"),
+        Vendor::DigitalOcean => ("digitalocean", "vultr"),
+    };
+    let withdrawn = async {
+        while plans_of(&shop, name).await > 0 {
+            pause().await;
+        }
+    };
+    let withdrawn = tokio::time::timeout(PATIENCE, withdrawn).await;
+    assert!(withdrawn.is_ok(), "its plans are for sale still");
+    assert!(plans_of(&shop, other).await > 0);
+    let ready = shop.get("/readyz").await;
+    assert_eq!(ready["ready"], true, "the other one sells");
+    let reason = ready["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with(name), "{reason}");
+    let known = document(&shop.home, &["providers"], 0);
+    let rows = known["providers"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["provider"] == name).unwrap();
+    assert!(row["refused_since"].is_string(), "{known}");
     shop.buyer.wait_for(&shop.server, &id, "active").await;
     let credits = shop.buyer.balance(&shop.server).await;
     assert_eq!(credits.balance.micros(), 0, "nothing was given back");

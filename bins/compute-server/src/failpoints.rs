@@ -118,7 +118,7 @@ mod tests {
         assert!(names.contains(&"destroy.confirm_gone.result.after".to_owned()));
         assert!(!names.contains(&"provision.refund.begin.before".to_owned()));
         assert!(names.contains(&"topup.settle.effect.after".to_owned()));
-        assert_eq!(names.len(), 42);
+        assert_eq!(names.len(), 65);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl World {
         assert!(machine.is_on, "{:?}", self.market.provider.changes());
         let prepaid = self.lots_of(id).await;
         assert_eq!(prepaid.expires_at(), Some(placement.expires_at));
-        if instance.plan != World::larger().plan {
+        if instance.plan != Self::larger().plan {
             assert_eq!(prepaid.lots().len(), 1);
             assert_eq!(instance.rate.micros(), 7_000);
             return;

@@ -35,6 +35,46 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::PayerMismatch => row(S::FORBIDDEN, "payer_mismatch", "Payer is not the caller"),
         Error::PayerRefused => row(S::FORBIDDEN, "payer_refused", "Payer refused"),
         Error::NotFound => row(S::NOT_FOUND, "not_found", "Not found"),
+        Error::OperationInProgress { .. }
+        | Error::WrongState { .. }
+        | Error::ResizeRefused(_)
+        | Error::NotOffered
+        | Error::Protected
+        | Error::ProviderUnavailable
+        | Error::PasswordTaken
+        | Error::NoPassword
+        | Error::PasswordNotReady => machine_row(error),
+        Error::ApiKeyMadeBefore { .. } => {
+            row(S::CONFLICT, "api_key_made_before", "API key made before")
+        }
+        Error::TooManyApiKeys => row(S::CONFLICT, "limit_reached", "Too many API keys"),
+        Error::RailUnavailable => row(
+            S::SERVICE_UNAVAILABLE,
+            "payment_network_unavailable",
+            "Payment network unavailable",
+        ),
+        Error::CatalogUnavailable => row(
+            S::SERVICE_UNAVAILABLE,
+            "catalogue_unavailable",
+            "Catalogue unavailable",
+        ),
+        Error::Unavailable(_) => row(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
+        Error::Internal(_) => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        Error::PaymentRequired { .. }
+        | Error::PaymentMalformed { .. }
+        | Error::PaymentAlreadyUsed
+        | Error::InsufficientCredits { .. }
+        | Error::BudgetExceeded { .. }
+        | Error::PriceAboveMaximum { .. }
+        | Error::LimitReached { .. }
+        | Error::RequestKeyReused { .. } => purchase_row(error),
+    }
+}
+
+/// What only the work on a machine can come to.
+fn machine_row(error: &Error) -> Row {
+    use StatusCode as S;
+    match error {
         Error::OperationInProgress { .. } => row(
             S::CONFLICT,
             "operation_in_progress",
@@ -60,30 +100,8 @@ pub(super) fn engine_row(error: &Error) -> Row {
             "password_not_ready",
             "Password not ready",
         ),
-        Error::ApiKeyMadeBefore { .. } => {
-            row(S::CONFLICT, "api_key_made_before", "API key made before")
-        }
-        Error::TooManyApiKeys => row(S::CONFLICT, "limit_reached", "Too many API keys"),
-        Error::RailUnavailable => row(
-            S::SERVICE_UNAVAILABLE,
-            "payment_network_unavailable",
-            "Payment network unavailable",
-        ),
-        Error::CatalogUnavailable => row(
-            S::SERVICE_UNAVAILABLE,
-            "catalogue_unavailable",
-            "Catalogue unavailable",
-        ),
-        Error::Unavailable(_) => row(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
-        Error::Internal(_) => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
-        Error::PaymentRequired { .. }
-        | Error::PaymentMalformed { .. }
-        | Error::PaymentAlreadyUsed
-        | Error::InsufficientCredits { .. }
-        | Error::BudgetExceeded { .. }
-        | Error::PriceAboveMaximum { .. }
-        | Error::LimitReached { .. }
-        | Error::RequestKeyReused { .. } => purchase_row(error),
+        // The engine's other errors have their line in the table above.
+        _ => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Another plan, the switch and the protection, as clients see them.
 
+use compute_domain::money::Usd;
 use compute_domain::time::Span;
 use compute_engine::ports::ResizeCheck;
 use compute_testkit::scripted_provider::ChangeFault;
@@ -31,14 +32,18 @@ async fn post(shop: &Shop, buyer: &Visitor, id: &str, action: &str, body: &str) 
 
 /// Hours and dollars must tell the same story (compute-api.md 11).
 fn check_arithmetic(reply: &Value) {
-    let number = |member: &str| reply[member].as_f64().unwrap();
-    let left = number("remaining_credit");
+    // Hours are read as dollars are: exactly, in millionths.
+    let millionths = |member: &str| {
+        let number = Usd::parse(&reply[member].to_string()).unwrap();
+        i128::from(number.micros())
+    };
+    let left = millionths("remaining_credit") * 1_000_000;
     for (hours, rate) in [
         ("remaining_hours_before", "old_hourly"),
         ("remaining_hours_after", "new_hourly"),
     ] {
-        let worth = number(hours) * number(rate);
-        assert!((worth - left).abs() <= left * 0.02, "{reply}");
+        let worth = millionths(hours) * millionths(rate);
+        assert!((worth - left).abs() * 50 <= left, "{reply}");
     }
 }
 

@@ -267,6 +267,9 @@ pub struct SwitchUse {
     pub action: PowerAction,
     /// Whether the provider said that it does it.
     pub is_accepted: bool,
+    /// Whether it may have been done without our knowing.
+    #[serde(default)]
+    pub was_unclear: bool,
 }
 
 /// What an operation must remember between steps. Stored as JSON; `format` guards its meaning.

@@ -82,6 +82,11 @@ impl Shelf {
         self.by_id.get(id).and_then(|index| self.plans.get(*index))
     }
 
+    /// Every plan that is known, also of providers that sell nothing at present.
+    pub fn known_plans(&self) -> impl Iterator<Item = &PricedPlan> {
+        self.plans.iter().chain(self.withheld.values())
+    }
+
     /// A plan of a provider that sells no new machines.
     pub(crate) fn withheld(&self, id: &PlanId) -> Option<&PricedPlan> {
         self.withheld.get(id)

@@ -288,8 +288,10 @@ impl Provider for Cloud {
         machine: &ProviderInstanceId,
         to: &Plan,
     ) -> Result<ResizeCheck, ProviderError> {
+        // From here on a refusal may be for want of one right that selling does not need: it is the
+        // caller's affair, and does not end the sale.
         self.gate()?;
-        self.noted(self.provider.check_resize(machine, to).await)
+        self.provider.check_resize(machine, to).await
     }
 
     async fn resize(
@@ -299,7 +301,7 @@ impl Provider for Cloud {
         grow_disk: bool,
     ) -> Result<Option<ActionId>, ProviderError> {
         self.gate()?;
-        self.noted(self.provider.resize(machine, to, grow_disk).await)
+        self.provider.resize(machine, to, grow_disk).await
     }
 
     async fn action(
@@ -308,12 +310,12 @@ impl Provider for Cloud {
         action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
         self.gate()?;
-        self.noted(self.provider.action(machine, action).await)
+        self.provider.action(machine, action).await
     }
 
     async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {
         self.gate()?;
-        self.noted(self.provider.power(machine, power).await)
+        self.provider.power(machine, power).await
     }
 
     fn reinstalls(&self) -> bool {
@@ -325,7 +327,7 @@ impl Provider for Cloud {
         machine: &ProviderInstanceId,
     ) -> Result<Option<SecretString>, ProviderError> {
         self.gate()?;
-        self.noted(self.provider.reinstall(machine).await)
+        self.provider.reinstall(machine).await
     }
 
     async fn account(&self) -> Result<ProviderAccount, ProviderError> {

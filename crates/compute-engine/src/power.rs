@@ -103,6 +103,7 @@ impl Engine {
         operation.data.switch = Some(SwitchUse {
             action,
             is_accepted: false,
+            was_unclear: false,
         });
         let until = now.plus(self.timing().lease);
         let lease = match tx

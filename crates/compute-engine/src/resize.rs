@@ -176,7 +176,13 @@ impl Engine {
             return Err(ResizeRefusal::SamePlan.into());
         }
         let shelf = self.shelf()?;
-        let plan = shelf.find_plan(&request.plan).ok_or(Error::UnknownPlan)?;
+        let Some(plan) = shelf.find_plan(&request.plan) else {
+            // Its provider sells nothing at present.
+            return Err(match shelf.withheld(&request.plan) {
+                Some(_) => Error::CatalogUnavailable,
+                None => Error::UnknownPlan,
+            });
+        };
         if plan.plan.provider != instance.provider {
             let provider = instance.provider;
             return Err(ResizeRefusal::OtherProvider { provider }.into());

@@ -171,11 +171,21 @@ impl Engine {
                 tx.insert_instance(&instance).await?;
                 self.open_operation(tx, operation).await
             }
-            Subject::Time { instance, .. } => {
-                let locked = tx.lock_instance(instance.id).await?;
+            Subject::Time {
+                instance: priced, ..
+            } => {
+                let locked = tx.lock_instance(priced.id).await?;
                 let instance = locked.ok_or(Error::NotFound)?;
                 if instance.owner != owner {
                     return Err(Error::PayerMismatch);
+                }
+                // It got another plan since its time was priced: nothing is sold at the price of the
+                // old one. Nothing has settled, and the next price is right.
+                if instance.plan != priced.plan {
+                    return Err(Error::OperationInProgress {
+                        operation: None,
+                        instance: Some(instance.id),
+                    });
                 }
                 self.check_extendable(&instance)?;
                 operation.instance = Some(instance.id);

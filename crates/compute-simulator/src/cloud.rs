@@ -253,8 +253,8 @@ impl Provider for SimulatedCloud {
         _machine: &ProviderInstanceId,
         _action: &ActionId,
     ) -> Result<ActionState, ProviderError> {
-        // Everything here is done at once, and has no name.
-        Ok(ActionState::Done)
+        // What is done here is done at once and has no name: an action with one is unknown.
+        Ok(ActionState::Running)
     }
 
     async fn power(&self, machine: &ProviderInstanceId, power: Power) -> Result<(), ProviderError> {

@@ -81,11 +81,13 @@ ORDER BY created_at DESC, id DESC
 LIMIT 1"
 );
 
+/// What has come to its end stays so: a last decision that is written twice, because its confirmation was
+/// lost, must not undo what began since.
 const SAVE: &str = "UPDATE operations
 SET format = $4, state = $5, step = $6, begun_at = $7, attempt = $8, run_at = $9, data = $10,
     failure_code = $11, settlement_unknown_since = $12, hold_released_at = $13, finished_at = $14,
     lease_until = $15
-WHERE id = $1 AND lease_epoch = $2 AND lease_holder = $3";
+WHERE id = $1 AND lease_epoch = $2 AND lease_holder = $3 AND state NOT IN ('succeeded', 'failed')";
 
 /// An operation of a newer build is as good as held.
 const LEASE: &str = "UPDATE operations

@@ -89,7 +89,14 @@ impl Engine {
         let state = match &change.action {
             Some(action) => {
                 let action = ActionId(action.clone());
-                Some(provider.action(machine, &action).await?)
+                let state = provider.action(machine, &action).await;
+                if let Err(error) = &state {
+                    tracing::warn!(
+                        operation.id = %work.operation.id, %error,
+                        "the provider does not tell of its work; the machine does"
+                    );
+                }
+                Some(state.unwrap_or(ActionState::Running))
             }
             None => None,
         };
@@ -103,6 +110,7 @@ impl Engine {
         let Some(SwitchUse {
             action,
             is_accepted,
+            ..
         }) = work.operation.data.switch
         else {
             return Err(ProviderError::Rejected {

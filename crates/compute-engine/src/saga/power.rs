@@ -8,10 +8,14 @@ use secrecy::SecretString;
 use super::decide::{
     Context, DecideError, Decision, PasswordWrite, Work, look_again, rest, try_again, unanswered,
 };
+use super::throttle::not_before;
 use crate::ports::{MachineState, Observed, ProviderError};
 
 /// After so many looks in vain the switch is used again, where that is harmless.
 const LOOKS_PER_TRY: u32 = 5;
+
+/// So often a machine is set up anew for want of its password.
+const MAX_SETUPS: u32 = 3;
 
 /// The longest wait between two looks, in waits for a machine that starts.
 const LOOK_GAPS: i64 = 5;
@@ -23,34 +27,28 @@ pub(super) fn switched(
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
     let error = match result {
-        Ok(password) => {
-            switch_of(&mut work)?.is_accepted = true;
-            let takes_password = work
-                .instance
-                .as_ref()
-                .is_some_and(|instance| instance.access == Access::Password);
-            let decision = Decision::of(look_soon(work, context), "switch.accepted");
-            return Ok(match password.filter(|_| takes_password) {
-                Some(password) => {
-                    decision.with_password(PasswordWrite::Replace(password, context.now))
-                }
-                None => decision,
-            });
-        }
+        Ok(password) => return accepted(work, password, context),
         Err(ProviderError::Ambiguous(cause)) => {
+            switch_of(&mut work)?.was_unclear = true;
             let work = look_soon(work, context);
             return Ok(Decision::of(work, "switch.unknown").detail(cause.to_string()));
         }
         Err(error) => error,
     };
-    let is_late = work.step_age(context.now) >= context.timing.settle_window;
+    let was_unclear = switch_of(&mut work)?.was_unclear;
+    // Its owner waits for an answer, and can ask again; but nobody says "not done" of what may be done.
+    let patience = match was_unclear {
+        true => twice_ready(context),
+        false => context.timing.settle_window,
+    };
+    // Nobody can log in without the new password, so that is asked for until it is told.
+    let is_late = work.step_age(context.now) >= patience && !(was_unclear && needs_answer(&work));
     let code = match &error {
+        _ if was_unclear => is_late.then_some(FailureCode::NotReady),
         ProviderError::Rejected { .. } => Some(FailureCode::ProviderRejected),
         ProviderError::NoCapacity { .. } => Some(FailureCode::NoCapacity),
         ProviderError::Unauthorized => Some(FailureCode::ProviderUnavailable),
-        // Its owner waits for an answer, and can ask again.
-        _ if is_late => Some(FailureCode::ProviderUnavailable),
-        _ => None,
+        _ => is_late.then_some(FailureCode::ProviderUnavailable),
     };
     let is_refused = error == ProviderError::Unauthorized;
     let decision = match code {
@@ -60,10 +58,42 @@ pub(super) fn switched(
         }
         None => {
             let at = context.retry(&work, context.timing.retry_max);
+            let at = not_before(at, &error, context);
             Decision::of(try_again(work, at), "switch.postponed")
         }
     };
     Ok(decision.detail(error.to_string()).alarming(is_refused))
+}
+
+/// The provider does it. A new root password goes into the vault in the same commit; without one nobody
+/// could log in, so it is asked for again, as if the answer had been lost.
+fn accepted(
+    mut work: Work,
+    password: Option<SecretString>,
+    context: &Context<'_>,
+) -> Result<Decision, DecideError> {
+    let attempts = work.operation.progress().map_or(0, |it| it.attempt);
+    let has_password = work
+        .instance
+        .as_ref()
+        .is_some_and(|instance| instance.access == Access::Password);
+    let switch = switch_of(&mut work)?;
+    let is_anew = switch.action == PowerAction::Reinstall;
+    let is_missed = is_anew && has_password && password.is_none();
+    switch.was_unclear |= is_missed;
+    if is_missed && attempts < MAX_SETUPS {
+        let at = context.retry(&work, context.timing.retry_max);
+        let decision = Decision::of(try_again(work, at), "switch.no_password");
+        return Ok(decision.with_password(PasswordWrite::Erase));
+    }
+    switch_of(&mut work)?.is_accepted = true;
+    let decision = Decision::of(look_soon(work, context), "switch.accepted");
+    Ok(match password.filter(|_| has_password) {
+        Some(password) => decision.with_password(PasswordWrite::Replace(password, context.now)),
+        // The one that is there, if any, opens nothing any more.
+        None if is_missed => decision.with_password(PasswordWrite::Erase).alarming(true),
+        None => decision,
+    })
 }
 
 /// Whether the machine is as it was wanted.
@@ -79,15 +109,33 @@ pub(super) fn seen(
             return Ok(unanswered(work, &error, "switch.no_answer", cap, context));
         }
     };
-    let SwitchUse {
-        action,
-        is_accepted,
-    } = *switch_of(&mut work)?;
-    // Whether it was sent is not known, and the machine does not show it. A new root password would be
-    // in the lost answer; a restart more than was asked for harms less than none.
-    if matches!(action, PowerAction::Reinstall | PowerAction::Reboot) && !is_accepted {
-        let work = try_again(work, context.now);
-        return Ok(Decision::of(work, "switch.once_more"));
+    let is_over = match seen.state {
+        MachineState::Gone | MachineState::Suspended => {
+            work.step_age(context.now) >= context.timing.gone_gap
+        }
+        _ => work.step_age(context.now) >= twice_ready(context),
+    };
+    let needs_answer = needs_answer(&work);
+    let switch = switch_of(&mut work)?;
+    let action = switch.action;
+    let is_busy = matches!(seen.state, MachineState::Starting | MachineState::Busy);
+    if is_busy && !needs_answer {
+        // It is being done: that it was asked for is to be seen.
+        switch.is_accepted = true;
+    }
+    // Whether it was sent is not known, and a still machine does not show it. A restart more than was
+    // asked for harms less than none; a new root password would be in the lost answer.
+    let is_unknown =
+        matches!(action, PowerAction::Reinstall | PowerAction::Reboot) && !switch.is_accepted;
+    if is_unknown && is_over && !needs_answer {
+        let code = FailureCode::NotReady;
+        let work = rest(work, OperationState::Failed { code }, context.now);
+        return Ok(Decision::of(work, "switch.given_up").alarming(true));
+    }
+    if is_unknown {
+        switch.was_unclear = true;
+        let at = context.retry(&work, context.timing.retry_max);
+        return Ok(Decision::of(try_again(work, at), "switch.once_more"));
     }
     let wanted = match action {
         PowerAction::Stop => MachineState::Stopped,
@@ -97,13 +145,6 @@ pub(super) fn seen(
         let work = rest(work, OperationState::Succeeded, context.now);
         return Ok(Decision::of(work, "switch.done"));
     }
-    let twice = Span::from_millis(context.timing.ready_window.millis().saturating_mul(2));
-    let is_over = match seen.state {
-        MachineState::Gone | MachineState::Suspended => {
-            work.step_age(context.now) >= context.timing.gone_gap
-        }
-        _ => work.step_age(context.now) >= twice,
-    };
     if is_over {
         let code = FailureCode::NotReady;
         let work = rest(work, OperationState::Failed { code }, context.now);
@@ -119,6 +160,19 @@ pub(super) fn seen(
         return Ok(Decision::of(work, "switch.once_more"));
     }
     Ok(Decision::of(look_soon(work, context), "switch.not_yet"))
+}
+
+/// Whether only the provider's answer will do: it holds the new root password.
+fn needs_answer(work: &Work) -> bool {
+    let switch = work.operation.data.switch;
+    let is_anew = switch.is_some_and(|switch| switch.action == PowerAction::Reinstall);
+    let instance = work.instance.as_ref();
+    is_anew && instance.is_some_and(|instance| instance.access == Access::Password)
+}
+
+/// Longer than a machine takes to start.
+fn twice_ready(context: &Context<'_>) -> Span {
+    Span::from_millis(context.timing.ready_window.millis().saturating_mul(2))
 }
 
 fn switch_of(work: &mut Work) -> Result<&mut SwitchUse, DecideError> {

@@ -14,6 +14,7 @@ use super::decide::{
     Context, DecideError, Decision, Work, advance, look_again, rest, try_again, unanswered,
 };
 use super::provision::gone_long_enough;
+use super::throttle::not_before;
 use crate::ports::{ActionId, ActionState, MachineState, Observed, ProviderError};
 
 /// After so many looks in vain the switch is used again.
@@ -46,7 +47,11 @@ pub(super) fn switched_off(
         let decision = give_up(work, code, context, "power_off.refused")?;
         return Ok(with_error(decision, &error));
     }
-    let at = context.retry(&work, context.timing.retry_max);
+    let at = not_before(
+        context.retry(&work, context.timing.retry_max),
+        &error,
+        context,
+    );
     Ok(Decision::of(try_again(work, at), "power_off.postponed").detail(error.to_string()))
 }
 
@@ -109,7 +114,11 @@ pub(super) fn begun(
         let decision = give_up(work, code, context, "change.refused")?;
         return Ok(with_error(decision, &error));
     }
-    let at = context.retry(&work, context.timing.retry_max);
+    let at = not_before(
+        context.retry(&work, context.timing.retry_max),
+        &error,
+        context,
+    );
     Ok(Decision::of(try_again(work, at), "change.postponed").detail(error.to_string()))
 }
 
@@ -185,7 +194,8 @@ pub(super) fn seen(
         Some(plan) => *plan == change.to,
         None => action == Some(ActionState::Done),
     };
-    if has_plan && is_still && action != Some(ActionState::Running) {
+    let is_running = action == Some(ActionState::Running);
+    if has_plan && is_still && !is_running {
         return changed(work, seen.state, context);
     }
     if seen.state == MachineState::Gone {
@@ -195,11 +205,19 @@ pub(super) fn seen(
         let code = FailureCode::ResizeFailed;
         return give_up(work, code, context, "await_change.failed");
     }
-    let is_idle = is_still && !has_plan && action != Some(ActionState::Running);
-    if is_idle {
+    if is_still {
+        // The machine says that nothing is being done with it. That counts in the end, whatever the
+        // provider says of its work: words for it are not all known, and it forgets old work.
         let since = *change.idle_since.get_or_insert(context.now);
         let patience = Span::from_millis(gap.saturating_mul(IDLE_GAPS));
+        let patience = match is_running && !has_plan {
+            true => patience.max(context.timing.ready_window),
+            false => patience,
+        };
         if context.now.since(since) >= patience {
+            if has_plan {
+                return changed(work, seen.state, context);
+            }
             let code = FailureCode::ResizeFailed;
             return give_up(work, code, context, "await_change.nothing_happens");
         }
@@ -259,7 +277,11 @@ pub(super) fn switched_on(
         }
         Err(error) => error,
     };
-    let at = context.retry(&work, context.timing.retry_max);
+    let at = not_before(
+        context.retry(&work, context.timing.retry_max),
+        &error,
+        context,
+    );
     // A machine that is gone, or locked by its provider, refuses too: looking tells.
     let work = match &error {
         ProviderError::Rejected { .. } => look_again(work, at),
@@ -271,7 +293,7 @@ pub(super) fn switched_on(
 
 /// Whether the machine can be used again.
 pub(super) fn is_on(
-    work: Work,
+    mut work: Work,
     seen: Result<Observed, ProviderError>,
     context: &Context<'_>,
 ) -> Result<Decision, DecideError> {
@@ -282,7 +304,11 @@ pub(super) fn is_on(
             return Ok(unanswered(work, &error, "power_on.no_answer", cap, context));
         }
     };
+    let change = change_of(&mut work)?;
+    let has_plan = seen.plan.as_ref() == Some(&change.to);
     match seen.state {
+        // It came about after all: plan and time move now.
+        MachineState::Ready if has_plan && !change.is_done => changed(work, seen.state, context),
         MachineState::Ready => Ok(Decision::of(finish(work, context)?, "power_on.on")),
         // Its provider has stopped it on its own account: no switch helps, and others see to it.
         MachineState::Suspended => {

@@ -307,6 +307,11 @@ impl Engine {
         instance: &Instance,
     ) -> Result<(), Error> {
         let stored = tx.lock_instance(instance.id).await?;
+        let mut instance = instance.clone();
+        if let Some(stored) = &stored {
+            // Its owner sets it whatever else is being done, and this decision is from before.
+            instance.is_protected = stored.is_protected;
+        }
         if let Some(stored) = stored.filter(Instance::is_live) {
             let (owner, before, after) = (stored.owner, stored.place_rate(), instance.place_rate());
             if !instance.is_live() {
@@ -315,7 +320,7 @@ impl Engine {
                 tx.change_place(owner, before, after, None).await?;
             }
         }
-        Ok(tx.save_instance(instance).await?)
+        Ok(tx.save_instance(&instance).await?)
     }
 
     /// Writes a transfer once, and says whether it is new. Credits that go back leave the budget of

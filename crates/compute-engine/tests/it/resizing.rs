@@ -316,6 +316,26 @@ async fn while_it_is_being_changed_nothing_else_is_done_with_it() {
 }
 
 #[tokio::test]
+async fn a_protection_outlives_the_change_that_it_is_set_in() {
+    let world = World::open().await;
+    let buyer = Buyer::new(1);
+    let instance = world.sold_resizable(&buyer).await;
+    let submitted = open_change(&world, &buyer, instance.id).await.unwrap();
+    let engine = &world.market.engine;
+    // Between the change's reading of the instance and its writing.
+    let caller = world.caller(&buyer).await;
+    let protect = engine.protect(&caller, instance.id, true);
+    let (protected, _) = futures::future::join(protect, engine.work(submitted)).await;
+    assert!(protected.unwrap().is_protected);
+    world.market.quiesce().await;
+    let after = world.instance(instance.id).await;
+    assert!(after.is_protected);
+    assert_eq!(after.plan, World::larger().plan);
+    world.check_resized(instance.id).await;
+    world.audit().await;
+}
+
+#[tokio::test]
 async fn a_change_that_hangs_keeps_nobody_from_ending_the_machine() {
     let world = World::open().await;
     world.market.provider.need_off();

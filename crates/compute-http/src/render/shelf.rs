@@ -114,7 +114,14 @@ struct ImageItem<'a> {
 
 impl ShopWindow {
     pub(crate) fn render(shelf: &Shelf) -> Result<Self, ApiError> {
-        Self::new(shelf.revision, &shelf.plans, &shelf.regions, &shelf.images)
+        let window = Self::new(shelf.revision, &shelf.plans, &shelf.regions, &shelf.images)?;
+        // Whoever has a machine sees its size, whether its provider sells at present or not.
+        let known = shelf.known_plans();
+        let sizes = known.map(|priced| (priced.plan.id.clone(), size(&priced.plan)));
+        Ok(Self {
+            sizes: sizes.collect(),
+            ..window
+        })
     }
 
     fn new(

@@ -7,6 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use compute_domain::catalog::PlanId;
 use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::time::Span;
 use compute_engine::{Goal, OperationView, ResizePlan, ResizeRequest};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -104,11 +105,15 @@ pub(crate) async fn resize(
         };
         return private_json(StatusCode::OK, &reply);
     }
+    let begun = engine.now();
     let (submitted, plan) = engine.resize(&call.caller, id, &wish.request).await?;
     let operation = submitted.operation();
     app.work(submitted);
-    let waits = &app.settings().waits;
-    let view = match app.wait(operation, Goal::Changing, waits.destroy).await {
+    // The provider was asked before: clients give both together 30 s.
+    let patience = app.settings().waits.destroy.millis();
+    let patience = patience.saturating_sub(engine.now().since(begun).millis());
+    let patience = Span::from_millis(patience.max(0));
+    let view = match app.wait(operation, Goal::Changing, patience).await {
         Ok(view) => Some(view),
         // The change goes on, here or on another replica: an error would say that it does not.
         Err(error) => {

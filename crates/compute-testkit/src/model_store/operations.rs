@@ -257,6 +257,13 @@ impl Operations for ModelTx {
         self.write(|state| {
             let is_ours = lease.operation == operation.id && state.is_leased(lease);
             let known = state.operations.get(None, &operation.id).cloned();
+            let is_open = |row: &OperationRow| {
+                !matches!(
+                    row.operation.state,
+                    OperationState::Succeeded | OperationState::Failed { .. }
+                )
+            };
+            let known = known.filter(is_open);
             let Some(known) = known.filter(|_| is_ours || state.has_bug(PlantedBug::NoLeaseEpoch))
             else {
                 return Err(StoreError::LeaseLost);

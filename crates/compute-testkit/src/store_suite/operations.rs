@@ -69,6 +69,7 @@ fn full_data() -> OperationData {
         switch: Some(SwitchUse {
             action: PowerAction::Reinstall,
             is_accepted: true,
+            was_unclear: true,
         }),
         was_held: true,
     }

@@ -109,12 +109,12 @@ pub(super) fn seen(
             return Ok(unanswered(work, &error, "switch.no_answer", cap, context));
         }
     };
-    let is_over = match seen.state {
-        MachineState::Gone | MachineState::Suspended => {
-            work.step_age(context.now) >= context.timing.gone_gap
-        }
-        _ => work.step_age(context.now) >= twice_ready(context),
+    let is_lost = matches!(seen.state, MachineState::Gone | MachineState::Suspended);
+    let patience = match is_lost {
+        true => context.timing.gone_gap,
+        false => twice_ready(context),
     };
+    let is_over = work.step_age(context.now) >= patience;
     let needs_answer = needs_answer(&work);
     let switch = switch_of(&mut work)?;
     let action = switch.action;
@@ -127,7 +127,7 @@ pub(super) fn seen(
     // asked for harms less than none; a new root password would be in the lost answer.
     let is_unknown =
         matches!(action, PowerAction::Reinstall | PowerAction::Reboot) && !switch.is_accepted;
-    if is_unknown && is_over && !needs_answer {
+    if is_unknown && is_over && (is_lost || !needs_answer) {
         let code = FailureCode::NotReady;
         let work = rest(work, OperationState::Failed { code }, context.now);
         return Ok(Decision::of(work, "switch.given_up").alarming(true));

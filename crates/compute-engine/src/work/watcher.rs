@@ -322,6 +322,8 @@ impl Engine {
         {
             return Ok(tx.rollback().await?);
         }
+        self.release_hanging_change(tx.as_mut(), watched.instance)
+            .await?;
         let opened = self
             .open_destroy(tx.as_mut(), instance, EndReason::Lost, since)
             .await?;

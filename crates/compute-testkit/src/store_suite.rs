@@ -88,6 +88,7 @@ macro_rules! for_each_store_case {
             lots::a_lot_that_was_written_never_changes,
             lots::a_closing_is_never_undone,
             operations::every_operation_state_reads_back,
+            operations::what_is_finished_is_not_written_again,
             operations::an_instance_has_one_open_operation,
             operations::racing_requests_open_one_operation,
             operations::an_operation_that_let_go_holds_nothing,

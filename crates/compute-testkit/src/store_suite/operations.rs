@@ -99,16 +99,16 @@ fn every_state() -> Vec<OperationState> {
 }
 
 pub(super) async fn every_operation_state_reads_back(store: Arc<dyn Store>) {
-    let (operation, lease) = add_operation(&store).await;
-    let mut tx = begin_write(&store).await;
-    assert_eq!(
-        tx.find_operation(operation.id).await.unwrap(),
-        Some(operation.clone())
-    );
     for (state, data) in every_state()
         .into_iter()
         .zip([OperationData::default(), full_data()].into_iter().cycle())
     {
+        let (operation, lease) = add_operation(&store).await;
+        let mut tx = begin_write(&store).await;
+        assert_eq!(
+            tx.find_operation(operation.id).await.unwrap(),
+            Some(operation.clone())
+        );
         let finished_at = (state.name() != "running").then_some(at(9));
         let saved = Operation {
             state,
@@ -118,10 +118,31 @@ pub(super) async fn every_operation_state_reads_back(store: Arc<dyn Store>) {
         };
         tx.save_operation(&saved, &lease, at(20_000)).await.unwrap();
         assert_eq!(tx.find_operation(operation.id).await.unwrap(), Some(saved));
+        tx.commit().await.unwrap();
     }
+    let mut tx = begin_write(&store).await;
     let unknown = OperationId::from_uuid(fresh_uuid());
     assert_eq!(tx.find_operation(unknown).await.unwrap(), None);
-    tx.commit().await.unwrap();
+}
+
+pub(super) async fn what_is_finished_is_not_written_again(store: Arc<dyn Store>) {
+    let code = FailureCode::NoCapacity;
+    for state in [OperationState::Succeeded, OperationState::Failed { code }] {
+        let (operation, lease) = add_operation(&store).await;
+        let done = operation.clone().rest(state, at(9));
+        let mut tx = begin_write(&store).await;
+        tx.save_operation(&done, &lease, at(20)).await.unwrap();
+        tx.commit().await.unwrap();
+        // Neither by the same decision once more, nor by an older one.
+        for again in [&done, &operation] {
+            let mut tx = begin_write(&store).await;
+            let outcome = tx.save_operation(again, &lease, at(30)).await;
+            assert!(matches!(outcome, Err(StoreError::LeaseLost)), "{outcome:?}");
+            tx.rollback().await.unwrap();
+        }
+        let mut tx = begin_write(&store).await;
+        assert_eq!(tx.find_operation(operation.id).await.unwrap(), Some(done));
+    }
 }
 
 pub(super) async fn an_instance_has_one_open_operation(store: Arc<dyn Store>) {

@@ -8,6 +8,7 @@ mod passwords;
 mod stock;
 mod trouble;
 
+use compute_domain::time::{Span, Timestamp};
 use compute_testkit::{facilitator, vultr};
 use compute_vendor_double::contract::Vendor;
 use compute_vendor_double::digitalocean;
@@ -100,6 +101,22 @@ impl Shop {
 
     async fn get(&self, path: &str) -> Value {
         self.server.get(path, &[]).await.json(200).unwrap()
+    }
+
+    /// One more day, paid with credits; the machine's end is a day later.
+    async fn extend(&self, id: &str) {
+        let path = format!("/compute/instances/{id}");
+        let end = async || {
+            let details = self.buyer.signed(&self.server, "GET", &path, "").await;
+            let text = details.json(200).unwrap()["order"]["expires_at"].clone();
+            Timestamp::parse(text.as_str().unwrap()).unwrap()
+        };
+        let before = end().await;
+        let body = json!({"extend_hours": 24, "use_credits": true}).to_string();
+        let extend = format!("{path}/extend");
+        let answer = self.buyer.signed(&self.server, "POST", &extend, &body);
+        answer.await.json(200).unwrap();
+        assert_eq!(end().await, before.plus(Span::from_hours(24)));
     }
 
     async fn destroy(&self, id: &str) {
@@ -261,7 +278,9 @@ async fn two_clouds_sell_side_by_side(backend: Backend) {
     let list = shop.buyer.signed(&shop.server, "GET", path, "").await;
     let list = list.json(200).unwrap();
     assert_eq!(list["instances"].as_array().map(Vec::len), Some(2));
+    shop.buyer.top_up(&shop.server, 10).await;
     for id in &orders {
+        shop.extend(id).await;
         shop.destroy(id).await;
     }
     for cloud in clouds {

@@ -206,3 +206,42 @@ async fn a_machine_that_somebody_removed_is_credited() {
     assert!(deleted.is_empty());
     shop.check_wires();
 }
+
+/// It is its owner's all the same, and is shown as stopped by its provider.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_its_provider_stops_stays_its_owners() {
+    let shop = Shop::open(Backend::Sqlite).await;
+    for vendor in [Vendor::Vultr, Vendor::DigitalOcean] {
+        let cloud = shop.cloud(vendor);
+        let id = cloud.buy().await;
+        match vendor {
+            Vendor::Vultr => {
+                let machine = cloud.live().remove(0);
+                let states = ["suspended", "stopped", "none"].map(str::to_owned);
+                let fault = vultr::Fault::SetState { machine, states };
+                shop.vultr.0.inject(fault);
+            }
+            Vendor::DigitalOcean => {
+                let droplet = shop.ocean.droplets().remove(0);
+                shop.ocean.set_status(droplet, "archive", false);
+            }
+        }
+        injected("F113");
+        let path = format!("/compute/instances/{id}");
+        let shown = async {
+            loop {
+                let details = shop.buyer.signed(&shop.server, "GET", &path, "").await;
+                let order = details.json(200).unwrap()["order"].clone();
+                if !order["metadata"]["suspended_since"].is_null() {
+                    return order;
+                }
+                pause().await;
+            }
+        };
+        let order = tokio::time::timeout(PATIENCE, shown).await.unwrap();
+        assert_eq!(order["status"], "active", "{order}");
+        let (made, deleted) = cloud.history();
+        assert_eq!((made.len(), deleted.len()), (1, 0));
+    }
+    shop.check_wires();
+}

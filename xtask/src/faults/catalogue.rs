@@ -29,7 +29,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 }
 
 const MPP: &str = "MPP and Stripe rails";
-const USER_DATA: &str = "user data";
 const WEBHOOKS: &str = "webhooks";
 
 pub(super) const CATALOGUE: &[Fault] = &[
@@ -240,7 +239,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F123",
         "an SSH key that is there already, or goes too early",
     ),
-    later("F124", USER_DATA, "a customer's text reaches user data"),
+    fault("F124", "a customer's text reaches user data"),
     fault("F125", "two installations in one account"),
     // The database and its host.
     fault("F130", "SQLite is busy when a reader turns into a writer"),

@@ -49,7 +49,10 @@ async fn all_keys_and_the_user_data_come_along_and_the_keys_go_with_the_machine(
     let mut spec = order(1, 1);
     let lines = [KEY, OTHER_KEY].map(|line| SshPublicKey::parse(line).unwrap());
     spec.machine.ssh_keys = SshKeys::of(lines).unwrap();
-    spec.user_data = Some(UserData::parse("#cloud-config\n").unwrap());
+    // The vendor wants it as it is; whatever a customer writes stays a text.
+    let text = "#cloud-config\nfinal_message: \"🚀 $(id) `id` \\ ü\"\n";
+    spec.user_data = Some(UserData::parse(text).unwrap());
+    compute_testkit::faults_log::injected("F124");
     let made = ocean.create(&spec).await.unwrap();
     let journal = cloud.journal();
     let body = journal.iter().find_map(|event| match event {
@@ -59,7 +62,7 @@ async fn all_keys_and_the_user_data_come_along_and_the_keys_go_with_the_machine(
     let body = body.unwrap();
     assert_eq!(body["ssh_keys"], serde_json::json!(cloud.ssh_keys()));
     assert_eq!(cloud.ssh_keys().len(), 2);
-    assert_eq!(body["user_data"], "#cloud-config\n");
+    assert_eq!(body["user_data"], text);
     ocean.destroy(&made.machine).await.unwrap();
     assert!(cloud.ssh_keys().is_empty());
 }

@@ -142,15 +142,18 @@ async fn all_keys_and_the_user_data_come_along_and_the_keys_go_with_the_machine(
     let mut spec = order(1, 1);
     let lines = [KEY, OTHER_KEY].map(|line| SshPublicKey::parse(line).unwrap());
     spec.machine.ssh_keys = SshKeys::of(lines).unwrap();
-    spec.user_data = Some(UserData::parse("#cloud-config\n").unwrap());
+    let text = "#cloud-config\nfinal_message: \"🚀 $(id) `id` \\ ü\"\n";
+    spec.user_data = Some(UserData::parse(text).unwrap());
+    compute_testkit::faults_log::injected("F124");
     let made = vultr.create(&spec).await.unwrap();
     let journal = double.journal();
     let own = keys(&journal);
     let (body, _) = created(&journal)[0];
     assert_eq!(body.sshkey_id, own);
     assert_eq!(own.len(), 2);
-    // Base64 of the text above.
-    assert_eq!(body.user_data.as_deref(), Some("I2Nsb3VkLWNvbmZpZwo="));
+    // Base64 of the text above, once.
+    let encoded = "I2Nsb3VkLWNvbmZpZwpmaW5hbF9tZXNzYWdlOiAi8J+agCAkKGlkKSBgaWRgIFwgw7wiCg==";
+    assert_eq!(body.user_data.as_deref(), Some(encoded));
     vultr.destroy(&made.machine).await.unwrap();
     let removed = double.journal();
     let removed: Vec<_> = removed

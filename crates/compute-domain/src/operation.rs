@@ -238,12 +238,8 @@ pub struct CreditsSpent {
 /// A change of plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanChange {
-    /// The plan before.
-    pub from: PlanId,
     /// The plan to come.
     pub to: PlanId,
-    /// What an hour cost before.
-    pub old_rate: HourlyRate,
     /// What an hour will cost.
     pub rate: HourlyRate,
     /// Whether the disk may grow for good.

@@ -8,9 +8,9 @@ use compute_domain::owner::Scope;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::ports::{Opened, Tx};
+use crate::ports::Tx;
 use crate::purchase::Submitted;
-use crate::subject::digest_of;
+use crate::subject::{Opened, digest_of};
 
 impl Engine {
     /// Uses the switch of the caller's machine, or sets it up anew. Its prepaid time goes on whatever
@@ -105,19 +105,7 @@ impl Engine {
             is_accepted: false,
             was_unclear: false,
         });
-        let until = now.plus(self.timing().lease);
-        let lease = match tx
-            .open_operation(&operation, &self.config.holder, until)
-            .await?
-        {
-            Opened::Leased(lease) => lease,
-            Opened::InstanceBusy => {
-                return Err(Error::OperationInProgress {
-                    operation: None,
-                    instance: Some(instance.id),
-                });
-            }
-        };
+        let Opened { operation, lease } = self.open_operation(tx, operation).await?;
         let detail = format!("{{\"action\":\"{action}\"}}");
         tx.append_event(operation.id, now, &self.config.holder, "opened", &detail)
             .await?;

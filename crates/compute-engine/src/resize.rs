@@ -8,13 +8,12 @@ use compute_domain::operation::{Operation, OperationKind, PlanChange, Step};
 use compute_domain::owner::Scope;
 use compute_domain::time::{Span, Timestamp};
 
-use crate::catalog::PricedPlan;
 use crate::engine::Engine;
 use crate::error::{Error, ResizeRefusal};
 use crate::identity::Caller;
-use crate::ports::{Opened, ProviderError, ResizeCheck, Tx, TxMode};
+use crate::ports::{ProviderError, ResizeCheck, Tx, TxMode};
 use crate::purchase::Submitted;
-use crate::subject::digest_of;
+use crate::subject::{Opened, digest_of};
 
 /// A request for another plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,10 +136,7 @@ impl Engine {
             .ok_or(Error::NotFound)?;
         self.check_extendable(&instance)?;
         self.check_idle(tx, id).await?;
-        let (provider, rate) = (instance.provider, self.resized_rate(&instance, request)?);
-        if request.plan.provider() != provider {
-            return Err(ResizeRefusal::OtherProvider { provider }.into());
-        }
+        let rate = self.resized_rate(&instance, request)?;
         let now = self.now();
         let prepaid = tx.lots_of(id).await?;
         let fault = |error| Error::Internal(Box::new(error));
@@ -187,7 +183,7 @@ impl Engine {
             let provider = instance.provider;
             return Err(ResizeRefusal::OtherProvider { provider }.into());
         }
-        let PricedPlan { plan: sold, .. } = plan;
+        let sold = &plan.plan;
         if sold.locations.binary_search(&instance.region).is_err() {
             return Err(Error::PlanNotInRegion {
                 locations: sold.locations.clone(),
@@ -276,9 +272,7 @@ impl Engine {
         }
         operation.data.seen_alive = true;
         operation.data.change = Some(PlanChange {
-            from: instance.plan.clone(),
             to: plan.to.clone(),
-            old_rate: instance.rate,
             rate: plan.rate,
             grow_disk: plan.grows_disk && request.confirm_disk,
             switches_off,
@@ -292,19 +286,7 @@ impl Engine {
             rate: plan.rate,
             expires_at: plan.new_expires_at,
         })?;
-        let until = now.plus(self.timing().lease);
-        let lease = match tx
-            .open_operation(&operation, &self.config.holder, until)
-            .await?
-        {
-            Opened::Leased(lease) => lease,
-            Opened::InstanceBusy => {
-                return Err(Error::OperationInProgress {
-                    operation: None,
-                    instance: Some(instance.id),
-                });
-            }
-        };
+        let Opened { operation, lease } = self.open_operation(tx, operation).await?;
         let (before, after) = (instance.place_rate(), under_way.place_rate());
         let most = self.config.caps.hourly_total;
         if before != after && !tx.change_place(instance.owner, before, after, most).await? {

@@ -195,7 +195,15 @@ impl Engine {
         }
     }
 
-    async fn open_operation(&self, tx: &mut dyn Tx, operation: Operation) -> Result<Opened, Error> {
+    /// Writes an operation, leased to this process.
+    ///
+    /// # Errors
+    /// `OperationInProgress` while another one holds its instance.
+    pub(crate) async fn open_operation(
+        &self,
+        tx: &mut dyn Tx,
+        operation: Operation,
+    ) -> Result<Opened, Error> {
         let until = self.now().plus(self.timing().lease);
         match tx
             .open_operation(&operation, &self.config.holder, until)

@@ -9,10 +9,10 @@ const STEPS: u32 = 1_000_000;
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// Splitmix64: the same steps in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, bound: i64) -> i64 {
+    pub(super) fn below(&mut self, bound: i64) -> i64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,23 +1,13 @@
 //! Ten thousand lives of machines that are resized again and again, with extensions and price changes
 //! in between. The value never grows, hardly shrinks, and there-and-back gains nothing.
 
+use super::fortune::Dice;
 use super::*;
 
 const SEQUENCES: u64 = 10_000;
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// Splitmix64: the same lives in every run.
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, bound: i64) -> i64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        i64::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap() % bound
-    }
-
     /// From a cent a month to a hundred dollars an hour.
     fn rate(&mut self) -> HourlyRate {
         let magnitude = 10_i64.pow(1 + u32::try_from(self.below(7)).unwrap());

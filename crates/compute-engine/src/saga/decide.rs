@@ -239,6 +239,16 @@ pub(super) fn look_again(mut work: Work, at: Timestamp) -> Work {
     work
 }
 
+/// The longest wait between two looks, in waits for a machine that starts.
+const LOOK_GAPS: i64 = 5;
+
+/// Counts a look, and looks again soon, and later at every further one.
+pub(super) fn look_soon(work: Work, context: &Context<'_>) -> Work {
+    let cap = Span::from_millis(context.timing.ready_look.millis().saturating_mul(LOOK_GAPS));
+    let at = context.retry(&work, cap);
+    look_again(work, at)
+}
+
 /// Nothing is left to do.
 pub(super) fn rest(mut work: Work, state: OperationState, now: Timestamp) -> Work {
     work.operation = work.operation.rest(state, now);

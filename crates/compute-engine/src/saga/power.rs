@@ -6,7 +6,7 @@ use compute_domain::time::Span;
 use secrecy::SecretString;
 
 use super::decide::{
-    Context, DecideError, Decision, PasswordWrite, Work, look_again, rest, try_again, unanswered,
+    Context, DecideError, Decision, PasswordWrite, Work, look_soon, rest, try_again, unanswered,
 };
 use super::throttle::not_before;
 use crate::ports::{MachineState, Observed, ProviderError};
@@ -16,9 +16,6 @@ const LOOKS_PER_TRY: u32 = 5;
 
 /// So often a machine is set up anew for want of its password.
 const MAX_SETUPS: u32 = 3;
-
-/// The longest wait between two looks, in waits for a machine that starts.
-const LOOK_GAPS: i64 = 5;
 
 /// The provider took it on, or not.
 pub(super) fn switched(
@@ -181,11 +178,4 @@ fn switch_of(work: &mut Work) -> Result<&mut SwitchUse, DecideError> {
         .switch
         .as_mut()
         .ok_or(DecideError::NoChange)
-}
-
-/// Counts a look, and looks again soon, and later at every further one.
-fn look_soon(work: Work, context: &Context<'_>) -> Work {
-    let cap = Span::from_millis(context.timing.ready_look.millis().saturating_mul(LOOK_GAPS));
-    let at = context.retry(&work, cap);
-    look_again(work, at)
 }

@@ -11,7 +11,8 @@ use compute_domain::operation::{OperationState, PlanChange, Step};
 use compute_domain::time::{Span, Timestamp};
 
 use super::decide::{
-    Context, DecideError, Decision, Work, advance, look_again, rest, try_again, unanswered,
+    Context, DecideError, Decision, Work, advance, look_again, look_soon, rest, try_again,
+    unanswered,
 };
 use super::provision::gone_long_enough;
 use super::throttle::not_before;
@@ -19,9 +20,6 @@ use crate::ports::{ActionId, ActionState, MachineState, Observed, ProviderError}
 
 /// After so many looks in vain the switch is used again.
 const LOOKS_PER_TRY: u32 = 5;
-
-/// The longest wait between two looks, in waits for a machine that starts.
-const LOOK_GAPS: i64 = 5;
 
 /// So many looks show whether a change with a lost answer was taken on.
 const PROBE_LOOKS: u32 = 3;
@@ -329,13 +327,6 @@ fn change_of(work: &mut Work) -> Result<&mut PlanChange, DecideError> {
         .change
         .as_mut()
         .ok_or(DecideError::NoChange)
-}
-
-/// Counts a look, and looks again soon, and later at every further one.
-fn look_soon(work: Work, context: &Context<'_>) -> Work {
-    let cap = Span::from_millis(context.timing.ready_look.millis().saturating_mul(LOOK_GAPS));
-    let at = context.retry(&work, cap);
-    look_again(work, at)
 }
 
 /// Looks again; after every few looks the switch is used once more.

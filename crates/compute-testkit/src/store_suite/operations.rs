@@ -55,9 +55,7 @@ fn full_data() -> OperationData {
         seen_address: Some("192.0.2.7".parse().unwrap()),
         gone_since: Some(at(3)),
         change: Some(PlanChange {
-            from: PlanId::parse("do:s-1vcpu-1gb").unwrap(),
             to: PlanId::parse("do:s-2vcpu-2gb").unwrap(),
-            old_rate: HourlyRate::from_micros(7_000).unwrap(),
             rate: HourlyRate::from_micros(21_000).unwrap(),
             grow_disk: true,
             switches_off: true,

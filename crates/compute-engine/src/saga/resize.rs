@@ -366,7 +366,11 @@ fn give_up(
     context: &Context<'_>,
     event: &'static str,
 ) -> Result<Decision, DecideError> {
-    let may_be_off = change_of(&mut work)?.switches_off || work.step() == Some(Step::AwaitChange);
+    // A refusal says nothing of a try before it, whose answer may have been lost: the machine is looked
+    // at before the change is called undone.
+    let tries = work.operation.progress().map_or(0, |it| it.attempt);
+    let was_tried = work.step() == Some(Step::AwaitChange) || tries > 1;
+    let may_be_off = change_of(&mut work)?.switches_off || was_tried;
     change_of(&mut work)?.given_up = Some(code);
     let work = if may_be_off {
         advance(work, Step::PowerOn, context)

@@ -92,9 +92,16 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: true,
     },
     Row {
+        name: "compute-mpp",
+        place: Place::Layer(1),
+        ours: &["compute-wallet"],
+        externals: NO_IO,
+        embeddable: true,
+    },
+    Row {
         name: "compute-fuzz",
         place: Place::DevOnly(2),
-        ours: &["compute-wallet", "compute-x402"],
+        ours: &["compute-wallet", "compute-mpp", "compute-x402"],
         externals: Externals::Any,
         embeddable: false,
     },

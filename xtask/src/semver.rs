@@ -15,7 +15,7 @@ use crate::cargo;
 const USAGE: &str = "\
 usage: cargo xtask semver [--bless]
 
-Compares the public API of compute-wallet and compute-x402 with crates/<crate>/public-api.txt. Fails when they differ;
+Compares the public API of compute-wallet, compute-mpp and compute-x402 with crates/<crate>/public-api.txt. Fails when they differ;
 --bless commits the API as it is now.
 ";
 
@@ -23,7 +23,11 @@ Compares the public API of compute-wallet and compute-x402 with crates/<crate>/p
 const VERSION: &str = "0.52.0";
 
 /// The crates that others embed, and their features: what each adds is listed by itself.
-const CRATES: &[(&str, &[&str])] = &[("compute-wallet", &[]), ("compute-x402", &["svm"])];
+const CRATES: &[(&str, &[&str])] = &[
+    ("compute-wallet", &[]),
+    ("compute-mpp", &[]),
+    ("compute-x402", &["svm"]),
+];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let is_blessed = match arguments {

@@ -7,7 +7,7 @@ use crate::cargo;
 use crate::workspace::Workspace;
 
 /// Whose trees are looked at, the whole way down.
-const EMBEDDED: &[&str] = &["compute-wallet", "compute-x402"];
+const EMBEDDED: &[&str] = &["compute-wallet", "compute-mpp", "compute-x402"];
 
 /// The feature that brings the crates of Solana.
 const SVM: &str = "compute-x402/svm";

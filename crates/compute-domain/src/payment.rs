@@ -120,8 +120,11 @@ pub struct Payment {
     pub rail: RailLabel,
     /// What the payment network itself makes unique; never header text.
     pub proof_key: String,
-    /// Who pays.
-    pub payer: WalletAddress,
+    /// The challenge that it answers, where the protocol has challenges (MPP). It buys one thing, as
+    /// the proof does.
+    pub challenge_id: Option<String>,
+    /// The wallet that pays; who pays by card has none.
+    pub payer: Option<WalletAddress>,
     /// The price in dollars.
     pub price: Usd,
     /// The price in the token.
@@ -212,7 +215,10 @@ mod tests {
             owner: OwnerId::from_uuid(uuid),
             rail: RailLabel::parse("base").unwrap(),
             proof_key: "eip3009:test".into(),
-            payer: WalletAddress::Evm(compute_wallet::EvmAddress::new([0x11; 20])),
+            challenge_id: None,
+            payer: Some(WalletAddress::Evm(compute_wallet::EvmAddress::new(
+                [0x11; 20],
+            ))),
             price: Usd::from_micros(1).unwrap(),
             asset: AssetAmount {
                 atomic: 1,

@@ -33,8 +33,8 @@ pub(crate) fn fit(arrival: &Arrival, payment: &Payment) -> Option<Fit> {
 
 /// Whether an arrival comes from a payment's payer and is as much as it.
 pub(crate) fn is_alike(arrival: &Arrival, payment: &Payment) -> bool {
-    arrival.asset == payment.asset
-        && arrival.payer.as_deref() == Some(payment.payer.to_string().as_str())
+    let payer = payment.payer.map(|payer| payer.to_string());
+    arrival.asset == payment.asset && payer.is_some() && arrival.payer == payer
 }
 
 /// The payment that an arrival belongs to. `has_place` says whether a place of its transaction is
@@ -204,7 +204,8 @@ mod tests {
             owner: uuid(1),
             rail: RailLabel::parse("base").unwrap(),
             proof_key: "x".into(),
-            payer: payer(1),
+            challenge_id: None,
+            payer: Some(payer(1)),
             price: Usd::from_micros(50).unwrap(),
             asset: asset(50),
             void_after: Timestamp::from_millis(9),

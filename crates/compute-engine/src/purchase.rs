@@ -8,6 +8,7 @@ use compute_domain::owner::Scope;
 use compute_domain::payment::{Payment, PaymentState};
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::{Span, Timestamp};
+use compute_wallet::WalletAddress;
 use compute_x402::{Identified, PaymentPayload};
 
 use crate::engine::Engine;
@@ -251,7 +252,7 @@ impl Engine {
             tx.rollback().await?;
             return Ok(joined);
         }
-        self.refuse_hanging(tx.as_mut(), owner, purchase, now)
+        self.refuse_hanging(tx.as_mut(), owner, &verified.payer, purchase, now)
             .await?;
         let opened = self
             .open(tx.as_mut(), purchase, owner, &verified.sheet, None)
@@ -290,6 +291,7 @@ impl Engine {
         &self,
         tx: &mut dyn Tx,
         owner: OwnerId,
+        payer: &WalletAddress,
         purchase: &Purchase<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
@@ -298,7 +300,7 @@ impl Engine {
         // A settlement that takes longer than any call is one whose process died in it.
         let overdue = now.minus(Span::from_millis(timing.lease.millis() / 2));
         let hanging = tx
-            .find_hanging(owner, &purchase.digest, since, overdue)
+            .find_hanging(owner, Some(payer), &purchase.digest, since, overdue)
             .await?;
         match hanging {
             Some(hanging) if !purchase.is_named_apart_from(&hanging) => {
@@ -323,7 +325,8 @@ impl Engine {
             owner: operation.owner,
             rail: verified.rail.clone(),
             proof_key: verified.proof_key.clone(),
-            payer: verified.payer,
+            challenge_id: None,
+            payer: Some(verified.payer),
             price: verified.sheet.price,
             asset: AssetAmount {
                 atomic: verified.proof.offer.amount().get(),

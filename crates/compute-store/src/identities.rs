@@ -89,6 +89,17 @@ impl Identities for StoreTx {
         owner.ok_or_else(|| self.fail(RowName::new("wallets", &address).bad("row")))
     }
 
+    async fn create_owner(&mut self, owner: OwnerId, now: Timestamp) -> Result<(), StoreError> {
+        let rows = execute!(
+            self,
+            "owners",
+            INSERT_OWNER,
+            owner.to_string(),
+            now.millis()
+        )?;
+        self.exactly_one("owners", rows)
+    }
+
     async fn wallets_of(&mut self, owner: OwnerId) -> Result<Vec<WalletAddress>, StoreError> {
         let rows: Vec<(String, String)> =
             fetch!(fetch_all, self, "wallets", LIST_WALLETS, owner.to_string())?;

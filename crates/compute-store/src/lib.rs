@@ -24,6 +24,7 @@ mod instances;
 mod leases;
 mod ledger;
 mod lots;
+mod management_keys;
 mod operations;
 mod outbox;
 mod payments;

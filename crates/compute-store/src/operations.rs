@@ -3,6 +3,7 @@
 mod row;
 
 use async_trait::async_trait;
+use compute_domain::WalletAddress;
 use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::operation::{OPERATION_FORMAT, Operation};
 use compute_domain::time::Timestamp;
@@ -74,7 +75,9 @@ const FIND_HANGING: &str = concat!(
     operation_columns!(),
     "
 FROM operations
-WHERE owner_id = $1 AND request_sha256 = $2 AND created_at >= $3
+WHERE (owner_id = $1 OR id IN (
+    SELECT operation_id FROM payments WHERE payer = $5 AND state = 'claimed'))
+  AND request_sha256 = $2 AND created_at >= $3
   AND state = 'running'
   AND (settlement_unknown_since IS NOT NULL OR (step = 'settle' AND begun_at < $4))
 ORDER BY created_at DESC, id DESC
@@ -225,6 +228,7 @@ impl Operations for StoreTx {
     async fn find_hanging(
         &mut self,
         owner: OwnerId,
+        payer: Option<&WalletAddress>,
         request_digest: &[u8; 32],
         since: Timestamp,
         begun_before: Timestamp,
@@ -238,6 +242,7 @@ impl Operations for StoreTx {
             request_digest.as_slice(),
             since.millis(),
             begun_before.millis(),
+            payer.map(ToString::to_string),
         )?;
         row.map(OperationRow::parse).transpose()
     }

@@ -8,12 +8,12 @@ use compute_domain::time::Timestamp;
 use compute_engine::ports::{ClaimOutcome, Payments, StoreError};
 
 use crate::row::{RowName, millis};
-use crate::statement::{contended, execute, fetch};
+use crate::statement::{Refusal, contended, execute, fetch, rejected};
 use crate::tx::StoreTx;
 
 macro_rules! payment_columns {
     () => {
-        "id, operation_id, owner_id, rail, proof_key, payer, price_micros, asset_atomic,
+        "id, operation_id, owner_id, rail, proof_key, challenge_id, payer, price_micros, asset_atomic,
     asset_decimals, void_after, claimed_at, state, reference, log_index, settled_at, decline_code,
     refund_transfer_id"
     };
@@ -24,8 +24,8 @@ const CLAIM: &str = concat!(
     "INSERT INTO payments (",
     payment_columns!(),
     ", sealed_proof)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-ON CONFLICT (proof_key) WHERE state <> 'declined' DO NOTHING"
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+ON CONFLICT DO NOTHING"
 );
 
 const FIND: &str = concat!(
@@ -34,6 +34,14 @@ const FIND: &str = concat!(
     "
 FROM payments
 WHERE proof_key = $1 AND state <> 'declined'"
+);
+
+const FIND_BY_CHALLENGE: &str = concat!(
+    "SELECT ",
+    payment_columns!(),
+    "
+FROM payments
+WHERE challenge_id = $1 AND state <> 'declined'"
 );
 
 const FIND_BY_OPERATION: &str = concat!(
@@ -61,7 +69,8 @@ pub(crate) struct PaymentRow {
     owner_id: String,
     rail: String,
     proof_key: String,
-    payer: String,
+    challenge_id: Option<String>,
+    payer: Option<String>,
     price_micros: i64,
     asset_atomic: String,
     asset_decimals: i64,
@@ -94,7 +103,8 @@ impl PaymentRow {
             owner_id: payment.owner.to_string(),
             rail: payment.rail.to_string(),
             proof_key: payment.proof_key.clone(),
-            payer: payment.payer.to_string(),
+            challenge_id: payment.challenge_id.clone(),
+            payer: payment.payer.map(|payer| payer.to_string()),
             price_micros: payment.price.micros(),
             asset_atomic: payment.asset.atomic.to_string(),
             asset_decimals: i64::from(payment.asset.decimals),
@@ -118,7 +128,11 @@ impl PaymentRow {
             operation: name.text("operation_id", &self.operation_id)?,
             owner: name.text("owner_id", &self.owner_id)?,
             rail: name.check("rail", RailLabel::parse(&self.rail))?,
-            payer: name.text("payer", &self.payer)?,
+            payer: self
+                .payer
+                .as_deref()
+                .map(|text| name.text("payer", text))
+                .transpose()?,
             price: name.check("price_micros", Usd::from_micros(self.price_micros))?,
             asset: AssetAmount {
                 atomic: name.text("asset_atomic", &self.asset_atomic)?,
@@ -128,6 +142,7 @@ impl PaymentRow {
             claimed_at: Timestamp::from_millis(self.claimed_at),
             state: self.parse_state(&name)?,
             proof_key: self.proof_key,
+            challenge_id: self.challenge_id,
         })
     }
 
@@ -193,6 +208,7 @@ impl Payments for StoreTx {
                 row.owner_id,
                 row.rail,
                 row.proof_key,
+                row.challenge_id,
                 row.payer,
                 row.price_micros,
                 row.asset_atomic,
@@ -213,12 +229,35 @@ impl Payments for StoreTx {
             if let Some(other) = self.find_payment(&payment.proof_key).await? {
                 return Ok(ClaimOutcome::AlreadyClaimed(other));
             }
+            if let Some(challenge) = &payment.challenge_id
+                && let Some(other) = self.find_payment_for(challenge).await?
+            {
+                return Ok(ClaimOutcome::AlreadyClaimed(other));
+            }
+            // Neither the proof nor the challenge is in the way.
+            if self.payment_of(payment.operation).await?.is_some() {
+                return Err(self.fail(rejected(Refusal::PaidBefore)));
+            }
         }
         Err(self.fail(contended()))
     }
 
     async fn find_payment(&mut self, proof_key: &str) -> Result<Option<Payment>, StoreError> {
         let row: Option<PaymentRow> = fetch!(fetch_optional, self, "payments", FIND, proof_key)?;
+        row.map(PaymentRow::parse).transpose()
+    }
+
+    async fn find_payment_for(
+        &mut self,
+        challenge_id: &str,
+    ) -> Result<Option<Payment>, StoreError> {
+        let row: Option<PaymentRow> = fetch!(
+            fetch_optional,
+            self,
+            "payments",
+            FIND_BY_CHALLENGE,
+            challenge_id
+        )?;
         row.map(PaymentRow::parse).transpose()
     }
 

@@ -96,6 +96,8 @@ pub(crate) enum Refusal {
     LotChanged,
     #[error("the password of this instance was taken; another one cannot follow")]
     PasswordTaken,
+    #[error("an operation has one payment")]
+    PaidBefore,
     #[error("the next nonce of a lane that this transaction has not locked would change")]
     LaneNotLocked,
     #[error("a transaction that is still open is not concluded")]

@@ -43,7 +43,7 @@ pub async fn record_sale(store: &Arc<dyn Store>, payment: &Payment) {
     let now = payment.claimed_at;
     let mut tx = store.begin(TxMode::Write).await.unwrap();
     let owner = tx
-        .ensure_owner(payment.owner, &payment.payer, now)
+        .ensure_owner(payment.owner, payment.payer.as_ref().unwrap(), now)
         .await
         .unwrap();
     let (id, kind) = (payment.operation, OperationKind::Topup);

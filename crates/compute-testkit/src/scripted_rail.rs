@@ -264,7 +264,9 @@ impl Rail for ScriptedRail {
         if !state.settled.contains_key(&key) {
             let (payer, asset) = (payment.payment().payer, payment.payment().asset);
             let now = self.clock.now();
-            state.arrive(&next, payer, asset.atomic, now);
+            if let Some(payer) = payer {
+                state.arrive(&next, payer, asset.atomic, now);
+            }
         }
         let shown = state.settled.entry(key).or_insert(next);
         let evidence = shown.clone();

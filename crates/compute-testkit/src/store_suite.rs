@@ -25,6 +25,7 @@ mod instances;
 mod leases;
 mod ledger;
 mod lots;
+mod management_keys;
 mod operations;
 mod outbox;
 mod payments;
@@ -54,6 +55,7 @@ macro_rules! for_each_store_case {
             transactions::the_database_can_be_written,
             identities::an_owner_is_made_once_per_wallet,
             identities::racing_replicas_make_one_owner,
+            identities::an_owner_may_have_no_wallet,
             identities::wallets_are_listed_ascending,
             identities::a_nonce_is_spent_once,
             identities::racing_requests_spend_a_nonce_once,
@@ -69,6 +71,9 @@ macro_rules! for_each_store_case {
             api_keys::racing_requests_stay_within_the_limit,
             api_keys::a_revocation_keeps_its_first_moment,
             api_keys::a_key_is_revoked_by_its_owner_only,
+            management_keys::a_text_is_kept_until_it_is_erased,
+            management_keys::a_text_is_erased_in_time,
+            management_keys::a_purchase_makes_one_key,
             places::an_owner_has_so_many_places,
             places::the_shop_has_so_many_places,
             places::all_instances_may_cost_so_much,
@@ -96,6 +101,7 @@ macro_rules! for_each_store_case {
             operations::the_operations_of_an_instance_are_listed_oldest_first,
             operations::what_a_human_may_want_to_see_is_listed,
             operations::a_hanging_operation_is_found,
+            operations::what_a_payer_has_hanging_is_found,
             operations::a_settlement_that_never_concluded_hangs,
             operations::log_lines_are_numbered_from_zero,
             operations::racing_writers_number_their_lines_apart,
@@ -122,6 +128,8 @@ macro_rules! for_each_store_case {
             payments::one_arrival_of_money_serves_one_payment,
             payments::a_refund_needs_its_ledger_row,
             payments::an_unknown_payment_cannot_be_saved,
+            payments::a_challenge_is_answered_once,
+            payments::a_payer_may_have_no_wallet,
             outbox::a_new_lane_begins_at_nonce_zero,
             outbox::a_nonce_is_written_under_the_lock_only,
             outbox::racing_replicas_never_share_a_nonce,

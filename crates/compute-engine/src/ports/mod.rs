@@ -23,8 +23,9 @@ pub use rail::{
 };
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,
-    Identities, Instances, KeyStored, Lease, Leases, Ledger, Lots, Opened, Operations, Payments,
-    PlaceTaken, Places, Posted, RequestKeys, Store, StoreError, TakenPassword, Tx, TxMode, Vault,
+    Identities, Instances, KeptKey, KeyStored, Lease, Leases, Ledger, Lots, ManagementKeys, Opened,
+    Operations, Payments, PlaceTaken, Places, Posted, RequestKeys, Store, StoreError,
+    TakenPassword, Tx, TxMode, Vault,
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};

@@ -76,6 +76,7 @@ pub trait Tx:
     + Outbox
     + Ledger
     + Vault
+    + ManagementKeys
     + Catalogs
     + Watch
     + Accounts
@@ -102,6 +103,8 @@ pub trait Identities: Send {
         wallet: &WalletAddress,
         now: Timestamp,
     ) -> Result<OwnerId, StoreError>;
+    /// Writes an owner without a wallet.
+    async fn create_owner(&mut self, owner: OwnerId, now: Timestamp) -> Result<(), StoreError>;
     /// The wallets of an owner, ascending.
     async fn wallets_of(&mut self, owner: OwnerId) -> Result<Vec<WalletAddress>, StoreError>;
     /// Spends a nonce of a wallet; false when it was spent before.
@@ -310,11 +313,13 @@ pub trait Operations: Send {
     /// The operation that provisioned an instance.
     async fn provision_of(&mut self, instance: InstanceId)
     -> Result<Option<Operation>, StoreError>;
-    /// A running operation of this owner with an equal request, opened at or after `since`, whose
-    /// settlement is unknown, or was begun before `begun_before` and never concluded.
+    /// A running operation of this owner, or one that this wallet pays for, with an equal request,
+    /// opened at or after `since`, whose settlement is unknown, or was begun before `begun_before`
+    /// and never concluded.
     async fn find_hanging(
         &mut self,
         owner: OwnerId,
+        payer: Option<&WalletAddress>,
         request_digest: &[u8; 32],
         since: Timestamp,
         begun_before: Timestamp,
@@ -398,7 +403,8 @@ pub enum ClaimOutcome {
 /// Payments.
 #[async_trait]
 pub trait Payments: Send {
-    /// Binds a proof to an operation, with everything needed to settle it, sealed.
+    /// Binds a proof, and the challenge it answers if any, to an operation, with everything needed
+    /// to settle it, sealed. Of several payments with one proof, or for one challenge, one is bound.
     async fn claim_payment(
         &mut self,
         payment: &Payment,
@@ -406,6 +412,9 @@ pub trait Payments: Send {
     ) -> Result<ClaimOutcome, StoreError>;
     /// The payment that binds this proof; declined ones do not count.
     async fn find_payment(&mut self, proof_key: &str) -> Result<Option<Payment>, StoreError>;
+    /// The payment that answers this challenge; declined ones do not count.
+    async fn find_payment_for(&mut self, challenge_id: &str)
+    -> Result<Option<Payment>, StoreError>;
     /// The payment of an operation.
     async fn payment_of(&mut self, operation: OperationId) -> Result<Option<Payment>, StoreError>;
     /// The sealed proof, while the payment is claimed.
@@ -490,6 +499,39 @@ pub trait Vault: Send {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<u64, StoreError>;
+}
+
+/// A management key as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptKey {
+    /// The key.
+    pub api_key: ApiKeyId,
+    /// Its text, sealed, until it was first used or its time was over.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// The keys of buyers who showed nothing but a payment.
+#[async_trait]
+pub trait ManagementKeys: Send {
+    /// Keeps the sealed text of the key that a purchase made.
+    async fn keep_management_key(
+        &mut self,
+        operation: OperationId,
+        api_key: ApiKeyId,
+        sealed: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// The key that a purchase made.
+    async fn find_management_key(
+        &mut self,
+        operation: OperationId,
+    ) -> Result<Option<KeptKey>, StoreError>;
+    /// Whether the text of this key is still kept.
+    async fn is_management_key_kept(&mut self, api_key: ApiKeyId) -> Result<bool, StoreError>;
+    /// Erases the text of this key; harmless when there is none.
+    async fn erase_management_key(&mut self, api_key: ApiKeyId) -> Result<(), StoreError>;
+    /// Erases texts that were kept before `before`; how many.
+    async fn expire_management_keys(&mut self, before: Timestamp) -> Result<u64, StoreError>;
 }
 
 /// One stored catalogue.

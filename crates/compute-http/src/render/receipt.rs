@@ -16,6 +16,7 @@ const X_PAYMENT_RESPONSE: HeaderName = HeaderName::from_static("x-payment-respon
 /// What the headers say about a payment; nothing while its outcome is unknown, or for ever unknown.
 pub(crate) fn of(view: &OperationView, app: &App) -> Option<SettlementHeaders> {
     let payment = view.payment.as_ref()?;
+    let payer = payment.payer.as_ref()?;
     let network = app.network_of(&payment.rail)?;
     match &payment.state {
         PaymentState::Claimed => None,
@@ -25,7 +26,7 @@ pub(crate) fn of(view: &OperationView, app: &App) -> Option<SettlementHeaders> {
             settled_at: at,
             ..
         } => {
-            let (transaction, payer) = (evidence.reference.as_str(), &payment.payer);
+            let transaction = evidence.reference.as_str();
             let headers = SettlementHeaders::settled(&network, transaction, payer);
             let Some(issuer) = &app.settings().issuer else {
                 return Some(headers);
@@ -37,11 +38,7 @@ pub(crate) fn of(view: &OperationView, app: &App) -> Option<SettlementHeaders> {
         PaymentState::Declined { .. } if is_given_up(view) => None,
         PaymentState::Declined { code } => {
             let code = ErrorCode::from_wire(code);
-            Some(SettlementHeaders::declined(
-                &network,
-                &code,
-                Some(&payment.payer),
-            ))
+            Some(SettlementHeaders::declined(&network, &code, Some(payer)))
         }
     }
 }

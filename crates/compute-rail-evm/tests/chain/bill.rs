@@ -176,7 +176,8 @@ impl Till<'_> {
             owner: OwnerId::from_uuid(uuid),
             rail: self.rail.spec().label.clone(),
             proof_key,
-            payer: WalletAddress::Evm(payer),
+            challenge_id: None,
+            payer: Some(WalletAddress::Evm(payer)),
             price: Usd::from_micros(5_000_000).unwrap(),
             asset: AssetAmount {
                 atomic: PRICE,

@@ -65,7 +65,7 @@ impl Till<'_> {
             now,
         );
         let mut tx = self.store.begin(TxMode::Write).await.unwrap();
-        tx.ensure_owner(payment.owner, &payment.payer, now)
+        tx.ensure_owner(payment.owner, payment.payer.as_ref().unwrap(), now)
             .await
             .unwrap();
         tx.open_operation(&operation, "till", now).await.unwrap();

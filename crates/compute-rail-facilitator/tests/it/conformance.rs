@@ -16,7 +16,7 @@ impl RailFixture for Market {
 
     fn uncovered_payment(&self, number: u8) -> ClaimedPayment {
         let payment = self.pay(number);
-        let payer = payment.payment().payer.to_string();
+        let payer = payment.payment().payer.unwrap().to_string();
         let network = self.way.network();
         self.facilitator.set_balance(network, &payer, 1).unwrap();
         payment

@@ -227,7 +227,8 @@ impl Market {
             owner: OwnerId::from_uuid(uuid),
             rail: spec.label,
             proof_key: identified.proof_key.into_string(),
-            payer: identified.payer,
+            challenge_id: None,
+            payer: Some(identified.payer),
             price: Usd::from_micros(90_000_000).unwrap(),
             asset: AssetAmount {
                 atomic: self.way.amount(),
@@ -247,7 +248,10 @@ impl Market {
 
     /// How often this payment moved money, by the chain's own record.
     fn times_moved(&self, payment: &ClaimedPayment) -> usize {
-        let own = (payment.payment().payer.to_string(), number_of(payment));
+        let own = (
+            payment.payment().payer.unwrap().to_string(),
+            number_of(payment),
+        );
         let moves_it = |event: &&Event| match event {
             Event::Settled { from, nonce, .. } => (from, nonce) == (&own.0, &own.1),
             _ => false,
@@ -272,7 +276,10 @@ impl Market {
 
     /// The payer cancels the payment.
     fn cancel(&self, payment: &ClaimedPayment) {
-        let (from, number) = (payment.payment().payer.to_string(), number_of(payment));
+        let (from, number) = (
+            payment.payment().payer.unwrap().to_string(),
+            number_of(payment),
+        );
         self.facilitator
             .cancel(self.way.network(), &from, &number)
             .unwrap();

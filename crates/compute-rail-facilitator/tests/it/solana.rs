@@ -171,7 +171,8 @@ fn claim(payload: PaymentPayload) -> ClaimedPayment {
         owner: OwnerId::from_uuid(uuid),
         rail: spec().label,
         proof_key: key,
-        payer: WalletAddress::Solana(buyer().address()),
+        challenge_id: None,
+        payer: Some(WalletAddress::Solana(buyer().address())),
         price: Usd::from_micros(90_000_000).unwrap(),
         asset: AssetAmount {
             atomic: PRICE.into(),

@@ -65,7 +65,7 @@ async fn a_payment_and_a_gift_are_shown_once_they_are_final() {
         .iter()
         .map(|seen| (seen.reference.as_str(), seen.payer, seen.atomic))
         .collect();
-    let payer = Some(payment.payment().payer);
+    let payer = payment.payment().payer;
     assert_eq!(
         told,
         [

@@ -184,7 +184,8 @@ impl Market {
             owner: OwnerId::from_uuid(uuid),
             rail: spec().label,
             proof_key: identified.proof_key.into_string(),
-            payer: identified.payer,
+            challenge_id: None,
+            payer: Some(identified.payer),
             price: Usd::from_micros(90_000_000).unwrap(),
             asset: AssetAmount {
                 atomic: PRICE.into(),
@@ -207,7 +208,7 @@ impl Market {
     }
 
     fn times_moved(&self, payment: &ClaimedPayment) -> usize {
-        let WalletAddress::Solana(payer) = payment.payment().payer else {
+        let Some(WalletAddress::Solana(payer)) = payment.payment().payer else {
             return 0;
         };
         self.node.times_paid_by(*payer.as_bytes())

@@ -81,7 +81,8 @@ fn claimed(
         owner: OwnerId::from_uuid(uuid),
         rail: spec.label,
         proof_key: found.proof_key.into_string(),
-        payer: found.payer,
+        challenge_id: None,
+        payer: Some(found.payer),
         price: Usd::from_micros(i64::try_from(value).unwrap()).unwrap(),
         asset: AssetAmount {
             atomic: value,
@@ -107,7 +108,7 @@ impl Stage {
     }
 
     fn spent_by(&self, payment: &ClaimedPayment) -> u128 {
-        OPENING - self.network.balance_of(&payment.payment().payer)
+        OPENING - self.network.balance_of(&payment.payment().payer.unwrap())
     }
 }
 

@@ -7,7 +7,8 @@ fn row() -> PaymentRow {
         owner_id: "00000000-0000-0000-0000-000000000003".into(),
         rail: "base".into(),
         proof_key: "eip3009:test".into(),
-        payer: format!("0x{}", "11".repeat(20)),
+        challenge_id: None,
+        payer: Some(format!("0x{}", "11".repeat(20))),
         price_micros: 168_000,
         asset_atomic: u128::MAX.to_string(),
         asset_decimals: 18,
@@ -49,7 +50,7 @@ fn a_good_row_parses_and_prints_back() {
 #[test]
 fn values_outside_the_domain_are_inconsistent() {
     check_bad(|row| row.rail = "Base".into(), "rail");
-    check_bad(|row| row.payer = "nobody".into(), "payer");
+    check_bad(|row| row.payer = Some("nobody".into()), "payer");
     check_bad(|row| row.price_micros = -1, "price_micros");
     check_bad(|row| row.asset_atomic = "-1".into(), "asset_atomic");
     check_bad(|row| row.asset_decimals = 256, "asset_decimals");

@@ -7,7 +7,7 @@ use compute_domain::time::Timestamp;
 use compute_engine::ports::{Identities, StoreError};
 use compute_wallet::EvmAddress;
 
-use super::tx::ModelTx;
+use super::tx::{ModelTx, require};
 use crate::planted::PlantedBug;
 
 #[async_trait]
@@ -35,6 +35,15 @@ impl Identities for ModelTx {
                 state.owners.put(version, candidate, now);
             }
             Ok(candidate)
+        })
+    }
+
+    async fn create_owner(&mut self, owner: OwnerId, now: Timestamp) -> Result<(), StoreError> {
+        self.write(|state| {
+            require(!state.owners.has(None, &owner), "an owner is written once")?;
+            let version = state.writing();
+            state.owners.put(version, owner, now);
+            Ok(())
         })
     }
 

@@ -20,6 +20,7 @@ mod instances;
 mod leases;
 mod ledger;
 mod lots;
+mod management_keys;
 mod moves;
 mod operations;
 mod outbox;

@@ -1,8 +1,10 @@
 //! Operations, the leases on them, and their logs.
 
 use async_trait::async_trait;
+use compute_domain::WalletAddress;
 use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
+use compute_domain::payment::PaymentState;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Event, Lease, Opened, Operations, StoreError};
 
@@ -204,17 +206,28 @@ impl Operations for ModelTx {
     async fn find_hanging(
         &mut self,
         owner: OwnerId,
+        payer: Option<&WalletAddress>,
         request_digest: &[u8; 32],
         since: Timestamp,
         begun_before: Timestamp,
     ) -> Result<Option<Operation>, StoreError> {
         Ok(self.read(|state, at| {
-            let unfinished = state
+            let own = state
                 .unfinished
-                .range(at, (owner, least::<OperationId>())..);
-            let hanging = unfinished
+                .range(at, (owner, least::<OperationId>())..)
                 .take_while(|((of, _), ())| *of == owner)
-                .filter_map(|((_, id), ())| state.operation(at, *id))
+                .map(|((_, id), ())| *id);
+            let pays = |id: OperationId| {
+                let payment = state.payment_of(at, id).map(|row| &row.payment);
+                payment.is_some_and(|payment| {
+                    payment.state == PaymentState::Claimed && payment.payer.as_ref() == payer
+                })
+            };
+            let running = state.unfinished.iter(at).map(|((_, id), ())| *id);
+            let paid = running.filter(|id| payer.is_some() && pays(*id));
+            let hanging = own
+                .chain(paid)
+                .filter_map(|id| state.operation(at, id))
                 .filter(|operation| operation.request_digest == *request_digest)
                 .filter(|operation| operation.created_at >= since)
                 .filter(|operation| is_hanging(operation, begun_before));

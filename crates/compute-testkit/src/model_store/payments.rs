@@ -28,6 +28,14 @@ impl State {
         bound.find(|payment| !self.is_let_go(at, payment))
     }
 
+    /// The payment that answers a challenge.
+    fn answering(&self, at: At, challenge_id: &str) -> Option<&Payment> {
+        let id = self
+            .payments_by_challenge
+            .get(at, &challenge_id.to_owned())?;
+        Some(&self.payments.get(at, id)?.payment)
+    }
+
     /// Whether the planted bug makes this payment's claim forgotten.
     fn is_let_go(&self, at: At, payment: &Payment) -> bool {
         let operation = self.operations.get(at, &payment.operation);
@@ -43,8 +51,17 @@ impl State {
         match payment.state {
             PaymentState::Declined { .. } => {
                 self.payments_by_proof.remove(version, &key);
+                if let Some(challenge) = &payment.challenge_id {
+                    self.payments_by_challenge.remove(version, challenge);
+                }
             }
-            _ => self.payments_by_proof.put(version, key, ()),
+            _ => {
+                self.payments_by_proof.put(version, key, ());
+                if let Some(challenge) = &payment.challenge_id {
+                    self.payments_by_challenge
+                        .put(version, challenge.clone(), payment.id);
+                }
+            }
         }
         if let Some(arrival) = arrival_of(payment) {
             let other = self.payments_by_arrival.get(None, &arrival);
@@ -72,6 +89,10 @@ impl Payments for ModelTx {
             if let Some(other) = state.binding(None, &payment.proof_key) {
                 return Ok(ClaimOutcome::AlreadyClaimed(other.clone()));
             }
+            let challenge = payment.challenge_id.as_deref();
+            if let Some(other) = challenge.and_then(|id| state.answering(None, id)) {
+                return Ok(ClaimOutcome::AlreadyClaimed(other.clone()));
+            }
             require(
                 payment.state == PaymentState::Claimed,
                 "a sealed proof is kept while its payment is claimed",
@@ -96,6 +117,13 @@ impl Payments for ModelTx {
 
     async fn find_payment(&mut self, proof_key: &str) -> Result<Option<Payment>, StoreError> {
         Ok(self.read(|state, at| state.binding(at, proof_key).cloned()))
+    }
+
+    async fn find_payment_for(
+        &mut self,
+        challenge_id: &str,
+    ) -> Result<Option<Payment>, StoreError> {
+        Ok(self.read(|state, at| state.answering(at, challenge_id).cloned()))
     }
 
     async fn payment_of(&mut self, operation: OperationId) -> Result<Option<Payment>, StoreError> {

@@ -120,6 +120,14 @@ pub(super) struct PasswordRow {
     pub(super) taken_at: Option<Timestamp>,
 }
 
+/// A management key.
+#[derive(Debug, Clone)]
+pub(super) struct ManagementKeyRow {
+    pub(super) api_key: ApiKeyId,
+    pub(super) sealed: Option<Vec<u8>>,
+    pub(super) stored_at: Timestamp,
+}
+
 /// A named lease.
 #[derive(Debug, Clone)]
 pub(super) struct LeaseRow {
@@ -221,6 +229,8 @@ tables! {
     payments_by_operation: OperationId => PaymentId,
     /// Index of those that were not declined.
     payments_by_proof: (String, PaymentId) => (),
+    /// Index of those that were not declined.
+    payments_by_challenge: String => PaymentId,
     /// Index.
     payments_by_arrival: ShownTransfer => PaymentId,
     arrival_sources: String => ArrivalSource,
@@ -255,6 +265,7 @@ tables! {
     passwords: InstanceId => PasswordRow,
     /// Index of those that nobody has taken.
     unread_passwords: (Timestamp, InstanceId) => (),
+    management_keys: OperationId => ManagementKeyRow,
     catalogs: (ProviderId, i64) => CatalogRevision,
     leases: String => LeaseRow,
     /// Changes of state that no lifecycle allows; SQL has no such table.

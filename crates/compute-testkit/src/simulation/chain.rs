@@ -195,6 +195,9 @@ impl SimRail {
         let key = own.proof_key.as_str();
         self.land();
         let now = self.reactor.millis();
+        let Some(payer) = own.payer else {
+            return declined("no payer");
+        };
         let chain = lock(&self.chain);
         if let Some(moved) = chain.moved.get(key) {
             return Settlement::Settled(moved.evidence.clone());
@@ -207,24 +210,24 @@ impl SimRail {
         }
         if chain
             .drained_until
-            .get(&own.payer)
+            .get(&payer)
             .is_some_and(|until| *until > now)
         {
             return declined("insufficient_funds");
         }
         drop(chain);
-        self.befall(self.mood(), payment)
+        self.befall(self.mood(), payer, payment)
     }
 
     /// What the facilitator makes of a payment that could settle.
-    fn befall(&self, mood: Mood, payment: &ClaimedPayment) -> Settlement {
+    fn befall(&self, mood: Mood, payer: WalletAddress, payment: &ClaimedPayment) -> Settlement {
         let own = payment.payment();
         let key = own.proof_key.as_str();
         let atomic = payment.proof().offer.amount().get();
         let now = self.reactor.millis();
         let latest = own.void_after.millis() - 1;
         let landing = |by_observer| Landing {
-            payer: own.payer,
+            payer,
             at: now,
             atomic,
             by_observer,
@@ -233,7 +236,7 @@ impl SimRail {
         let mut lands = |at: i64, by_observer: bool| {
             let at = at.min(latest);
             let landing = Landing {
-                payer: own.payer,
+                payer,
                 at,
                 atomic,
                 by_observer,
@@ -275,7 +278,7 @@ impl SimRail {
             }
             Mood::Drained => {
                 let until = now + self.reactor.dice.range(60_000, 1_800_000);
-                chain.drained_until.insert(own.payer, until);
+                chain.drained_until.insert(payer, until);
                 declined("insufficient_funds")
             }
             Mood::Overtaken => {

@@ -66,7 +66,7 @@ fn arrival(reference: &str, log_index: u32, state: ArrivalState) -> Arrival {
 fn arrival_of(payment: &Payment, state: ArrivalState) -> Arrival {
     let shown = payment.evidence().unwrap();
     Arrival {
-        payer: Some(payment.payer.to_string()),
+        payer: payment.payer.map(|payer| payer.to_string()),
         asset: payment.asset,
         ..arrival(&shown.reference, shown.log_index.unwrap(), state)
     }

@@ -189,7 +189,8 @@ pub(super) fn payment_for(operation: &Operation, proof_key: &str) -> Payment {
         owner: operation.owner,
         rail: RailLabel::parse("base").unwrap(),
         proof_key: proof_key.to_owned(),
-        payer: fresh_wallet(),
+        challenge_id: None,
+        payer: Some(fresh_wallet()),
         price: usd(168_000),
         asset: AssetAmount {
             atomic: u128::MAX,

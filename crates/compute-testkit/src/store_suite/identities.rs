@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use compute_domain::id::OwnerId;
 use compute_engine::ports::Store;
 
-use super::fixture::{RACERS, at, begin_read, begin_write, count, fresh_owner, fresh_wallet, race};
+use super::fixture::{
+    RACERS, at, begin_read, begin_write, count, fresh_owner, fresh_uuid, fresh_wallet, race,
+};
 
 pub(super) async fn an_owner_is_made_once_per_wallet(store: Arc<dyn Store>) {
     let (wallet, candidate) = (fresh_wallet(), fresh_owner());
@@ -126,4 +129,14 @@ pub(super) async fn a_nonce_is_remembered_until_its_time(store: Arc<dyn Store>) 
             .await
             .unwrap()
     );
+}
+
+pub(super) async fn an_owner_may_have_no_wallet(store: Arc<dyn Store>) {
+    let owner = OwnerId::from_uuid(fresh_uuid());
+    let mut tx = begin_write(&store).await;
+    tx.create_owner(owner, at(0)).await.unwrap();
+    assert_eq!(tx.wallets_of(owner).await.unwrap(), []);
+    tx.commit().await.unwrap();
+    let mut tx = begin_write(&store).await;
+    assert!(tx.create_owner(owner, at(1)).await.is_err());
 }

@@ -17,7 +17,8 @@ use compute_engine::ports::{Opened, Store, StoreError};
 
 use super::fixture::{
     RACERS, add_active, add_instance, add_operation, add_owner, at, begin_read, begin_write, count,
-    extension_of, fresh_owner, fresh_uuid, open, provision_of, race, topup_of, usd,
+    extension_of, fresh_owner, fresh_uuid, fresh_wallet, open, payment_for, provision_of, race,
+    topup_of, usd,
 };
 
 fn full_data() -> OperationData {
@@ -299,7 +300,7 @@ pub(super) async fn a_hanging_operation_is_found(store: Arc<dyn Store>) {
     let (mut operation, lease) = add_operation(&store).await;
     let (owner, digest) = (operation.owner, operation.request_digest);
     let mut tx = begin_write(&store).await;
-    let nothing = tx.find_hanging(owner, &digest, at(-9), at(99)).await;
+    let nothing = tx.find_hanging(owner, None, &digest, at(-9), at(99)).await;
     assert_eq!(nothing.unwrap(), None);
     operation.data.settlement_unknown_since = Some(at(3));
     tx.save_operation(&operation, &lease, at(10)).await.unwrap();
@@ -310,15 +311,45 @@ pub(super) async fn a_hanging_operation_is_found(store: Arc<dyn Store>) {
         (owner, [8; 32], at(0), &None),
         (fresh_owner(), digest, at(0), &None),
     ] {
-        let seen = tx.find_hanging(who, &what, since, at(0)).await.unwrap();
+        let seen = tx
+            .find_hanging(who, None, &what, since, at(0))
+            .await
+            .unwrap();
         assert_eq!(&seen, expected);
     }
     let code = FailureCode::SettlementUnknown;
     let step = Step::Settle;
     let stuck = operation.rest(OperationState::Stuck { code, step }, at(5));
     tx.save_operation(&stuck, &lease, at(10)).await.unwrap();
-    let resting = tx.find_hanging(owner, &digest, at(0), at(99)).await;
+    let resting = tx.find_hanging(owner, None, &digest, at(0), at(99)).await;
     assert_eq!(resting.unwrap(), None);
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn what_a_payer_has_hanging_is_found(store: Arc<dyn Store>) {
+    let (mut operation, lease) = add_operation(&store).await;
+    let digest = operation.request_digest;
+    let payment = payment_for(&operation, &fresh_uuid().to_string());
+    let payer = payment.payer.as_ref();
+    let mut tx = begin_write(&store).await;
+    tx.claim_payment(&payment, b"sealed").await.unwrap();
+    operation.data.settlement_unknown_since = Some(at(3));
+    tx.save_operation(&operation, &lease, at(10)).await.unwrap();
+    // Whoever gets what it buys.
+    let (stranger, other) = (fresh_owner(), fresh_wallet());
+    for (payer, expected) in [(payer, true), (Some(&other), false), (None, false)] {
+        let seen = tx
+            .find_hanging(stranger, payer, &digest, at(0), at(0))
+            .await;
+        assert_eq!(seen.unwrap().is_some(), expected);
+    }
+    tx.save_payment(&payment.clone().decline("late".to_owned()).unwrap())
+        .await
+        .unwrap();
+    let declined = tx
+        .find_hanging(stranger, payer, &digest, at(0), at(0))
+        .await;
+    assert_eq!(declined.unwrap(), None);
     tx.commit().await.unwrap();
 }
 
@@ -328,9 +359,15 @@ pub(super) async fn a_settlement_that_never_concluded_hangs(store: Arc<dyn Store
     let begun = operation.begin(at(4));
     let mut tx = begin_write(&store).await;
     tx.save_operation(&begun, &lease, at(10)).await.unwrap();
-    let running = tx.find_hanging(owner, &digest, at(0), at(4)).await.unwrap();
+    let running = tx
+        .find_hanging(owner, None, &digest, at(0), at(4))
+        .await
+        .unwrap();
     assert_eq!(running, None, "it may be about to conclude");
-    let overdue = tx.find_hanging(owner, &digest, at(0), at(5)).await.unwrap();
+    let overdue = tx
+        .find_hanging(owner, None, &digest, at(0), at(5))
+        .await
+        .unwrap();
     assert_eq!(overdue, Some(begun));
     tx.commit().await.unwrap();
 }

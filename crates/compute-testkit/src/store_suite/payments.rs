@@ -245,3 +245,35 @@ pub(super) async fn an_unknown_payment_cannot_be_saved(store: Arc<dyn Store>) {
         })
     ));
 }
+
+pub(super) async fn a_challenge_is_answered_once(store: Arc<dyn Store>) {
+    let challenge = fresh_uuid().to_string();
+    let answer = async || Payment {
+        challenge_id: Some(challenge.clone()),
+        ..payment_for(&add_operation(&store).await.0, &fresh_uuid().to_string())
+    };
+    let (first, second) = (answer().await, answer().await);
+    assert_eq!(claim(&store, &first).await, ClaimOutcome::Claimed);
+    let already = ClaimOutcome::AlreadyClaimed(first.clone());
+    assert_eq!(claim(&store, &second).await, already);
+    let mut tx = begin_read(&store).await;
+    let found = tx.find_payment_for(&challenge).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&first));
+    assert_eq!(tx.find_payment_for("another").await.unwrap(), None);
+    tx.rollback().await.unwrap();
+    // What certainly bought nothing is in nobody's way.
+    let declined = first.decline("late".to_owned()).unwrap();
+    save(&store, &declined).await.unwrap();
+    assert_eq!(claim(&store, &second).await, ClaimOutcome::Claimed);
+}
+
+pub(super) async fn a_payer_may_have_no_wallet(store: Arc<dyn Store>) {
+    let (operation, _) = add_operation(&store).await;
+    let payment = Payment {
+        payer: None,
+        ..payment_for(&operation, &fresh_uuid().to_string())
+    };
+    assert_eq!(claim(&store, &payment).await, ClaimOutcome::Claimed);
+    let mut tx = begin_read(&store).await;
+    assert_eq!(tx.payment_of(operation.id).await.unwrap(), Some(payment));
+}

@@ -176,7 +176,7 @@ fn payment(payment: &Payment) -> Value {
         "state": payment.state.name(),
         "declined_because": declined,
         "rail": payment.rail.as_str(),
-        "payer": payment.payer.to_string(),
+        "payer": payment.payer.map(|payer| payer.to_string()),
         "price": payment.price.to_string(),
         "atomic_amount": payment.asset.atomic.to_string(),
         "decimals": payment.asset.decimals,

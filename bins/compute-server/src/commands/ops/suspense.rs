@@ -160,7 +160,7 @@ fn reverted(reverted: &[RevertedPayment]) -> String {
             gone.since.rfc3339(),
             gone.payment.price.to_string(),
             gone.payment.rail.to_string(),
-            gone.payment.payer.to_string(),
+            super::text::payer(&gone.payment),
         ]);
     }
     format!(
@@ -179,7 +179,7 @@ fn reverted_json(reverted: &[RevertedPayment]) -> Value {
                 "since": gone.since.rfc3339(),
                 "price": gone.payment.price.to_string(),
                 "rail": gone.payment.rail.as_str(),
-                "payer": gone.payment.payer.to_string(),
+                "payer": gone.payment.payer.map(|payer| payer.to_string()),
                 "reference": gone.payment.evidence().map(|shown| shown.reference.clone()),
             })
         })

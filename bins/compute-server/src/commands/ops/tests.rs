@@ -92,7 +92,8 @@ fn payment() -> Payment {
         owner: OWNER.parse().unwrap(),
         rail: RailLabel::parse("base").unwrap(),
         proof_key: "eip3009:test".to_owned(),
-        payer: WalletAddress::Evm(EvmAddress::new([0x22; 20])),
+        challenge_id: None,
+        payer: Some(WalletAddress::Evm(EvmAddress::new([0x22; 20]))),
         price: usd(178_584),
         asset: AssetAmount {
             atomic: 178_584,
@@ -135,7 +136,7 @@ fn story() -> Story {
         }),
         owner: Owner {
             id: owner_id,
-            wallets: vec![payment().payer],
+            wallets: payment().payer.into_iter().collect(),
             credits: CreditAccount {
                 balance: usd(2_500_000),
                 deposited: usd(3_000_000),

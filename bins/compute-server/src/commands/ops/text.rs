@@ -298,7 +298,7 @@ fn write_payment(text: &mut String, payment: &Payment, reverted_since: Option<Ti
             payment.price, payment.rail
         ),
     );
-    facts.fact("payer", payment.payer);
+    facts.fact("payer", payer(payment));
     facts.fact("proof key", &payment.proof_key);
     if let Some(evidence) = payment.evidence() {
         facts.fact("reference", &evidence.reference);
@@ -371,4 +371,9 @@ const fn advice(view: &OperationView) -> Option<&'static str> {
 
 fn dash() -> String {
     "–".to_owned()
+}
+/// Who paid, in a word.
+pub(super) fn payer(payment: &Payment) -> String {
+    let wallet = payment.payer.map(|payer| payer.to_string());
+    wallet.unwrap_or_else(|| "no wallet".to_owned())
 }

@@ -164,7 +164,7 @@ fn next_element<'a>(
             }
         };
         *rest = tail;
-        let element = element.trim_ascii();
+        let element = trim(element);
         if !element.is_empty() {
             return Ok(Some(element));
         }
@@ -175,11 +175,34 @@ fn next_element<'a>(
 /// The name of a scheme and what follows it, unless the element is a parameter.
 fn split_scheme(element: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, rest) = split_token(element);
-    let after = rest.trim_ascii_start();
+    let after = trim_start(rest);
     let is_scheme = !name.is_empty()
         && (rest.is_empty() || after.len() < rest.len())
         && after.first() != Some(&b'=');
     is_scheme.then_some((name, after))
+}
+
+/// Without blanks at both ends. Long runs go in portions: a field may be full of them.
+fn trim(text: &[u8]) -> &[u8] {
+    let mut rest = trim_start(text);
+    while let Some((shorter, _)) = rest.split_last_chunk().filter(|(_, end)| is_blank(end)) {
+        rest = shorter;
+    }
+    rest.trim_ascii_end()
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some((_, shorter)) = rest.split_first_chunk().filter(|(it, _)| is_blank(it)) {
+        rest = shorter;
+    }
+    rest.trim_ascii_start()
+}
+
+/// Looks at all of them, because compilers do that many at a time.
+fn is_blank(portion: &[u8; 64]) -> bool {
+    let blanks = portion.iter().map(|byte| matches!(byte, b' ' | b'\t'));
+    blanks.fold(true, |all, is_blank| all & is_blank)
 }
 
 fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
@@ -191,7 +214,7 @@ fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
 /// `name = value`, where the value is a token or a quoted string and nothing follows it.
 fn parse_parameter(text: &[u8]) -> Option<(String, String)> {
     let (name, rest) = split_token(text);
-    let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
+    let value = trim_start(rest).strip_prefix(b"=").map(trim)?;
     let value = match value.strip_prefix(b"\"") {
         Some(quoted) => unquote(&to_text(quoted))?,
         None => match split_token(value) {

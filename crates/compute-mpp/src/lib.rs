@@ -11,8 +11,10 @@ mod timestamp;
 pub mod accept;
 pub mod challenge;
 pub mod charge;
+pub mod client;
 pub mod credential;
 pub mod digest;
+pub mod discovery;
 pub mod header;
 pub mod method;
 pub mod opaque;
@@ -21,6 +23,7 @@ pub mod realm;
 pub mod receipt;
 pub mod secret;
 pub mod source;
+pub mod stripe;
 
 pub use accept::AcceptPayment;
 pub use challenge::{Challenge, ChallengeError, ChallengeTerms};

@@ -9,6 +9,7 @@ fn find(line: &str) -> Result<Option<&str>, FieldError> {
 
 #[test]
 fn a_credential_is_found_among_other_schemes() {
+    let blanks = format!("{}\t", " ".repeat(200));
     for (line, expected) in [
         ("Payment abc", Some("abc")),
         ("pAYMENT   abc  ", Some("abc")),
@@ -24,6 +25,7 @@ fn a_credential_is_found_among_other_schemes() {
             r#"Digest username="a\", Payment x", Payment abc"#,
             Some("abc"),
         ),
+        (&format!("Payment {blanks}abc{blanks}"), Some("abc")),
         ("Payment", Some("")),
         ("Payment ", Some("")),
         ("Payment a b", Some("a b")),

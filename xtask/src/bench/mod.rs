@@ -3,6 +3,7 @@
 //! Both run side by side on the same machine and take turns under the same load, so that the ratios hold even where
 //! the absolute figures do not. This process generates the load; server and floor are processes of their own.
 
+mod challenge;
 mod client;
 mod figures;
 mod ledger;
@@ -35,6 +36,7 @@ const STARTS: usize = 5;
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     match arguments.split_first() {
+        Some((part, rest)) if part == "challenge" => return challenge::run(rest),
         Some((part, rest)) if part == "ledger" => return ledger::run(rest),
         Some((part, rest)) if part == "payment" => return payment::run(rest),
         _ => {}

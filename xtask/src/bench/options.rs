@@ -8,6 +8,7 @@ pub(super) const USAGE: &str = "\
 usage: cargo xtask bench [options] [-- <arguments for `compute-server dev`>]
        cargo xtask bench ledger [--rows N] [--debits N] [--database sqlite|postgres]
        cargo xtask bench payment
+       cargo xtask bench challenge
 
   --rounds N        rounds per side and scenario (6)
   --seconds N       length of a round (3)

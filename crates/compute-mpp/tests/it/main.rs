@@ -1,0 +1,12 @@
+//! The crate as its users see it: golden data, hostile input, and both sides talking to each other.
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod shop;
+#[cfg(test)]
+mod tampering;
+#[cfg(test)]
+mod vectors;

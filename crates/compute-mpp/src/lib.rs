@@ -24,6 +24,7 @@ pub mod receipt;
 pub mod secret;
 pub mod source;
 pub mod stripe;
+pub mod tempo;
 
 pub use accept::AcceptPayment;
 pub use challenge::{Challenge, ChallengeError, ChallengeTerms};

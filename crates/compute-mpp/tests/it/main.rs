@@ -9,4 +9,6 @@ mod shop;
 #[cfg(test)]
 mod tampering;
 #[cfg(test)]
+mod tempo;
+#[cfg(test)]
 mod vectors;

@@ -138,6 +138,7 @@ pub(crate) const LAYERS: &[Row] = &[
         ours: &[
             "compute-wallet",
             "compute-domain",
+            "compute-mpp",
             "compute-x402",
             "compute-pricing",
         ],
@@ -163,7 +164,12 @@ pub(crate) const LAYERS: &[Row] = &[
     Row {
         name: "compute-http",
         place: Place::Layer(4),
-        ours: &["compute-domain", "compute-x402", "compute-engine"],
+        ours: &[
+            "compute-domain",
+            "compute-mpp",
+            "compute-x402",
+            "compute-engine",
+        ],
         externals: Externals::Not(&["anyhow", "figment", "reqwest", "solana-client", "sqlx"]),
         embeddable: false,
     },
@@ -286,6 +292,7 @@ pub(crate) const LAYERS: &[Row] = &[
         ours: &[
             "compute-wallet",
             "compute-domain",
+            "compute-mpp",
             "compute-x402",
             "compute-engine",
         ],
@@ -299,6 +306,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-wallet",
             "compute-outbound",
             "compute-domain",
+            "compute-mpp",
             "compute-x402",
             "compute-pricing",
             "compute-evm",
@@ -320,6 +328,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-wallet",
             "compute-outbound",
             "compute-domain",
+            "compute-mpp",
             "compute-x402",
             "compute-pricing",
             "compute-evm",

@@ -8,10 +8,10 @@ use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Entropy as _, Span};
-use compute_engine::ports::{Caps, Provider, Rail, Store};
+use compute_engine::ports::{AnyRail, Caps, Provider, Store};
 use compute_engine::{
-    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
-    Secrets,
+    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, MppTerms, SalesTerms, Sealer,
+    SealingKey, Secrets,
 };
 use compute_http::{App, Mode as HttpMode, PublicUrl, Settings as HttpSettings};
 use compute_store::Mode as StoreMode;
@@ -42,7 +42,8 @@ pub(crate) struct Ingredients {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ServerClock>,
     pub(crate) providers: Vec<Arc<dyn Provider>>,
-    pub(crate) rails: Vec<Arc<dyn Rail>>,
+    pub(crate) rails: Vec<AnyRail>,
+    pub(crate) mpp: Option<MppTerms>,
 }
 
 impl Ingredients {
@@ -52,19 +53,21 @@ impl Ingredients {
     /// When the engine finds a contradiction.
     pub(crate) fn assemble(self) -> anyhow::Result<Shop> {
         let default_network = self.sales.default_rail.clone();
-        let network = |rail: &Arc<dyn Rail>| {
-            (
-                rail.spec().label.clone(),
-                rail.spec().token.network().clone(),
-            )
+        let network = |rail: &AnyRail| match rail {
+            AnyRail::X402(rail) => {
+                let spec = rail.spec();
+                Some((spec.label.clone(), spec.token.network().clone()))
+            }
+            AnyRail::Mpp(_) => None,
         };
-        let networks = self.rails.iter().map(network).collect();
+        let networks = self.rails.iter().filter_map(network).collect();
         let config = EngineConfig {
             environment: self.server.environment,
             holder: holder(),
             sales: self.sales,
             auth: self.auth,
             timing: self.timing.engine,
+            mpp: self.mpp,
             caps: self.caps,
             guard: self.guard,
         };
@@ -145,6 +148,7 @@ pub(crate) fn operators_engine(
             permille: 0,
         },
         timing: timing.engine.clone(),
+        mpp: None,
     };
     let adapters = Adapters {
         store,

@@ -198,7 +198,7 @@ impl Engine {
             return Err(Error::Internal("credits vanished under a lock".into()));
         }
         if let Some(bound) = self
-            .bind_names(tx.as_mut(), purchase, &operation, named)
+            .bind_names(tx.as_mut(), purchase, owner, &operation, named)
             .await?
         {
             tx.rollback().await?;

@@ -16,8 +16,9 @@ use event_listener::Event;
 use secrecy::SecretBox;
 
 use crate::catalog::ShelfHistory;
+use crate::challenges::MppTerms;
 use crate::cloud::{Closed, Cloud};
-use crate::ports::{Caps, Provider, Rail, RailHealth, Store, Timer};
+use crate::ports::{AnyRail, Caps, Provider, RailHealth, Store, Timer};
 use crate::seal::Sealer;
 use crate::stock::Stocks;
 use crate::timing::Timing;
@@ -33,7 +34,7 @@ pub struct Adapters {
     /// The clouds, at most one per vendor.
     pub providers: Vec<Arc<dyn Provider>>,
     /// The ways to pay, in the order they are offered.
-    pub rails: Vec<Arc<dyn Rail>>,
+    pub rails: Vec<AnyRail>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness fit for secrets.
@@ -101,6 +102,8 @@ pub struct EngineConfig {
     pub sales: SalesTerms,
     /// Terms of recognition.
     pub auth: AuthTerms,
+    /// By which terms challenges are made; none where nobody pays by challenges.
+    pub mpp: Option<MppTerms>,
     /// How many instances there may be.
     pub caps: Caps,
     /// How many of them may be destroyed unasked.
@@ -148,7 +151,7 @@ pub struct Engine {
     pub(crate) clouds: BTreeMap<ProviderId, Arc<Cloud>>,
     /// Which of them sell nothing new, as the shelf shows it.
     shown: Mutex<BTreeMap<ProviderId, Closed>>,
-    pub(crate) rails: Vec<Arc<dyn Rail>>,
+    pub(crate) rails: Vec<AnyRail>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) timer: Arc<dyn Timer>,
@@ -201,7 +204,7 @@ impl Engine {
         }
         let mut health = BTreeMap::new();
         for rail in &adapters.rails {
-            let label = rail.spec().label.clone();
+            let label = rail.label().clone();
             let unknown = RailHealth::Withdrawn {
                 reason: "not checked yet".to_owned(),
             };

@@ -6,6 +6,7 @@ use compute_domain::money::Usd;
 use compute_domain::owner::Scope;
 use compute_domain::request_key::RequestKeyKind;
 use compute_domain::transition::InvalidTransition;
+use compute_mpp::ProblemType;
 
 use crate::offer::OfferSheet;
 use crate::ports::StoreError;
@@ -52,13 +53,36 @@ impl AuthFailure {
     }
 }
 
-/// What is wrong with a payment that could be read.
+/// What is wrong with a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentProblem {
-    /// The x402 code, for example `insufficient_funds`.
+    /// The protocol's code, for example `insufficient_funds`.
     pub code: String,
     /// A sentence for the caller.
     pub detail: String,
+    /// What kind of problem it is for a client of the Payment authentication scheme; none for a
+    /// payment of x402.
+    pub kind: Option<ProblemType>,
+}
+
+impl PaymentProblem {
+    /// About a payment of x402.
+    pub const fn x402(code: String, detail: String) -> Self {
+        Self {
+            code,
+            detail,
+            kind: None,
+        }
+    }
+
+    /// About a credential.
+    pub fn mpp(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            code: kind.code().replace('-', "_"),
+            detail: detail.into(),
+            kind: Some(kind),
+        }
+    }
 }
 
 /// Why a machine cannot be given another plan. Nothing was moved.
@@ -205,6 +229,9 @@ pub enum Error {
         /// What was wrong with the payment, if there was one.
         problem: Option<PaymentProblem>,
     },
+    /// The credential is for a method or intent that is not offered here.
+    #[error("this way to pay is not offered here; see WWW-Authenticate of the unpaid request")]
+    MethodUnsupported,
     /// The payment could not be read.
     #[error("the payment is malformed: {detail}")]
     PaymentMalformed {

@@ -1,14 +1,14 @@
 //! Which rails can settle now, and whether the service is ready.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use compute_domain::time::Span;
 use futures::FutureExt as _;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::{Rail, RailHealth, StoreError};
+use crate::ports::{AnyRail, RailHealth, StoreError};
 use crate::saga::chain;
 
 /// How long the database may take to commit something. With the wait between two rounds (3 s) it must
@@ -67,7 +67,7 @@ impl Engine {
     /// next round says otherwise.
     pub async fn refresh_health(&self) {
         for rail in &self.rails {
-            let label = rail.spec().label.clone();
+            let label = rail.label().clone();
             let health = rail.health().await;
             let before = self
                 .health
@@ -92,11 +92,10 @@ impl Engine {
     }
 
     /// The rails that may be offered, in configured order.
-    pub(crate) fn ready_rails(&self) -> Vec<Arc<dyn Rail>> {
+    pub(crate) fn ready_rails(&self) -> Vec<AnyRail> {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
-        let is_ready = |rail: &&Arc<dyn Rail>| {
-            matches!(health.get(&rail.spec().label), Some(RailHealth::Ready))
-        };
+        let is_ready =
+            |rail: &&AnyRail| matches!(health.get(rail.label()), Some(RailHealth::Ready));
         self.rails.iter().filter(is_ready).cloned().collect()
     }
 

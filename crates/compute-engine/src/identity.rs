@@ -96,7 +96,8 @@ pub struct NewApiKey {
 }
 
 impl Engine {
-    /// Recognises the sender of a request. Writes nothing.
+    /// Recognises the sender of a request. Writes nothing, but that a management key was used for the
+    /// first time.
     ///
     /// # Errors
     /// `Unauthenticated` when something was presented and is not good; never falls back to
@@ -127,11 +128,14 @@ impl Engine {
             Some(api_key) if api_key.expires_at.is_some_and(|end| end <= self.now()) => {
                 Err(AuthFailure::ApiKeyExpired.into())
             }
-            Some(api_key) => Ok(Caller::ApiKey {
-                id: api_key.id,
-                owner: api_key.owner,
-                scopes: api_key.scopes,
-            }),
+            Some(api_key) => {
+                self.note_use(api_key.id).await?;
+                Ok(Caller::ApiKey {
+                    id: api_key.id,
+                    owner: api_key.owner,
+                    scopes: api_key.scopes,
+                })
+            }
             None => Err(AuthFailure::ApiKey.into()),
         }
     }

@@ -97,7 +97,7 @@ impl Engine {
         Ok(named)
     }
 
-    /// Gives the purchase's names to its new operation. When an equal request was faster, what it
+    /// Gives the purchase's names, which are of `scope`, to its new operation. When an equal request was faster, what it
     /// bought is returned, and the caller must roll back.
     ///
     /// # Errors
@@ -106,6 +106,7 @@ impl Engine {
         &self,
         tx: &mut dyn Tx,
         purchase: &Purchase<'_>,
+        scope: OwnerId,
         operation: &Operation,
         named: &Named,
     ) -> Result<Option<BoundKey>, Error> {
@@ -117,7 +118,7 @@ impl Engine {
         for key in &purchase.request_keys {
             let replaces = named.replaced_by(key);
             let other = tx
-                .bind_request_key(operation.owner, key, &bound, replaces, forget_at)
+                .bind_request_key(scope, key, &bound, replaces, forget_at)
                 .await?;
             match other {
                 None => {}

@@ -15,11 +15,14 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{PricedPlan, Shelf};
+use crate::challenges::{Binding, PROVISION, RequestFacts};
+use crate::charge::Charge;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::Rail;
+use crate::ports::{AnyRail, Rail};
 use crate::proof::ResourceInfo;
-use crate::subject::{Priced, Subject, digest_of, time_at};
+use crate::purchase::Purchase;
+use crate::subject::{Priced, digest_of, time_at};
 
 /// What the paid answer is.
 const MIME_TYPE: &str = "application/json";
@@ -114,6 +117,10 @@ pub struct OfferSheet {
     pub rails: Vec<RailLabel>,
     /// The rail the request asked for.
     pub asked: RailLabel,
+    /// Every way to pay by a challenge, in configured order.
+    pub charges: Vec<Charge>,
+    /// What its challenges are bound to; nothing when there is no paying by challenge here.
+    pub(crate) binding: Option<Binding>,
 }
 
 impl OfferSheet {
@@ -130,6 +137,8 @@ impl OfferSheet {
             offers: Vec::new(),
             rails: Vec::new(),
             asked: asked.clone(),
+            charges: Vec::new(),
+            binding: None,
         }
     }
 }
@@ -139,30 +148,27 @@ impl Engine {
     ///
     /// # Errors
     /// When it asks for something that is not sold, or nothing can be sold now.
-    pub(crate) fn quote(
-        &self,
-        subject: &Subject<'_>,
-        resource_url: &str,
-    ) -> Result<OfferSheet, Error> {
+    pub(crate) fn quote(&self, purchase: &Purchase<'_>) -> Result<OfferSheet, Error> {
         let shelf = self.shelf()?;
-        self.quote_from(&shelf, subject, resource_url)
+        self.quote_from(&shelf, purchase)
     }
 
     /// The same at the prices of a given shelf.
     pub(crate) fn quote_from(
         &self,
         shelf: &Shelf,
-        subject: &Subject<'_>,
-        resource_url: &str,
+        purchase: &Purchase<'_>,
     ) -> Result<OfferSheet, Error> {
+        let subject = &purchase.subject;
         let priced = self.price_of(subject, shelf)?;
-        self.sheet(priced, subject.network(), resource_url)
+        let binding = purchase.binding();
+        self.sheet(priced, subject.network(), &purchase.resource_url, binding)
     }
 
     /// The answer to a request that names nothing: a real offer, for the cheapest plan, so that a
     /// registry that probes the service sees how it is paid (decisions.md 35).
-    pub fn probe(&self, resource_url: &str) -> Error {
-        match self.cheapest(resource_url) {
+    pub fn probe(&self, resource_url: &str, facts: RequestFacts) -> Error {
+        match self.cheapest(resource_url, facts) {
             Ok(sheet) => Error::PaymentRequired {
                 sheet: Box::new(sheet),
                 problem: None,
@@ -171,7 +177,7 @@ impl Engine {
         }
     }
 
-    fn cheapest(&self, resource_url: &str) -> Result<OfferSheet, Error> {
+    fn cheapest(&self, resource_url: &str, facts: RequestFacts) -> Result<OfferSheet, Error> {
         let shelf = self.shelf()?;
         let by_price = shelf
             .plans
@@ -192,7 +198,12 @@ impl Engine {
             time: Some(time),
             description: format!("{} h of {} in {region}", hours.get(), plan.plan.id),
         };
-        self.sheet(priced, &self.config.sales.default_rail, resource_url)
+        let binding = Binding {
+            operation: PROVISION.to_owned(),
+            facts,
+        };
+        let asked = &self.config.sales.default_rail;
+        self.sheet(priced, asked, resource_url, Some(binding))
     }
 
     pub(crate) fn find_sellable<'a>(
@@ -246,18 +257,30 @@ impl Engine {
         priced: Priced,
         asked: &RailLabel,
         resource_url: &str,
+        binding: Option<Binding>,
     ) -> Result<OfferSheet, Error> {
         self.require_store()?;
-        let mut ready = self.ready_rails();
-        if !self.rails.iter().any(|rail| rail.spec().label == *asked) {
-            let known = self
-                .rails
-                .iter()
-                .map(|rail| rail.spec().label.to_string())
-                .collect();
-            return Err(Error::UnknownNetwork { known });
+        let takes = |rail: &&AnyRail| binding.is_some() || matches!(rail, AnyRail::X402(_));
+        let mut known = self.rails.iter().filter(takes).map(AnyRail::label);
+        if !known.clone().any(|label| label == asked) {
+            return Err(Error::UnknownNetwork {
+                known: known.by_ref().map(ToString::to_string).collect(),
+            });
         }
-        if !ready.iter().any(|rail| rail.spec().label == *asked) {
+        let charges = match &binding {
+            Some(_) => self.charges(priced.price)?,
+            None => Vec::new(),
+        };
+        let ready = self.ready_rails().into_iter();
+        let mut ready: Vec<_> = ready
+            .filter_map(|rail| match rail {
+                AnyRail::X402(rail) => Some(rail),
+                AnyRail::Mpp(_) => None,
+            })
+            .collect();
+        let is_ready = ready.iter().any(|rail| rail.spec().label == *asked);
+        // Who pays by a challenge names no network.
+        if !is_ready && charges.is_empty() {
             return Err(Error::RailUnavailable);
         }
         ready.sort_by_key(|rail| rail.spec().label != *asked);
@@ -268,6 +291,8 @@ impl Engine {
         Ok(OfferSheet {
             offers,
             rails: ready.iter().map(|rail| rail.spec().label.clone()).collect(),
+            charges,
+            binding,
             ..OfferSheet::without_offers(priced, resource_url, asked)
         })
     }

@@ -8,13 +8,13 @@ use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::owner::Scope;
 use compute_domain::payment::Payment;
 use compute_domain::time::{Span, Timestamp};
-use compute_x402::PaymentPayload;
 use futures::FutureExt;
 
 use crate::engine::Engine;
 use crate::error::{AuthFailure, Error};
 use crate::identity::Caller;
 use crate::ports::{Event, Tx, TxMode};
+use crate::proof::PaymentProof;
 
 /// The most instances one list returns.
 const LIST_MAX: u32 = 200;
@@ -193,7 +193,7 @@ impl Engine {
     pub async fn order(
         &self,
         caller: &Caller,
-        payment: Option<&PaymentPayload>,
+        payment: Option<&PaymentProof>,
         id: InstanceId,
     ) -> Result<OrderView, Error> {
         let (mut tx, viewer) = self.open_to_view(caller, payment).await?;
@@ -221,7 +221,7 @@ impl Engine {
     pub async fn operation(
         &self,
         caller: &Caller,
-        payment: Option<&PaymentPayload>,
+        payment: Option<&PaymentProof>,
         id: OperationId,
     ) -> Result<OperationView, Error> {
         let (mut tx, viewer) = self.open_to_view(caller, payment).await?;
@@ -239,15 +239,15 @@ impl Engine {
     async fn open_to_view(
         &self,
         caller: &Caller,
-        payment: Option<&PaymentPayload>,
+        payment: Option<&PaymentProof>,
     ) -> Result<(Box<dyn Tx>, Viewer), Error> {
         caller.require(Scope::Read)?;
         match (caller, payment) {
             (Caller::Anonymous, None) => Err(AuthFailure::Required.into()),
-            (Caller::Anonymous, Some(payload)) => {
-                let identified = self.identify(payload).await?.ok_or(Error::NotFound)?;
+            (Caller::Anonymous, Some(proof)) => {
+                let identified = self.identify(proof).await?.ok_or(Error::NotFound)?;
                 let tx = self.store.begin(TxMode::Read).await?;
-                Ok((tx, Viewer::Payer(identified.proof_key.into_string())))
+                Ok((tx, Viewer::Payer(identified.proof_key)))
             }
             _ => {
                 let (tx, owner) = self.open_to_read(caller).await?;

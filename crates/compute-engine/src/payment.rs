@@ -5,29 +5,62 @@
 
 use std::sync::Arc;
 
+use compute_domain::money::AssetAmount;
 use compute_domain::operation::Operation;
 use compute_domain::payment::RailLabel;
+use compute_domain::time::Timestamp;
+use compute_mpp::ProblemType;
 use compute_wallet::WalletAddress;
-use compute_x402::{Authority, Identified, PaymentPayload, ValidityWindow, VerifyError};
+use compute_x402::{Authority, PaymentPayload, ValidityWindow, VerifyError};
 
+use crate::charge::ChargeProof;
 use crate::engine::Engine;
 use crate::error::{Error, PaymentProblem};
 use crate::identity::Caller;
 use crate::offer::OfferSheet;
-use crate::ports::{Check, Rail, TxMode};
-use crate::proof::StoredProof;
+use crate::ports::{AnyRail, Check, Rail, TxMode};
+use crate::proof::{PaymentProof, StoredProof};
 use crate::purchase::Purchase;
 use crate::subject::Subject;
+
+/// What a payment is known by, whatever its price and age.
+#[derive(Debug, Clone)]
+pub(crate) struct Identified {
+    pub(crate) proof_key: String,
+    /// The challenge that it answers.
+    pub(crate) challenge_id: Option<String>,
+    /// The wallet that pays; a card has none.
+    pub(crate) payer: Option<WalletAddress>,
+}
+
+/// What a presented payment has bought.
+#[derive(Debug)]
+pub(crate) enum Bought {
+    Nothing,
+    /// This.
+    This(Box<Operation>),
+    /// It is a part of another payment: one transfer for two challenges, or two for one.
+    Another,
+}
+
+/// What settles a payment, of either protocol.
+#[derive(Debug)]
+pub(crate) enum AnyProof {
+    X402(StoredProof),
+    Mpp(ChargeProof),
+}
 
 /// A payment that pays one of our own offers; made only by [`Engine::verify`].
 #[derive(Debug)]
 pub(crate) struct VerifiedPayment {
-    pub(crate) proof: StoredProof,
+    pub(crate) proof: AnyProof,
     pub(crate) rail: RailLabel,
-    pub(crate) decimals: u8,
-    pub(crate) payer: WalletAddress,
+    pub(crate) asset: AssetAmount,
+    pub(crate) payer: Option<WalletAddress>,
     pub(crate) proof_key: String,
-    pub(crate) valid_before_s: u64,
+    pub(crate) challenge_id: Option<String>,
+    /// After this moment it can never settle.
+    pub(crate) void_after: Timestamp,
     /// The price it pays, which may be a recent one.
     pub(crate) sheet: OfferSheet,
 }
@@ -39,10 +72,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the chain cannot be asked.
-    pub(crate) async fn identify(
-        &self,
-        payload: &PaymentPayload,
-    ) -> Result<Option<Identified>, Error> {
+    pub(crate) async fn identify(&self, proof: &PaymentProof) -> Result<Option<Identified>, Error> {
+        let payload = match proof {
+            PaymentProof::X402(payload) => payload,
+            PaymentProof::Mpp(credential) => return Ok(self.recognise_credential(credential)),
+        };
         let Some((rail, identified)) = self.recognise(payload) else {
             return Ok(None);
         };
@@ -55,11 +89,21 @@ impl Engine {
                 Error::RailUnavailable
             })?,
         };
-        Ok(is_signed.then_some(identified))
+        Ok(is_signed.then(|| Identified {
+            proof_key: identified.proof_key.into_string(),
+            challenge_id: None,
+            payer: Some(identified.payer),
+        }))
     }
 
-    fn recognise(&self, payload: &PaymentPayload) -> Option<(&Arc<dyn Rail>, Identified)> {
+    fn recognise(
+        &self,
+        payload: &PaymentPayload,
+    ) -> Option<(&Arc<dyn Rail>, compute_x402::Identified)> {
         self.rails.iter().find_map(|rail| {
+            let AnyRail::X402(rail) = rail else {
+                return None;
+            };
             let identified = compute_x402::identify(payload, &rail.spec().token).ok()?;
             Some((rail, identified))
         })
@@ -67,34 +111,62 @@ impl Engine {
 
     /// Whose key signed this payment; `None` when no key did, it is not on a rail of ours or does not
     /// hold together.
-    pub fn payer_of(&self, payload: &PaymentPayload) -> Option<WalletAddress> {
-        let (_, identified) = self.recognise(payload)?;
-        (identified.authority == Authority::Key).then_some(identified.payer)
+    pub fn payer_of(&self, proof: &PaymentProof) -> Option<WalletAddress> {
+        match proof {
+            PaymentProof::X402(payload) => {
+                let (_, identified) = self.recognise(payload)?;
+                (identified.authority == Authority::Key).then_some(identified.payer)
+            }
+            PaymentProof::Mpp(credential) => self.recognise_credential(credential)?.payer,
+        }
     }
 
     /// Whether this payment has bought something already, so that showing it again is a repeat.
     ///
     /// # Errors
     /// When the database cannot be used, or the chain cannot be asked.
-    pub async fn is_known(&self, payload: &PaymentPayload) -> Result<bool, Error> {
-        match self.identify(payload).await? {
-            Some(identified) => Ok(self.find_bought(&identified).await?.is_some()),
-            None => Ok(false),
-        }
+    pub async fn is_known(&self, proof: &PaymentProof) -> Result<bool, Error> {
+        let Some(identified) = self.identify(proof).await? else {
+            return Ok(false);
+        };
+        let bought = self.find_bought(proof, &identified).await?;
+        Ok(matches!(bought, Bought::This(_)))
     }
 
-    /// The operation that this proof already bought, if any.
+    /// The operation that this proof already bought, if any. Who shows a credential must show the
+    /// challenge, too: its transfer is on a public chain for everybody to see.
     pub(crate) async fn find_bought(
         &self,
+        proof: &PaymentProof,
         identified: &Identified,
-    ) -> Result<Option<Operation>, Error> {
+    ) -> Result<Bought, Error> {
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let operation = match tx.find_payment(identified.proof_key.as_str()).await? {
-            Some(payment) => tx.find_operation(payment.operation).await?,
+        let by_proof = tx.find_payment(&identified.proof_key).await?;
+        let by_challenge = match &identified.challenge_id {
+            Some(id) => tx.find_payment_for(id).await?,
             None => None,
         };
+        let is_whole = match (&by_proof, &by_challenge) {
+            (Some(one), Some(other)) => one.id == other.id,
+            (Some(_), None) => identified.challenge_id.is_none(),
+            (None, _) => false,
+        };
+        let is_own = match proof {
+            PaymentProof::X402(_) => true,
+            PaymentProof::Mpp(credential) => self.is_own_challenge(credential.challenge()),
+        };
+        let bought = match by_proof {
+            Some(payment) if is_whole => match tx.find_operation(payment.operation).await? {
+                Some(operation) => Bought::This(Box::new(operation)),
+                None => Bought::Nothing,
+            },
+            // Whoever made the challenge up learns nothing.
+            None if by_challenge.is_none() => Bought::Nothing,
+            _ if is_own => Bought::Another,
+            _ => Bought::Nothing,
+        };
         tx.rollback().await?;
-        Ok(operation)
+        Ok(bought)
     }
 
     /// Matches a payment with our own offers: the present ones, or those of prices that changed a
@@ -102,15 +174,29 @@ impl Engine {
     /// another replica may have seen a price change first.
     pub(crate) async fn verify(
         &self,
-        payload: PaymentPayload,
-        subject: &Subject<'_>,
+        proof: PaymentProof,
+        purchase: &Purchase<'_>,
         sheet: OfferSheet,
     ) -> Result<VerifiedPayment, Error> {
-        let first = self.match_price(&payload, subject, &sheet);
+        match proof {
+            PaymentProof::X402(payload) => self.verify_payload(payload, purchase, sheet).await,
+            PaymentProof::Mpp(credential) => {
+                self.verify_credential(*credential, purchase, sheet).await
+            }
+        }
+    }
+
+    async fn verify_payload(
+        &self,
+        payload: PaymentPayload,
+        purchase: &Purchase<'_>,
+        sheet: OfferSheet,
+    ) -> Result<VerifiedPayment, Error> {
+        let first = self.match_price(&payload, purchase, &sheet);
         let matched = match first {
             Err(error) if error.may_be_another_price() => {
                 self.reload_shelf().await?;
-                self.match_price(&payload, subject, &sheet)
+                self.match_price(&payload, purchase, &sheet)
             }
             other => other,
         };
@@ -123,18 +209,22 @@ impl Engine {
         let (Some(offer), Some(rail)) = (offer, label) else {
             return Err(Error::RailUnavailable);
         };
-        let decimals = self.rail(&rail).map_or(0, |rail| rail.spec().decimals);
+        let decimals = self.rail(&rail).map_or(0, AnyRail::decimals);
         Ok(VerifiedPayment {
-            proof: StoredProof {
+            asset: AssetAmount {
+                atomic: offer.amount().get(),
+                decimals,
+            },
+            proof: AnyProof::X402(StoredProof {
                 payload,
                 offer,
                 resource: sheet.resource.clone(),
-            },
+            }),
             rail,
-            decimals,
-            payer: verified.payer,
+            payer: Some(verified.payer),
             proof_key: verified.proof_key.into_string(),
-            valid_before_s: verified.valid_before,
+            challenge_id: None,
+            void_after: Timestamp::from_secs(verified.valid_before),
             sheet,
         })
     }
@@ -142,7 +232,7 @@ impl Engine {
     fn match_price(
         &self,
         payload: &PaymentPayload,
-        subject: &Subject<'_>,
+        purchase: &Purchase<'_>,
         present: &OfferSheet,
     ) -> Result<(OfferSheet, usize, compute_x402::Verified), VerifyError> {
         let now_s = self.now().secs();
@@ -158,7 +248,7 @@ impl Engine {
         // The newest shelf too: it may have been reloaded since the sheet was made.
         let shelves = self.shelf().into_iter().chain(self.recent_shelves());
         for shelf in shelves {
-            let Ok(sheet) = self.quote_from(&shelf, subject, &present.resource.url) else {
+            let Ok(sheet) = self.quote_from(&shelf, purchase) else {
                 continue;
             };
             if let Ok(verified) = compute_x402::verify(payload, &sheet.offers, window) {
@@ -168,6 +258,30 @@ impl Engine {
         Err(error)
     }
 
+    /// Who may pay for whom. Under x402 the payer is the owner; a credential only pays
+    /// (decisions.md 12).
+    async fn check_owner(
+        &self,
+        purchase: &Purchase<'_>,
+        payment: &VerifiedPayment,
+    ) -> Result<(), Error> {
+        let (AnyProof::X402(_), Some(payer)) = (&payment.proof, &payment.payer) else {
+            return Ok(());
+        };
+        self.check_payer(purchase.caller, payer).await?;
+        if let (Caller::Anonymous, Subject::Time { instance, .. }) =
+            (purchase.caller, &purchase.subject)
+        {
+            let mut tx = self.store.begin(TxMode::Read).await?;
+            let owner = tx.find_owner(payer).await?;
+            tx.rollback().await?;
+            if owner != Some(instance.owner) {
+                return Err(Error::PayerMismatch);
+            }
+        }
+        Ok(())
+    }
+
     /// Asks the payment network whether anything speaks against the payment, and whether this
     /// payer may pay for this caller and this subject. Moves nothing, writes nothing.
     pub(crate) async fn check(
@@ -175,23 +289,17 @@ impl Engine {
         purchase: &Purchase<'_>,
         payment: &VerifiedPayment,
     ) -> Result<(), Error> {
-        self.check_payer(purchase.caller, &payment.payer).await?;
-        if let (Caller::Anonymous, Subject::Time { instance, .. }) =
-            (purchase.caller, &purchase.subject)
-        {
-            let mut tx = self.store.begin(TxMode::Read).await?;
-            let owner = tx.find_owner(&payment.payer).await?;
-            tx.rollback().await?;
-            if owner != Some(instance.owner) {
-                return Err(Error::PayerMismatch);
-            }
-        }
+        self.check_owner(purchase, payment).await?;
         let rail = self.rail(&payment.rail).ok_or(Error::RailUnavailable)?;
-        match rail.check(&payment.proof).await {
+        let checked = match (rail, &payment.proof) {
+            (AnyRail::X402(rail), AnyProof::X402(proof)) => rail.check(proof).await,
+            (AnyRail::Mpp(rail), AnyProof::Mpp(proof)) => rail.check(proof).await,
+            _ => return Err(Error::RailUnavailable),
+        };
+        match checked {
             Ok(Check::Fine) => Ok(()),
             Ok(Check::Refused { code }) => {
-                let detail = refusal_detail(&code).to_owned();
-                let problem = Some(PaymentProblem { code, detail });
+                let problem = Some(network_refusal(code, &payment.proof));
                 Err(Error::PaymentRequired {
                     sheet: Box::new(payment.sheet.clone()),
                     problem,
@@ -204,9 +312,19 @@ impl Engine {
         }
     }
 
-    pub(crate) fn rail(&self, label: &RailLabel) -> Option<&Arc<dyn Rail>> {
-        self.rails.iter().find(|rail| rail.spec().label == *label)
+    pub(crate) fn rail(&self, label: &RailLabel) -> Option<&AnyRail> {
+        self.rails.iter().find(|rail| rail.label() == label)
     }
+}
+
+fn network_refusal(code: String, proof: &AnyProof) -> PaymentProblem {
+    let detail = refusal_detail(&code).to_owned();
+    let kind = match proof {
+        AnyProof::X402(_) => None,
+        AnyProof::Mpp(_) if code == "insufficient_funds" => Some(ProblemType::PaymentInsufficient),
+        AnyProof::Mpp(_) => Some(ProblemType::VerificationFailed),
+    };
+    PaymentProblem { code, detail, kind }
 }
 
 /// What to do about a refusal of the payment network.
@@ -232,7 +350,7 @@ fn refusal(sheet: OfferSheet, error: &VerifyError) -> Error {
     if error.is_malformed() {
         Error::PaymentMalformed { code, detail }
     } else {
-        let problem = Some(PaymentProblem { code, detail });
+        let problem = Some(PaymentProblem::x402(code, detail));
         Error::PaymentRequired {
             sheet: Box::new(sheet),
             problem,

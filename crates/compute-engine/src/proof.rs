@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use compute_mpp::Credential;
 use compute_wallet::{EvmAddress, Namespace, SolanaAddress, WalletAddress};
 use compute_x402::exact_svm::{SvmLimits, SvmTerms, SvmToken, TokenProgram};
 use compute_x402::{
@@ -33,7 +34,22 @@ impl ResourceInfo {
     }
 }
 
-/// A payment, the offer of ours that it pays, and what is paid for.
+/// What a client pays with.
+#[derive(Debug, Clone)]
+pub enum PaymentProof {
+    /// A payment of x402.
+    X402(PaymentPayload),
+    /// A credential of the Payment authentication scheme.
+    Mpp(Box<Credential>),
+}
+
+impl From<PaymentPayload> for PaymentProof {
+    fn from(payload: PaymentPayload) -> Self {
+        Self::X402(payload)
+    }
+}
+
+/// A payment of x402, the offer of ours that it pays, and what is paid for.
 #[derive(Debug, Clone)]
 pub struct StoredProof {
     /// What the client sent, losslessly.

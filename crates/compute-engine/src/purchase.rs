@@ -2,21 +2,23 @@
 //! and bind the payment or the credits to an operation in one transaction.
 
 use compute_domain::id::{InstanceId, OperationId, OwnerId, PaymentId};
-use compute_domain::money::{AssetAmount, Usd};
+use compute_domain::money::Usd;
 use compute_domain::operation::Operation;
 use compute_domain::owner::Scope;
 use compute_domain::payment::{Payment, PaymentState};
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::{Span, Timestamp};
+use compute_mpp::ProblemType;
 use compute_wallet::WalletAddress;
-use compute_x402::{Identified, PaymentPayload};
 
+use crate::challenges::RequestFacts;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{AuthFailure, Error, PaymentProblem};
 use crate::identity::Caller;
 use crate::names::Named;
-use crate::payment::VerifiedPayment;
+use crate::payment::{AnyProof, Bought, Identified, VerifiedPayment};
 use crate::ports::{ClaimOutcome, Lease, Tx, TxMode};
+use crate::proof::PaymentProof;
 use crate::stock::Need;
 use crate::subject::{Opened, Subject};
 
@@ -26,7 +28,9 @@ pub enum Funding {
     /// Not yet: the caller wants to know how.
     Unpaid,
     /// With this payment.
-    Payment(PaymentPayload),
+    Payment(PaymentProof),
+    /// With a credential that cannot be read.
+    Unreadable(ProblemType, String),
     /// With the caller's credits.
     Credits,
 }
@@ -42,6 +46,8 @@ pub struct PurchaseTerms {
     pub max_total: Option<Usd>,
     /// The absolute URL of the request, which offers name.
     pub resource_url: String,
+    /// What its challenges are bound to.
+    pub facts: RequestFacts,
 }
 
 impl PurchaseTerms {
@@ -52,6 +58,7 @@ impl PurchaseTerms {
             request_keys: Vec::new(),
             max_total: None,
             resource_url: resource_url.to_owned(),
+            facts: RequestFacts::default(),
         }
     }
 }
@@ -109,6 +116,7 @@ pub(crate) struct Purchase<'a> {
     pub(crate) request_keys: Vec<RequestKey>,
     pub(crate) max_total: Option<Usd>,
     pub(crate) resource_url: String,
+    pub(crate) facts: RequestFacts,
 }
 
 impl Engine {
@@ -126,19 +134,33 @@ impl Engine {
             request_keys: terms.request_keys,
             max_total: terms.max_total,
             resource_url: terms.resource_url,
+            facts: terms.facts,
         };
         match terms.funding {
-            Funding::Unpaid => {
-                self.refresh_stock(&purchase.subject, Need::Quote).await;
-                let sheet = self.quote(&purchase.subject, &purchase.resource_url)?;
-                purchase.check_price(sheet.price)?;
-                Err(Error::PaymentRequired {
-                    sheet: Box::new(sheet),
-                    problem: None,
-                })
+            Funding::Unpaid => Err(self.ask(&purchase, None).await),
+            Funding::Unreadable(kind, detail) => {
+                self.require_challenges(&purchase)?;
+                let problem = PaymentProblem::mpp(kind, detail);
+                Err(self.ask(&purchase, Some(problem)).await)
             }
-            Funding::Payment(payload) => self.buy_with_payment(&purchase, payload).await,
+            Funding::Payment(proof) => self.buy_with_payment(&purchase, proof).await,
             Funding::Credits => self.buy_with_credits(&purchase).await,
+        }
+    }
+
+    /// The ways to pay, and what was wrong with the payment that was sent, if one was.
+    async fn ask(&self, purchase: &Purchase<'_>, problem: Option<PaymentProblem>) -> Error {
+        self.refresh_stock(&purchase.subject, Need::Quote).await;
+        let sheet = match self.quote(purchase) {
+            Ok(sheet) => sheet,
+            Err(error) => return error,
+        };
+        if let Err(error) = purchase.check_price(sheet.price) {
+            return error;
+        }
+        Error::PaymentRequired {
+            sheet: Box::new(sheet),
+            problem,
         }
     }
 
@@ -148,28 +170,57 @@ impl Engine {
     async fn buy_with_payment(
         &self,
         purchase: &Purchase<'_>,
-        payload: PaymentPayload,
+        proof: PaymentProof,
     ) -> Result<Submitted, Error> {
-        let identified = self.identify(&payload).await?;
-        if let Some(identified) = &identified {
-            if let Some(bought) = self.find_bought(identified).await? {
-                self.check_payer(purchase.caller, &identified.payer).await?;
+        if matches!(proof, PaymentProof::Mpp(_)) {
+            self.require_challenges(purchase)?;
+        }
+        let identified = self.identify(&proof).await?;
+        let Some(identified) = identified else {
+            return self.settle_later(purchase, proof).await;
+        };
+        match self.find_bought(&proof, &identified).await? {
+            Bought::This(bought) => {
+                self.check_x402_payer(purchase, &proof, &identified).await?;
                 return join(&bought, &purchase.digest);
             }
-            if let Some(named) = self.find_named(purchase, identified).await? {
-                return Ok(named);
-            }
-            self.refuse_blocked(purchase.caller, Some(&identified.payer))
-                .await?;
+            Bought::Another => return Err(Error::PaymentAlreadyUsed),
+            Bought::Nothing => {}
         }
-        match self.settle_later(purchase, payload).await {
+        if let Some(named) = self.find_named(purchase, &proof, &identified).await? {
+            return Ok(named);
+        }
+        self.refuse_blocked(purchase.caller, identified.payer.as_ref())
+            .await?;
+        let copy = proof.clone();
+        match self.settle_later(purchase, proof).await {
             Ok(submitted) => Ok(submitted),
             // Another copy of this payment may have been claimed in the meantime: what it spent (the
             // balance, the nonces) is no fault of this copy, which gets the same order.
-            Err(error) => match &identified {
-                Some(identified) => self.join_after(purchase, identified, error).await,
-                None => Err(error),
-            },
+            Err(error) => self.join_after(purchase, &copy, &identified, error).await,
+        }
+    }
+
+    /// Refuses a credential where none can pay.
+    fn require_challenges(&self, purchase: &Purchase<'_>) -> Result<(), Error> {
+        match (&purchase.subject, purchase.caller) {
+            _ if self.config.mpp.is_none() => Err(Error::MethodUnsupported),
+            (Subject::Time { .. }, Caller::Anonymous) => Err(AuthFailure::Required.into()),
+            (Subject::Credits(_), _) => Err(Error::MethodUnsupported),
+            _ => Ok(()),
+        }
+    }
+
+    /// Under x402 who pays for a caller must be one of its wallets.
+    async fn check_x402_payer(
+        &self,
+        purchase: &Purchase<'_>,
+        proof: &PaymentProof,
+        identified: &Identified,
+    ) -> Result<(), Error> {
+        match (proof, &identified.payer) {
+            (PaymentProof::X402(_), Some(payer)) => self.check_payer(purchase.caller, payer).await,
+            _ => Ok(()),
         }
     }
 
@@ -177,16 +228,19 @@ impl Engine {
     async fn find_named(
         &self,
         purchase: &Purchase<'_>,
+        proof: &PaymentProof,
         identified: &Identified,
     ) -> Result<Option<Submitted>, Error> {
         if purchase.request_keys.is_empty() {
             return Ok(None);
         }
-        self.check_payer(purchase.caller, &identified.payer).await?;
+        self.check_x402_payer(purchase, proof, identified).await?;
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let owner = match purchase.caller {
-            Caller::ApiKey { owner, .. } => Some(*owner),
-            Caller::Anonymous | Caller::Wallet(_) => tx.find_owner(&identified.payer).await?,
+        let owner = match (purchase.caller, &identified.payer) {
+            (Caller::ApiKey { owner, .. }, _) => Some(*owner),
+            (Caller::Wallet(wallet), _) => tx.find_owner(&wallet.address).await?,
+            (Caller::Anonymous, Some(payer)) => tx.find_owner(payer).await?,
+            (Caller::Anonymous, None) => None,
         };
         let named = match owner {
             Some(owner) => Self::names_in(tx.as_mut(), owner, purchase).await,
@@ -199,11 +253,11 @@ impl Engine {
     async fn settle_later(
         &self,
         purchase: &Purchase<'_>,
-        payload: PaymentPayload,
+        proof: PaymentProof,
     ) -> Result<Submitted, Error> {
         self.refresh_stock(&purchase.subject, Need::Quote).await;
-        let sheet = self.quote(&purchase.subject, &purchase.resource_url)?;
-        let verified = self.verify(payload, &purchase.subject, sheet).await?;
+        let sheet = self.quote(purchase)?;
+        let verified = self.verify(proof, purchase, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
         self.check(purchase, &verified).await?;
         // Nobody pays for what is gone since the price was named. Only now, so that what is no
@@ -217,17 +271,20 @@ impl Engine {
     async fn join_after(
         &self,
         purchase: &Purchase<'_>,
+        proof: &PaymentProof,
         identified: &Identified,
         error: Error,
     ) -> Result<Submitted, Error> {
         if matches!(error, Error::PayerMismatch) {
             return Err(error);
         }
-        if let Some(bought) = self.find_bought(identified).await? {
-            return join(&bought, &purchase.digest);
+        match self.find_bought(proof, identified).await? {
+            Bought::This(bought) => return join(&bought, &purchase.digest),
+            Bought::Another => return Err(Error::PaymentAlreadyUsed),
+            Bought::Nothing => {}
         }
         // Or another payment under the same name.
-        match self.find_named(purchase, identified).await? {
+        match self.find_named(purchase, proof, identified).await? {
             Some(named) => Ok(named),
             None => Err(error),
         }
@@ -246,13 +303,19 @@ impl Engine {
         let owner = self
             .owner_for(tx.as_mut(), purchase.caller, verified, now)
             .await?;
-        let named = Self::names_in(tx.as_mut(), owner, purchase).await?;
+        let scope = self
+            .scope_of_names(tx.as_mut(), purchase, verified, owner, now)
+            .await?;
+        let named = match scope {
+            Some(scope) => Self::names_in(tx.as_mut(), scope, purchase).await?,
+            None => Named::default(),
+        };
         if let Some(bought) = &named.bought {
             let joined = Submitted::replay(bought);
             tx.rollback().await?;
             return Ok(joined);
         }
-        self.refuse_hanging(tx.as_mut(), owner, &verified.payer, purchase, now)
+        self.refuse_hanging(tx.as_mut(), owner, verified.payer.as_ref(), purchase, now)
             .await?;
         let opened = self
             .open(tx.as_mut(), purchase, owner, &verified.sheet, None)
@@ -262,16 +325,24 @@ impl Engine {
         match tx.claim_payment(&payment, &sealed).await? {
             ClaimOutcome::AlreadyClaimed(winner) => {
                 tx.rollback().await?;
-                return self.join_winner(&winner, &purchase.digest).await;
+                return self.join_winner(&winner, verified, &purchase.digest).await;
             }
             ClaimOutcome::Claimed => {}
         }
-        if let Some(bought) = self
-            .bind_names(tx.as_mut(), purchase, &opened.operation, &named)
-            .await?
-        {
+        let bound = match scope {
+            Some(scope) => {
+                self.bind_names(tx.as_mut(), purchase, scope, &opened.operation, &named)
+                    .await?
+            }
+            None => None,
+        };
+        if let Some(bought) = bound {
             tx.rollback().await?;
             return self.join_named(bought).await;
+        }
+        if purchase.is_unclaimed(verified) {
+            self.make_management_key(tx.as_mut(), &opened.operation)
+                .await?;
         }
         let detail = format!("{{\"rail\":\"{}\"}}", payment.rail);
         let Opened { operation, lease } = opened;
@@ -291,7 +362,7 @@ impl Engine {
         &self,
         tx: &mut dyn Tx,
         owner: OwnerId,
-        payer: &WalletAddress,
+        payer: Option<&WalletAddress>,
         purchase: &Purchase<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
@@ -300,7 +371,7 @@ impl Engine {
         // A settlement that takes longer than any call is one whose process died in it.
         let overdue = now.minus(Span::from_millis(timing.lease.millis() / 2));
         let hanging = tx
-            .find_hanging(owner, Some(payer), &purchase.digest, since, overdue)
+            .find_hanging(owner, payer, &purchase.digest, since, overdue)
             .await?;
         match hanging {
             Some(hanging) if !purchase.is_named_apart_from(&hanging) => {
@@ -325,14 +396,11 @@ impl Engine {
             owner: operation.owner,
             rail: verified.rail.clone(),
             proof_key: verified.proof_key.clone(),
-            challenge_id: None,
-            payer: Some(verified.payer),
+            challenge_id: verified.challenge_id.clone(),
+            payer: verified.payer,
             price: verified.sheet.price,
-            asset: AssetAmount {
-                atomic: verified.proof.offer.amount().get(),
-                decimals: verified.decimals,
-            },
-            void_after: Timestamp::from_secs(verified.valid_before_s),
+            asset: verified.asset,
+            void_after: verified.void_after,
             claimed_at: now,
             state: PaymentState::Claimed,
         }
@@ -345,17 +413,55 @@ impl Engine {
         verified: &VerifiedPayment,
         now: Timestamp,
     ) -> Result<OwnerId, Error> {
-        match caller {
-            Caller::ApiKey { owner, .. } => Ok(*owner),
-            Caller::Anonymous | Caller::Wallet(_) => {
-                let candidate = OwnerId::generate(now, self.entropy.as_ref());
-                Ok(tx.ensure_owner(candidate, &verified.payer, now).await?)
+        let candidate = OwnerId::generate(now, self.entropy.as_ref());
+        let wallet = match (caller, &verified.proof, &verified.payer) {
+            (Caller::ApiKey { owner, .. }, ..) => return Ok(*owner),
+            (_, AnyProof::X402(_), Some(payer)) => payer,
+            (Caller::Wallet(wallet), ..) => &wallet.address,
+            // A credential only pays. Who shows nothing else gets an owner of its own, and a key to it.
+            (Caller::Anonymous, ..) => {
+                tx.create_owner(candidate, now).await?;
+                return Ok(candidate);
             }
+        };
+        Ok(tx.ensure_owner(candidate, wallet, now).await?)
+    }
+
+    /// Whose names the purchase's are: the owner's, or the paying wallet's where the owner is as new as
+    /// the purchase. Nobody's without either.
+    async fn scope_of_names(
+        &self,
+        tx: &mut dyn Tx,
+        purchase: &Purchase<'_>,
+        verified: &VerifiedPayment,
+        owner: OwnerId,
+        now: Timestamp,
+    ) -> Result<Option<OwnerId>, Error> {
+        if !purchase.is_unclaimed(verified) {
+            return Ok(Some(owner));
+        }
+        match &verified.payer {
+            Some(payer) if !purchase.request_keys.is_empty() => {
+                let candidate = OwnerId::generate(now, self.entropy.as_ref());
+                Ok(Some(tx.ensure_owner(candidate, payer, now).await?))
+            }
+            _ => Ok(None),
         }
     }
 
-    /// Another copy of this payment was claimed a moment earlier.
-    async fn join_winner(&self, winner: &Payment, digest: &[u8; 32]) -> Result<Submitted, Error> {
+    /// Another copy of this payment was claimed a moment earlier, or another one that shares its
+    /// transfer or its challenge.
+    async fn join_winner(
+        &self,
+        winner: &Payment,
+        verified: &VerifiedPayment,
+        digest: &[u8; 32],
+    ) -> Result<Submitted, Error> {
+        let is_copy =
+            winner.proof_key == verified.proof_key && winner.challenge_id == verified.challenge_id;
+        if !is_copy {
+            return Err(Error::PaymentAlreadyUsed);
+        }
         let mut tx = self.store.begin(TxMode::Read).await?;
         let operation = tx.find_operation(winner.operation).await?;
         tx.rollback().await?;
@@ -364,6 +470,14 @@ impl Engine {
 }
 
 impl Purchase<'_> {
+    /// Whether nobody but the holder of its key will own what is bought.
+    const fn is_unclaimed(&self, verified: &VerifiedPayment) -> bool {
+        matches!(
+            (self.caller, &verified.proof),
+            (Caller::Anonymous, AnyProof::Mpp(_))
+        )
+    }
+
     /// Refuses a price that the request does not allow, before anything is settled or spent.
     pub(crate) fn check_price(&self, price: Usd) -> Result<(), Error> {
         match self.max_total {

@@ -10,9 +10,10 @@ use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::instance::FailureCode;
 use compute_domain::money::Usd;
 use compute_domain::operation::OperationKind;
-use compute_engine::{Error, OfferSheet, OperationView, PaymentProblem};
-use compute_x402::SettlementHeaders;
+use compute_engine::{Error, ManagementKey, OfferSheet, OperationView, PaymentProblem};
 use http::StatusCode;
+
+use crate::render::receipt::Receipt;
 
 use self::table::{engine_detail, engine_row, failure_detail, failure_row, unchanged_detail};
 
@@ -27,6 +28,8 @@ pub(crate) enum ApiError {
         field: Option<&'static str>,
         rule: String,
     },
+    /// More than one payment: which of them should pay?
+    SeveralPayments,
     BodyTooLarge {
         limit: usize,
     },
@@ -81,7 +84,7 @@ pub(crate) struct Declined {
     pub(crate) sheet: Box<OfferSheet>,
     pub(crate) problem: PaymentProblem,
     pub(crate) work: Work,
-    pub(crate) settlement: Option<SettlementHeaders>,
+    pub(crate) settlement: Option<Receipt>,
     pub(crate) replayed: bool,
 }
 
@@ -92,8 +95,10 @@ pub(crate) struct Undelivered {
     pub(crate) work: Work,
     /// What the owner got back.
     pub(crate) credited: Option<Usd>,
-    pub(crate) settlement: Option<SettlementHeaders>,
+    pub(crate) settlement: Option<Receipt>,
     pub(crate) replayed: bool,
+    /// What the buyer reaches its credit by, who showed nothing but a credential.
+    pub(crate) management: Option<ManagementKey>,
 }
 
 impl Undelivered {
@@ -174,6 +179,7 @@ impl ApiError {
         match self {
             Self::Engine(error) => engine_row(error),
             Self::Shape { code, .. } => row(S::BAD_REQUEST, code, "Invalid request"),
+            Self::SeveralPayments => row(S::BAD_REQUEST, "several_payments", "Several payments"),
             Self::BodyTooLarge { .. } => row(S::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
             Self::BodyTooSlow => row(S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
             Self::CompressedBody | Self::NotJson => row(
@@ -204,6 +210,7 @@ impl ApiError {
         match self {
             Self::Engine(error) => engine_detail(error),
             Self::Shape { rule, .. } => Cow::Borrowed(rule),
+            Self::SeveralPayments => "send one payment, not two".into(),
             Self::BodyTooLarge { limit } => format!("a body has at most {limit} bytes").into(),
             Self::BodyTooSlow => "the body did not arrive in time".into(),
             Self::CompressedBody => "send the body without compression".into(),

@@ -97,6 +97,7 @@ mod tests {
 
     fn undelivered(code: FailureCode, replayed: bool) -> ApiError {
         ApiError::Undelivered(Box::new(Undelivered {
+            management: None,
             code,
             work: Work {
                 kind: OperationKind::Provision,

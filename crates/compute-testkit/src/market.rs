@@ -16,8 +16,8 @@ use compute_domain::time::{Clock, Entropy, Span, Timestamp};
 use compute_engine::ports::{Caps, Provider, Rail, Store};
 use compute_engine::{
     Adapters, AuthTerms, Caller, DestroyGuard, Engine, EngineConfig, Error, ExtendRequest, Funding,
-    OfferSheet, ProvisionRequest, PurchaseTerms, SalesTerms, Sealer, SealingKey, Secrets,
-    Submitted, Timing, TopupRequest,
+    OfferSheet, PaymentProof, ProvisionRequest, PurchaseTerms, SalesTerms, Sealer, SealingKey,
+    Secrets, Submitted, Timing, TopupRequest,
 };
 use compute_wallet::{AuthClaim, EvmKey, Uint256, WalletAddress, auth_message};
 use compute_x402::client::{payload_for, sign};
@@ -275,7 +275,10 @@ pub fn unpaid() -> PurchaseTerms {
 
 /// The terms of a request that pays.
 pub fn paid_with(payment: &PaymentPayload) -> PurchaseTerms {
-    PurchaseTerms::plain(Funding::Payment(payment.clone()), RESOURCE_URL)
+    PurchaseTerms::plain(
+        Funding::Payment(PaymentProof::X402(payment.clone())),
+        RESOURCE_URL,
+    )
 }
 
 /// The terms of a request that spends credits.
@@ -319,6 +322,7 @@ pub fn config(holder: String) -> EngineConfig {
             switched_off: BTreeSet::new(),
             alarm_below: BTreeMap::new(),
         },
+        mpp: None,
         caps: Caps {
             instances_per_owner: 20,
             instances_total: 500,
@@ -373,7 +377,7 @@ async fn start(
     let adapters = Adapters {
         store: Arc::new(MortalStore::new(Arc::clone(store), crash.clone())),
         providers: vec![provider],
-        rails: vec![sold_over],
+        rails: vec![sold_over.into()],
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SeededEntropy::new(seed)),
         timer: Arc::new(clock.clone()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use compute_engine::ports::{Provider, Rail, RailSpec, Settler};
+use compute_engine::ports::{AnyRail, Provider, Rail, RailSpec, Settler};
 use compute_facilitator::Service;
 use compute_http::Mode;
 use compute_rail_evm::{EvmConfig, EvmRail, EvmTimeouts};
@@ -83,16 +83,17 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
         let environment = &config.server.environment;
         providers.push(clouds::connect(cloud, environment, &config.timing)?);
     }
-    let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
+    let mut rails: Vec<AnyRail> = Vec::new();
     let mut settlers: Vec<Arc<dyn Settler>> = Vec::new();
     let others = config.facilitator.as_ref();
     let others = others.map_or_else(Recipients::default, FacilitatorServiceConfig::recipients);
     for rail in config.rails {
         match connect_rail(rail, &others, database, &clock, &config.timing)? {
-            Connected::Remote(rail) => rails.push(rail),
+            Connected::Remote(rail) => rails.push(rail.into()),
             Connected::Settling(rail) => {
-                rails.push(rail.clone());
-                settlers.push(rail);
+                settlers.push(rail.clone());
+                let rail: Arc<dyn Rail> = rail;
+                rails.push(rail.into());
             }
         }
     }
@@ -124,6 +125,7 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
         clock,
         providers,
         rails,
+        mpp: None,
     }
     .assemble()?;
     Ok((shop, side))

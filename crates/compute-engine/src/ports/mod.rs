@@ -18,8 +18,8 @@ pub use provider::{
     Observed, Power, Provider, ProviderAccount, ProviderError, ResizeCheck, Stock,
 };
 pub use rail::{
-    ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
-    SeenTransfer, Settlement, Settler,
+    AnyRail, ArrivalPage, Check, ClaimedPayment, Lookup, Mpp, Protocol, Rail, RailHealth, RailSpec,
+    RailUnavailable, SeenTransfer, Settlement, Settler, X402,
 };
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,

@@ -1,4 +1,7 @@
 //! One way money can arrive.
+//!
+//! There are two families of rails, one a payment protocol. They differ in what a buyer shows, and so
+//! in the types of offer and proof; what may become of a payment is the same for both.
 
 use std::sync::Arc;
 
@@ -8,9 +11,36 @@ use compute_domain::time::Timestamp;
 use compute_wallet::WalletAddress;
 use compute_x402::{Amount, Offer, PaymentPayload, ProofKey, Recipient, TokenTerms};
 
+use crate::charge::{ChargeProof, ChargeSpec};
 use crate::proof::StoredProof;
 
-/// What is fixed about a rail.
+/// A payment protocol: what its rails are, and what their buyers show.
+pub trait Protocol: core::fmt::Debug + Send + Sync + 'static {
+    /// What is fixed about a rail.
+    type Spec: core::fmt::Debug + Send + Sync;
+    /// What is kept of a payment until it settles.
+    type Proof: core::fmt::Debug + Send + Sync;
+}
+
+/// x402.
+#[derive(Debug)]
+pub enum X402 {}
+
+/// The Payment authentication scheme.
+#[derive(Debug)]
+pub enum Mpp {}
+
+impl Protocol for X402 {
+    type Spec = RailSpec;
+    type Proof = StoredProof;
+}
+
+impl Protocol for Mpp {
+    type Spec = ChargeSpec;
+    type Proof = ChargeProof;
+}
+
+/// What is fixed about a rail of x402.
 #[derive(Debug, Clone)]
 pub struct RailSpec {
     /// Its label: the `network` word of request bodies.
@@ -41,20 +71,20 @@ impl RailSpec {
 
 /// A payment that the claim transaction bound to its operation. Nothing else can be settled.
 #[derive(Debug)]
-pub struct ClaimedPayment {
+pub struct ClaimedPayment<P: Protocol = X402> {
     payment: Payment,
-    proof: StoredProof,
+    proof: P::Proof,
 }
 
-impl ClaimedPayment {
+impl<P: Protocol> ClaimedPayment<P> {
     /// Only the saga makes these, from a stored claim.
-    pub(crate) const fn new(payment: Payment, proof: StoredProof) -> Self {
+    pub(crate) const fn new(payment: Payment, proof: P::Proof) -> Self {
         Self { payment, proof }
     }
 
     /// For the conformance suites, which play the saga's part.
     #[doc(hidden)]
-    pub const fn for_conformance_suite(payment: Payment, proof: StoredProof) -> Self {
+    pub const fn for_conformance_suite(payment: Payment, proof: P::Proof) -> Self {
         Self::new(payment, proof)
     }
 
@@ -64,7 +94,7 @@ impl ClaimedPayment {
     }
 
     /// What to send.
-    pub const fn proof(&self) -> &StoredProof {
+    pub const fn proof(&self) -> &P::Proof {
         &self.proof
     }
 }
@@ -172,13 +202,13 @@ pub struct ArrivalPage {
 /// (3) `Declined`, `NotSent` and `Never` are said only when no money moved by that attempt, or at
 /// all; whatever is unclear is `Unknown` or `RailUnavailable`; (4) `check` and `lookup` move nothing.
 #[async_trait]
-pub trait Rail: Send + Sync + core::fmt::Debug {
+pub trait Rail<P: Protocol = X402>: Send + Sync + core::fmt::Debug {
     /// What is fixed about it.
-    fn spec(&self) -> &RailSpec;
+    fn spec(&self) -> &P::Spec;
     /// Whether it can settle now. Asked in the background, never for one request.
     async fn health(&self) -> RailHealth;
     /// Balance, nonce, simulation: what only the network knows. Moves nothing.
-    async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable>;
+    async fn check(&self, proof: &P::Proof) -> Result<Check, RailUnavailable>;
     /// Whether the payer, a contract, says that it signed this payment (ERC-1271): what a payment
     /// identified as [`Authority::Contract`](compute_x402::Authority) needs before it counts as the
     /// payer's. No rail vouches for what it cannot ask.
@@ -186,9 +216,9 @@ pub trait Rail: Send + Sync + core::fmt::Debug {
         Ok(false)
     }
     /// Makes the money move.
-    async fn settle(&self, payment: &ClaimedPayment) -> Settlement;
+    async fn settle(&self, payment: &ClaimedPayment<P>) -> Settlement;
     /// The probe after an unclear `settle`.
-    async fn lookup(&self, payment: &ClaimedPayment) -> Result<Lookup, RailUnavailable>;
+    async fn lookup(&self, payment: &ClaimedPayment<P>) -> Result<Lookup, RailUnavailable>;
     /// One round over what this rail itself has under way on its network. Moves no money but the
     /// shop's own; most rails have nothing to do.
     async fn tend(&self) {}
@@ -204,6 +234,80 @@ pub trait Rail: Send + Sync + core::fmt::Debug {
         Err(RailUnavailable {
             reason: "this rail cannot see what arrives".to_owned(),
         })
+    }
+}
+
+/// A rail of either protocol, for all that is the same for both.
+#[derive(Debug, Clone)]
+pub enum AnyRail {
+    /// Of x402.
+    X402(Arc<dyn Rail>),
+    /// Of the Payment authentication scheme.
+    Mpp(Arc<dyn Rail<Mpp>>),
+}
+
+impl AnyRail {
+    /// Its label.
+    pub fn label(&self) -> &RailLabel {
+        match self {
+            Self::X402(rail) => &rail.spec().label,
+            Self::Mpp(rail) => &rail.spec().label,
+        }
+    }
+
+    /// Decimals of its token or currency.
+    pub fn decimals(&self) -> u8 {
+        match self {
+            Self::X402(rail) => rail.spec().decimals,
+            Self::Mpp(rail) => rail.spec().decimals,
+        }
+    }
+
+    /// As [`Rail::health`].
+    pub async fn health(&self) -> RailHealth {
+        match self {
+            Self::X402(rail) => rail.health().await,
+            Self::Mpp(rail) => rail.health().await,
+        }
+    }
+
+    /// As [`Rail::tend`].
+    pub async fn tend(&self) {
+        match self {
+            Self::X402(rail) => rail.tend().await,
+            Self::Mpp(rail) => rail.tend().await,
+        }
+    }
+
+    /// As [`Rail::arrival_source`].
+    pub fn arrival_source(&self) -> Option<String> {
+        match self {
+            Self::X402(rail) => rail.arrival_source(),
+            Self::Mpp(rail) => rail.arrival_source(),
+        }
+    }
+
+    /// As [`Rail::arrivals`].
+    ///
+    /// # Errors
+    /// When the network cannot be asked.
+    pub async fn arrivals(&self, cursor: Option<&str>) -> Result<ArrivalPage, RailUnavailable> {
+        match self {
+            Self::X402(rail) => rail.arrivals(cursor).await,
+            Self::Mpp(rail) => rail.arrivals(cursor).await,
+        }
+    }
+}
+
+impl From<Arc<dyn Rail>> for AnyRail {
+    fn from(rail: Arc<dyn Rail>) -> Self {
+        Self::X402(rail)
+    }
+}
+
+impl From<Arc<dyn Rail<Mpp>>> for AnyRail {
+    fn from(rail: Arc<dyn Rail<Mpp>>) -> Self {
+        Self::Mpp(rail)
     }
 }
 

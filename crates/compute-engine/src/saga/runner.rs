@@ -14,12 +14,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::decide::{Context, Decision, Outcome, PasswordWrite, Work, decide};
 use super::failpoints;
 use super::plan::{Effect, Next, plan};
+use crate::charge::ChargeProof;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::password::seal_context;
+use crate::payment::AnyProof;
 use crate::ports::{
-    ClaimedPayment, Lease, Posted, Power, Quarantine, Rail, RailUnavailable, Settlement,
-    StoreError, Tx, TxMode,
+    AnyRail, ClaimedPayment, Lease, Lookup, Mpp, Posted, Power, Quarantine, Rail, RailUnavailable,
+    Settlement, StoreError, Tx, TxMode,
 };
 use crate::proof::StoredProof;
 use crate::purchase::Submitted;
@@ -380,13 +382,13 @@ impl Engine {
     async fn perform(&self, work: &Work, effect: Effect) -> Result<Outcome, Error> {
         Ok(match effect {
             Effect::Settle => Outcome::Settlement(match self.claimed(work).await? {
-                Ok((rail, claimed)) => rail.settle(&claimed).await,
+                Ok(claimed) => claimed.settle().await,
                 Err(missing) => Settlement::NotSent {
                     reason: missing.reason,
                 },
             }),
             Effect::LookUpPayment => Outcome::Lookup(match self.claimed(work).await? {
-                Ok((rail, claimed)) => rail.lookup(&claimed).await,
+                Ok(claimed) => claimed.lookup().await,
                 Err(missing) => Err(missing),
             }),
             Effect::CreateMachine => {
@@ -411,10 +413,7 @@ impl Engine {
 
     /// The rail and the proof of a claimed payment. The inner error is a rail that is no longer
     /// configured: certainly nothing was sent this time.
-    async fn claimed(
-        &self,
-        work: &Work,
-    ) -> Result<Result<(Arc<dyn Rail>, ClaimedPayment), RailUnavailable>, Error> {
+    async fn claimed(&self, work: &Work) -> Result<Result<Claimed, RailUnavailable>, Error> {
         let payment = work.payment.clone().ok_or_else(|| lost("payment"))?;
         let Some(rail) = self.rail(&payment.rail).cloned() else {
             let reason = format!("rail {} is not configured", payment.rail);
@@ -424,18 +423,26 @@ impl Engine {
         let sealed = tx.load_sealed_proof(work.operation.id).await?;
         tx.rollback().await?;
         let sealed = sealed.ok_or_else(|| lost("sealed proof"))?;
-        let proof = self.open_proof(&payment, &sealed)?;
-        Ok(Ok((rail, ClaimedPayment::new(payment, proof))))
+        let bytes = self.open_proof(&payment, &sealed)?;
+        let unreadable = |error| Error::Internal(Box::new(error));
+        Ok(Ok(match rail {
+            AnyRail::X402(rail) => {
+                let proof = StoredProof::from_bytes(&bytes).map_err(unreadable)?;
+                Claimed::X402(rail, ClaimedPayment::new(payment, proof))
+            }
+            AnyRail::Mpp(rail) => {
+                let proof = ChargeProof::from_bytes(&bytes).map_err(unreadable)?;
+                Claimed::Mpp(rail, ClaimedPayment::new(payment, proof))
+            }
+        }))
     }
 
-    pub(crate) fn seal_proof(
-        &self,
-        payment: &Payment,
-        proof: &StoredProof,
-    ) -> Result<Vec<u8>, Error> {
-        let bytes = proof
-            .to_bytes()
-            .map_err(|error| Error::Internal(Box::new(error)))?;
+    pub(crate) fn seal_proof(&self, payment: &Payment, proof: &AnyProof) -> Result<Vec<u8>, Error> {
+        let bytes = match proof {
+            AnyProof::X402(proof) => proof.to_bytes(),
+            AnyProof::Mpp(proof) => proof.to_bytes(),
+        };
+        let bytes = bytes.map_err(|error| Error::Internal(Box::new(error)))?;
         let context = proof_context(payment);
         let sealed = self
             .secrets
@@ -444,10 +451,31 @@ impl Engine {
         sealed.map_err(|error| Error::Internal(Box::new(error)))
     }
 
-    fn open_proof(&self, payment: &Payment, sealed: &[u8]) -> Result<StoredProof, Error> {
+    fn open_proof(&self, payment: &Payment, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         let opened = self.secrets.sealer.open(sealed, &proof_context(payment));
-        let bytes = opened.map_err(|error| Error::Internal(Box::new(error)))?;
-        StoredProof::from_bytes(&bytes).map_err(|error| Error::Internal(Box::new(error)))
+        opened.map_err(|error| Error::Internal(Box::new(error)))
+    }
+}
+
+/// A claimed payment and its rail.
+enum Claimed {
+    X402(Arc<dyn Rail>, ClaimedPayment),
+    Mpp(Arc<dyn Rail<Mpp>>, ClaimedPayment<Mpp>),
+}
+
+impl Claimed {
+    async fn settle(&self) -> Settlement {
+        match self {
+            Self::X402(rail, payment) => rail.settle(payment).await,
+            Self::Mpp(rail, payment) => rail.settle(payment).await,
+        }
+    }
+
+    async fn lookup(&self) -> Result<Lookup, RailUnavailable> {
+        match self {
+            Self::X402(rail, payment) => rail.lookup(payment).await,
+            Self::Mpp(rail, payment) => rail.lookup(payment).await,
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! once, whatever dies in between. Nothing is credited to anybody here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use compute_domain::arrival::{Arrival, ArrivalState, worth};
 use compute_domain::id::ArrivalId;
@@ -16,7 +15,7 @@ use compute_domain::time::{Span, Timestamp};
 use crate::arrival::{explanation, is_alike};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ports::{ArrivalPage, ArrivalSource, Rail, SeenTransfer, Tx, TxMode};
+use crate::ports::{AnyRail, ArrivalPage, ArrivalSource, SeenTransfer, Tx, TxMode};
 
 /// The duty's name among the leases.
 const DUTY: &str = "arrivals";
@@ -38,7 +37,7 @@ const SMALL: i64 = 10_000;
 struct Inbox {
     source: String,
     /// The rail that reads, and under which is booked.
-    rail: Arc<dyn Rail>,
+    rail: AnyRail,
     labels: Vec<RailLabel>,
     /// Rails that are paid elsewhere.
     others: Vec<RailLabel>,
@@ -48,7 +47,7 @@ impl Inbox {
     fn asset(&self, atomic: u128) -> AssetAmount {
         AssetAmount {
             atomic,
-            decimals: self.rail.spec().decimals,
+            decimals: self.rail.decimals(),
         }
     }
 
@@ -96,15 +95,15 @@ impl Engine {
             };
             let inbox = inboxes.entry(source.clone()).or_insert_with(|| Inbox {
                 source,
-                rail: Arc::clone(rail),
+                rail: rail.clone(),
                 labels: Vec::new(),
                 others: Vec::new(),
             });
-            inbox.labels.push(rail.spec().label.clone());
+            inbox.labels.push(rail.label().clone());
         }
         let mut inboxes: Vec<Inbox> = inboxes.into_values().collect();
         for inbox in &mut inboxes {
-            let labels = self.rails.iter().map(|rail| &rail.spec().label);
+            let labels = self.rails.iter().map(AnyRail::label);
             let others = labels.filter(|label| !inbox.labels.contains(label));
             inbox.others = others.cloned().collect();
         }
@@ -278,7 +277,7 @@ impl Engine {
         let together = Arrival {
             id: ArrivalId::generate(sorted.now, self.entropy.as_ref()),
             source: inbox.source.clone(),
-            rail: inbox.rail.spec().label.clone(),
+            rail: inbox.rail.label().clone(),
             // The place up to which they were collected, which comes once.
             reference: format!("small:{}", sorted.at.cursor),
             log_index: 0,
@@ -304,7 +303,7 @@ impl Engine {
         Arrival {
             id: ArrivalId::generate(now, self.entropy.as_ref()),
             source: inbox.source.clone(),
-            rail: inbox.rail.spec().label.clone(),
+            rail: inbox.rail.label().clone(),
             reference: seen.reference.clone(),
             log_index: seen.log_index,
             payer: seen.payer.map(|payer| payer.to_string()),

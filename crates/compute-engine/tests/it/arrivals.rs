@@ -11,8 +11,8 @@ use compute_domain::operation::OperationState;
 use compute_domain::payment::{PaymentState, RailLabel};
 use compute_domain::time::{Clock as _, Span};
 use compute_engine::ports::{
-    ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
-    Settlement, TxMode,
+    AnyRail, ArrivalPage, Check, ClaimedPayment, Lookup, Rail, RailHealth, RailSpec,
+    RailUnavailable, Settlement, TxMode,
 };
 use compute_engine::{Adapters, Caller, Engine, Error, StoredProof};
 use compute_testkit::ambient::SeededEntropy;
@@ -506,7 +506,7 @@ async fn a_twin_reads(has_first: bool) {
         Adapters {
             store: Arc::clone(&world.market.store),
             providers: vec![provider],
-            rails,
+            rails: rails.into_iter().map(AnyRail::from).collect(),
             clock: Arc::new(world.market.clock.clone()),
             entropy: Arc::new(SeededEntropy::new(9)),
             timer: Arc::new(world.market.clock.clone()),

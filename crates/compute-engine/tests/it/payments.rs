@@ -22,7 +22,10 @@ async fn the_unpaid_path_begins_no_transaction() {
     let before = world.market.crash.transactions();
     world.market.offer(&Market::request()).await;
     assert!(matches!(
-        world.market.engine.probe(RESOURCE_URL),
+        world
+            .market
+            .engine
+            .probe(RESOURCE_URL, compute_engine::RequestFacts::default()),
         Error::PaymentRequired { .. }
     ));
     assert_eq!(world.market.crash.transactions(), before);

@@ -118,7 +118,7 @@ async fn an_order_is_shown_to_its_owner_and_to_whoever_shows_its_payment() {
     let id = world.instance_of(bought).await.id;
     let engine = &world.market.engine;
     let by_payment = engine
-        .order(&Caller::Anonymous, Some(&payment), id)
+        .order(&Caller::Anonymous, Some(&payment.clone().into()), id)
         .await
         .unwrap();
     assert_eq!(by_payment.operations[0].operation.id, bought);
@@ -138,7 +138,9 @@ async fn an_order_is_shown_to_its_owner_and_to_whoever_shows_its_payment() {
     assert!(matches!(nothing, Err(Error::Unauthenticated(_))));
     let forged = world.payment(&buyer).await;
     assert!(matches!(
-        engine.order(&Caller::Anonymous, Some(&forged), id).await,
+        engine
+            .order(&Caller::Anonymous, Some(&forged.into()), id)
+            .await,
         Err(Error::NotFound)
     ));
 }
@@ -188,7 +190,7 @@ async fn the_buyer_of_a_declined_order_learns_that_nothing_was_charged() {
     let id = world.instance_of(bought).await.id;
     let engine = &world.market.engine;
     let view = engine
-        .order(&Caller::Anonymous, Some(&payment), id)
+        .order(&Caller::Anonymous, Some(&payment.clone().into()), id)
         .await
         .unwrap();
     let view = view.provision().unwrap();

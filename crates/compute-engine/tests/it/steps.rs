@@ -411,7 +411,12 @@ async fn write_twice(deed: Deed, mishap: &Mishap, begin: u32) {
 /// Whether the payment was declined: then showing it again is a new try, for another test.
 async fn is_charged_nothing(world: &World, payment: Option<&PaymentPayload>) -> bool {
     let Some(payment) = payment else { return true };
-    !world.market.engine.is_known(payment).await.unwrap()
+    !world
+        .market
+        .engine
+        .is_known(&payment.clone().into())
+        .await
+        .unwrap()
 }
 
 async fn check(

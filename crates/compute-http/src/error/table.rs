@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use compute_domain::instance::FailureCode;
 use compute_domain::request_key::RequestKeyKind;
-use compute_engine::{Error, ResizeRefusal};
+use compute_engine::{Error, PaymentProblem, ResizeRefusal};
 use compute_x402::MethodCode;
 use http::StatusCode;
 
@@ -61,6 +61,7 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::Unavailable(_) => row(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
         Error::Internal(_) => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         Error::PaymentRequired { .. }
+        | Error::MethodUnsupported
         | Error::PaymentMalformed { .. }
         | Error::PaymentAlreadyUsed
         | Error::InsufficientCredits { .. }
@@ -125,10 +126,11 @@ fn purchase_row(error: &Error) -> Row {
         Error::PaymentRequired {
             problem: Some(problem),
             ..
-        } => row(
-            refusal_status(&problem.code),
-            problem_code(&problem.code),
-            "Payment refused",
+        } => refused_row(problem),
+        Error::MethodUnsupported => row(
+            S::BAD_REQUEST,
+            "method_unsupported",
+            "Payment method not offered",
         ),
         Error::PaymentMalformed { .. } => {
             row(S::BAD_REQUEST, "payment_malformed", "Malformed payment")
@@ -168,6 +170,22 @@ fn purchase_row(error: &Error) -> Row {
         ),
         // The engine's other errors have their line in the table above.
         _ => row(S::PAYMENT_REQUIRED, "payment_required", "Payment required"),
+    }
+}
+
+/// A payment that was refused; a credential by the words of its scheme.
+fn refused_row(problem: &PaymentProblem) -> Row {
+    match problem.kind {
+        Some(kind) => Row {
+            status: StatusCode::PAYMENT_REQUIRED,
+            code: kind.code().replace('-', "_").into(),
+            title: kind.title(),
+        },
+        None => row(
+            refusal_status(&problem.code),
+            problem_code(&problem.code),
+            "Payment refused",
+        ),
     }
 }
 

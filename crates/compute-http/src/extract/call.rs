@@ -3,15 +3,17 @@
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use compute_domain::request_key::RequestKey;
-use compute_engine::{AuthFailure, Caller, Error};
-use compute_x402::PaymentPayload;
-use http::Uri;
+use compute_engine::{AuthFailure, Caller, Error, RequestFacts};
+use compute_mpp::BodyDigest;
 use http::request::Parts;
+use http::{HeaderName, Uri};
 
 use super::json::ReadBody;
 use super::{auth, body, payment, request_key};
 use crate::app::App;
 use crate::error::ApiError;
+
+const ACCEPT_PAYMENT: HeaderName = HeaderName::from_static("accept-payment");
 
 /// A request whose shape is fine and whose credentials, if any, are good.
 #[derive(Debug)]
@@ -27,9 +29,11 @@ pub(crate) struct Call<T> {
 #[derive(Debug)]
 pub(crate) struct Open<T> {
     pub(crate) call: Call<T>,
-    pub(crate) payment: Option<PaymentPayload>,
+    pub(crate) payment: Option<payment::Payment>,
     /// The client's names for what it buys.
     pub(crate) request_keys: Vec<RequestKey>,
+    /// What its challenges are bound to.
+    pub(crate) facts: RequestFacts,
 }
 
 /// Who calls must be known: by signature or API key.
@@ -72,19 +76,33 @@ async fn identify<T>(app: &App, received: Received<T>) -> Result<Call<T>, ApiErr
     })
 }
 
+fn facts<T>(received: &Received<T>) -> RequestFacts {
+    let accept = received.parts.headers.get(ACCEPT_PAYMENT);
+    RequestFacts {
+        body: BodyDigest::of(&received.raw),
+        // What cannot be read counts as absent (mpp.md 9).
+        accept_payment: accept
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
+    }
+}
+
 impl<T: ReadBody> FromRequest<App> for Open<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let received = receive(request, app).await?;
         let payment = payment::decode(&received.parts.headers)?;
-        let identifier = payment.as_ref().map(request_key::of_payment).transpose()?;
+        let payload = payment.as_ref().and_then(payment::Payment::payload);
+        let identifier = payload.map(request_key::of_payment).transpose()?;
+        let facts = facts(&received);
         let call = identify(app, received).await?;
         let names = call.idempotency_key.clone().into_iter();
         Ok(Self {
             request_keys: names.chain(identifier.flatten()).collect(),
             call,
             payment,
+            facts,
         })
     }
 }

@@ -1,6 +1,9 @@
-//! The payment of a request, out of `X-PAYMENT` or `PAYMENT-SIGNATURE`.
+//! The payment of a request: of x402 out of `X-PAYMENT` or `PAYMENT-SIGNATURE`, a credential of the
+//! Payment authentication scheme out of `Authorization` or `Payment-Authorization`.
 
-use compute_engine::Error;
+use compute_engine::{Error, PaymentProof};
+use compute_mpp::header::find_credential;
+use compute_mpp::{Credential, CredentialError, ProblemType};
 use compute_x402::{DecodeError, PaymentPayload, decode_headers};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
@@ -9,35 +12,93 @@ use crate::error::ApiError;
 
 const X_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
 const PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static("payment-signature");
+const PAYMENT_AUTHORIZATION: HeaderName = HeaderName::from_static("payment-authorization");
+
+/// The payment of a request, decoded but not believed.
+#[derive(Debug)]
+pub(crate) enum Payment {
+    Readable(PaymentProof),
+    /// A credential that cannot be read: its sender gets a fresh challenge.
+    Unreadable(CredentialError),
+}
+
+impl Payment {
+    /// A payment of x402.
+    pub(crate) const fn payload(&self) -> Option<&PaymentPayload> {
+        match self {
+            Self::Readable(PaymentProof::X402(payload)) => Some(payload),
+            _ => None,
+        }
+    }
+
+    /// For routes that are free: a credential means nothing there (mpp.md 21, row 50).
+    pub(crate) fn into_x402(self) -> Option<PaymentProof> {
+        match self {
+            Self::Readable(proof @ PaymentProof::X402(_)) => Some(proof),
+            _ => None,
+        }
+    }
+}
 
 /// Whether the request carries what may be a payment. Blank headers are none.
 pub(crate) fn is_presented(headers: &HeaderMap) -> bool {
+    is_x402(headers) || !matches!(find(headers), Ok(None))
+}
+
+fn is_x402(headers: &HeaderMap) -> bool {
     let is_filled = |value: &http::HeaderValue| !value.as_bytes().trim_ascii().is_empty();
     [X_PAYMENT, PAYMENT_SIGNATURE]
         .iter()
         .any(|name| headers.get_all(name).iter().any(is_filled))
 }
 
-/// The payment, decoded but not believed. Blank headers are no payment.
-pub(crate) fn decode(headers: &HeaderMap) -> Result<Option<PaymentPayload>, ApiError> {
-    if !is_presented(headers) {
-        return Ok(None);
-    }
-    // Another scheme's proof beside ours: which of the two should pay?
-    if headers
-        .get_all(AUTHORIZATION)
-        .iter()
-        .any(|value| value.as_bytes().starts_with(b"Payment "))
-    {
-        return Err(ApiError::shape("send one payment, not two"));
-    }
-    let values = |name| {
-        headers
-            .get_all(name)
-            .iter()
-            .map(http::HeaderValue::as_bytes)
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).iter();
+    values.map(http::HeaderValue::as_bytes)
+}
+
+fn find(headers: &HeaderMap) -> Result<Option<&[u8]>, CredentialError> {
+    find_credential(
+        values(headers, &AUTHORIZATION),
+        values(headers, &PAYMENT_AUTHORIZATION),
+    )
+    .map_err(CredentialError::Field)
+}
+
+/// The payment. Blank headers are no payment.
+pub(crate) fn decode(headers: &HeaderMap) -> Result<Option<Payment>, ApiError> {
+    let credential = match find(headers) {
+        Ok(None) => None,
+        Ok(Some(text)) => Some(Credential::decode(text)),
+        Err(error) => Some(Err(error)),
     };
-    decode_headers(values(&X_PAYMENT), values(&PAYMENT_SIGNATURE)).map_err(|error| {
+    // Another scheme's proof beside ours: which of the two should pay?
+    if credential.is_some() && is_x402(headers) {
+        return Err(ApiError::SeveralPayments);
+    }
+    match credential {
+        Some(Ok(credential)) => {
+            let proof = PaymentProof::Mpp(Box::new(credential));
+            Ok(Some(Payment::Readable(proof)))
+        }
+        Some(Err(error)) if error.problem_type() == ProblemType::BadRequest => {
+            Err(ApiError::SeveralPayments)
+        }
+        Some(Err(error)) => Ok(Some(Payment::Unreadable(error))),
+        None if is_x402(headers) => {
+            let payload = decode_x402(headers)?;
+            Ok(payload.map(|payload| Payment::Readable(PaymentProof::X402(payload))))
+        }
+        None => Ok(None),
+    }
+}
+
+fn decode_x402(headers: &HeaderMap) -> Result<Option<PaymentPayload>, ApiError> {
+    decode_headers(
+        values(headers, &X_PAYMENT),
+        values(headers, &PAYMENT_SIGNATURE),
+    )
+    .map_err(|error| {
         let detail = match &error {
             DecodeError::Header(inner) => inner.to_string(),
             other => other.to_string(),
@@ -73,8 +134,7 @@ mod tests {
         assert_eq!(check(&[]), Ok(false));
         assert_eq!(check(&[(X_PAYMENT, "")]), Ok(false));
         assert_eq!(check(&[(PAYMENT_SIGNATURE, "  ")]), Ok(false));
-        let blank_beside_another = [(X_PAYMENT, " "), (AUTHORIZATION, "Payment abc")];
-        assert_eq!(check(&blank_beside_another), Ok(false));
+        assert_eq!(check(&[(AUTHORIZATION, "Bearer abc")]), Ok(false));
     }
 
     #[test]
@@ -93,8 +153,35 @@ mod tests {
     }
 
     #[test]
-    fn two_schemes_at_once_are_refused() {
-        let refused = check(&[(X_PAYMENT, "e30="), (AUTHORIZATION, "Payment abc")]);
-        assert!(refused.is_err_and(|error| error.contains("one payment")));
+    fn a_credential_that_cannot_be_read_is_a_payment() {
+        for field in [AUTHORIZATION, PAYMENT_AUTHORIZATION] {
+            for text in ["Payment dGhpcyBpcyBnYXJiYWdl", "payment %%%", "Payment"] {
+                assert_eq!(check(&[(field.clone(), text)]), Ok(true), "{field} {text}");
+            }
+        }
+        // A blank header of x402 beside it is none.
+        let beside = [(X_PAYMENT, " "), (AUTHORIZATION, "Payment abc")];
+        assert_eq!(check(&beside), Ok(true));
+    }
+
+    #[test]
+    fn two_payments_at_once_are_refused() {
+        for two in [
+            [(X_PAYMENT, "e30="), (AUTHORIZATION, "Payment abc")],
+            [
+                (PAYMENT_SIGNATURE, "e30="),
+                (PAYMENT_AUTHORIZATION, "Payment abc"),
+            ],
+            [(AUTHORIZATION, "Payment a"), (AUTHORIZATION, "Payment b")],
+            [
+                (AUTHORIZATION, "Payment a"),
+                (PAYMENT_AUTHORIZATION, "Payment a"),
+            ],
+        ] {
+            let refused = check(&two);
+            assert_eq!(refused, Err("SeveralPayments".to_owned()), "{two:?}");
+        }
+        let listed = check(&[(AUTHORIZATION, "Payment a, Payment b")]);
+        assert_eq!(listed, Err("SeveralPayments".to_owned()));
     }
 }

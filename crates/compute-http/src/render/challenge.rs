@@ -1,4 +1,5 @@
-//! The answer 402: one response that x402 clients of both versions can pay.
+//! The answer 402: one response that x402 clients of both versions can pay, and those of the Payment
+//! authentication scheme.
 //!
 //! The body offers only the network the request names, because older clients give up a whole list
 //! over one entry they do not know; the header `PAYMENT-REQUIRED` offers everything (x402.md 4.2).
@@ -9,7 +10,7 @@ use axum::response::Response;
 use compute_engine::{Error, OfferSheet, PaymentProblem};
 use compute_x402::challenge::V1Accepts;
 use compute_x402::{Challenge, ErrorCode};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
@@ -51,13 +52,15 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
     let extensions = extensions::of_challenge(&sheet.offers, &sheet.resource.url, app);
     let challenge = Challenge::new(sheet.resource.as_resource(), &sheet.offers, &code)
         .with_extensions(&extensions);
-    // The engine puts the rail that the request asked for first.
-    let asked = sheet.offers.first()?.network().v1_name();
+    // The engine puts the rail that the request asked for first. Without it the body offers nothing.
+    let is_asked = sheet.rails.first() == Some(&sheet.asked);
+    let first = sheet.offers.first().filter(|_| is_asked);
+    let asked = first.map_or("", |offer| offer.network().v1_name());
     let body = ChallengeBody {
         x402_version: 1,
         error: code.as_str(),
         accepts: challenge.v1_accepts(asked),
-        kind: kind(row),
+        kind: kind(row, problem),
         title: row.title,
         status: row.status.as_u16(),
         detail: &error.detail(),
@@ -72,13 +75,19 @@ pub(super) fn render(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, APPLICATION_JSON);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        PAYMENT_REQUIRED,
-        HeaderValue::try_from(challenge.payment_required(asked)).ok()?,
-    );
+    if !sheet.offers.is_empty() {
+        headers.insert(
+            PAYMENT_REQUIRED,
+            HeaderValue::try_from(challenge.payment_required(asked)).ok()?,
+        );
+    }
+    for challenge in app.engine().challenges(sheet) {
+        let line = HeaderValue::try_from(challenge.www_authenticate()).ok()?;
+        headers.append(WWW_AUTHENTICATE, line);
+    }
     if let ApiError::Declined(declined) = error {
         if let Some(settlement) = &declined.settlement {
-            receipt::insert(headers, settlement);
+            receipt::insert(headers, settlement, row.status);
         }
         if declined.replayed {
             headers.insert(IDEMPOTENT_REPLAYED, TRUE);
@@ -97,8 +106,11 @@ fn offers_of(error: &ApiError) -> Option<(&OfferSheet, Option<&PaymentProblem>)>
     }
 }
 
-/// The problem types of the payment authentication scheme.
-fn kind(row: &Row) -> &'static str {
+/// The problem types of the Payment authentication scheme.
+fn kind(row: &Row, problem: Option<&PaymentProblem>) -> &'static str {
+    if let Some(kind) = problem.and_then(|problem| problem.kind) {
+        return kind.uri();
+    }
     match row.code.as_ref() {
         "payment_required" => "https://paymentauth.org/problems/payment-required",
         "payment_insufficient" => "https://paymentauth.org/problems/payment-insufficient",

@@ -2,6 +2,7 @@
 
 pub(crate) mod challenge;
 mod extensions;
+pub(crate) mod management;
 pub(crate) mod money;
 pub(crate) mod order;
 pub(crate) mod paid;

@@ -69,7 +69,7 @@ pub(crate) fn success(
     let mut response = private_json(StatusCode::OK, reply)?;
     let headers = response.headers_mut();
     if let Some(settlement) = view.and_then(|view| receipt::of(view, app)) {
-        receipt::insert(headers, &settlement);
+        receipt::insert(headers, &settlement, StatusCode::OK);
     }
     if replayed {
         headers.insert(IDEMPOTENT_REPLAYED, TRUE);

@@ -6,11 +6,13 @@ use compute_domain::catalog::RegionId;
 use compute_domain::id::{ApiKeyId, InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_engine::Error;
+use compute_mpp::ProblemType;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::challenge;
+use super::management::Management;
 use super::money::Dollars;
 use super::receipt;
 use super::{IDEMPOTENT_REPLAYED, TRUE};
@@ -63,6 +65,8 @@ pub(super) struct More<'a> {
     /// What an API key would need.
     #[serde(skip_serializing_if = "Option::is_none")]
     needed: Option<&'static str>,
+    #[serde(flatten)]
+    management: Option<Management<'a>>,
     #[serde(flatten)]
     sums: Option<Sums>,
 }
@@ -132,7 +136,7 @@ pub(crate) fn render(error: &ApiError, id: &RequestId, app: &App, mut bare: Resp
     }
     if let ApiError::Undelivered(failure) = error {
         if let Some(settlement) = &failure.settlement {
-            receipt::insert(headers, settlement);
+            receipt::insert(headers, settlement, row.status);
         }
         if failure.replayed {
             headers.insert(IDEMPOTENT_REPLAYED, TRUE);
@@ -148,7 +152,7 @@ fn body(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> Vec<u8> {
         _ => row.code.as_ref(),
     };
     let problem = Problem {
-        kind: "about:blank",
+        kind: kind_of(&row.code),
         title: row.title,
         status: row.status.as_u16(),
         detail: &detail,
@@ -159,6 +163,17 @@ fn body(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> Vec<u8> {
     };
     // Texts, numbers and one exact decimal: this cannot fail, and an empty body is still an error.
     serde_json::to_vec(&problem).unwrap_or_default()
+}
+
+/// The problem type of errors that clients of the Payment authentication scheme meet besides the 402.
+fn kind_of(code: &str) -> &'static str {
+    match code {
+        "several_payments" => ProblemType::BadRequest.uri(),
+        "method_unsupported" => ProblemType::MethodUnsupported.uri(),
+        "payment_already_used" => ProblemType::VerificationFailed.uri(),
+        "payment_network_unavailable" => ProblemType::InternalPaymentError.uri(),
+        _ => "about:blank",
+    }
 }
 
 /// The further members of an error.
@@ -177,6 +192,7 @@ pub(super) fn more<'a>(error: &'a ApiError, app: &App) -> More<'a> {
             details: failure
                 .credited
                 .map(|credited| compensation(failure.cleanup(), credited)),
+            management: failure.management.as_ref().map(Management::of),
             ..about(&failure.work, app)
         },
         ApiError::Unchanged { work, .. } => More {

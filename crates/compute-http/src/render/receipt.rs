@@ -2,20 +2,51 @@
 
 use compute_domain::instance::FailureCode;
 use compute_domain::operation::OperationState;
-use compute_domain::payment::PaymentState;
+use compute_domain::payment::{Payment, PaymentState};
 use compute_engine::OperationView;
 use compute_x402::{ErrorCode, SettlementHeaders};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::extensions;
 use crate::app::App;
 
 const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static("payment-response");
+const PAYMENT_RECEIPT: HeaderName = HeaderName::from_static("payment-receipt");
 const X_PAYMENT_RESPONSE: HeaderName = HeaderName::from_static("x-payment-response");
 
+/// What tells a client of either protocol that its payment settled.
+#[derive(Debug)]
+pub(crate) enum Receipt {
+    X402(SettlementHeaders),
+    /// The value of `Payment-Receipt`.
+    Mpp(String),
+}
+
 /// What the headers say about a payment; nothing while its outcome is unknown, or for ever unknown.
-pub(crate) fn of(view: &OperationView, app: &App) -> Option<SettlementHeaders> {
+pub(crate) fn of(view: &OperationView, app: &App) -> Option<Receipt> {
     let payment = view.payment.as_ref()?;
+    if payment.challenge_id.is_some() {
+        return of_charge(payment, app).map(Receipt::Mpp);
+    }
+    of_x402(view, payment, app).map(Receipt::X402)
+}
+
+fn of_charge(payment: &Payment, app: &App) -> Option<String> {
+    let (evidence, at) = match &payment.state {
+        PaymentState::Settled { evidence, at } => (evidence, at),
+        PaymentState::Refunded {
+            evidence,
+            settled_at,
+            ..
+        } => (evidence, settled_at),
+        PaymentState::Claimed | PaymentState::Declined { .. } => return None,
+    };
+    let method = app.engine().method_of(&payment.rail)?;
+    let receipt = compute_mpp::Receipt::new(&method, evidence.reference.as_str(), at.secs());
+    Some(receipt.encode())
+}
+
+fn of_x402(view: &OperationView, payment: &Payment, app: &App) -> Option<SettlementHeaders> {
     let payer = payment.payer.as_ref()?;
     let network = app.network_of(&payment.rail)?;
     match &payment.state {
@@ -61,17 +92,21 @@ const fn is_given_up(view: &OperationView) -> bool {
     )
 }
 
-/// Writes both headers.
-pub(crate) fn insert(headers: &mut HeaderMap, settlement: &SettlementHeaders) {
-    let pairs = [
-        (PAYMENT_RESPONSE, &settlement.payment_response),
-        (X_PAYMENT_RESPONSE, &settlement.x_payment_response),
-    ];
-    for (name, value) in pairs {
+/// Writes the headers of a receipt. A `Payment-Receipt` stands on a success alone (mpp.md 5).
+pub(crate) fn insert(headers: &mut HeaderMap, receipt: &Receipt, status: StatusCode) {
+    let mut write = |name, value| {
         // Base64 is always a header value.
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
+    };
+    match receipt {
+        Receipt::X402(settlement) => {
+            write(PAYMENT_RESPONSE, &settlement.payment_response);
+            write(X_PAYMENT_RESPONSE, &settlement.x_payment_response);
+        }
+        Receipt::Mpp(value) if status.is_success() => write(PAYMENT_RECEIPT, value),
+        Receipt::Mpp(_) => {}
     }
 }
 

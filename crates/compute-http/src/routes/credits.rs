@@ -104,6 +104,7 @@ pub(crate) async fn top_up(
         call,
         payment,
         request_keys,
+        facts,
     }: Open<Wish>,
 ) -> Result<Response, ApiError> {
     if matches!(call.caller, Caller::Anonymous) {
@@ -116,6 +117,7 @@ pub(crate) async fn top_up(
         caller: &call.caller,
         goods: Goods::Credits(&request),
         url: app.resource_url(&call.uri),
+        facts,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, &bought)

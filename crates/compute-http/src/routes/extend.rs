@@ -102,6 +102,7 @@ pub(crate) async fn extend(
         call,
         payment,
         request_keys,
+        facts,
     }: Open<Wish>,
 ) -> Result<Response, ApiError> {
     let Wish { request, paying } = call.body;
@@ -112,6 +113,7 @@ pub(crate) async fn extend(
         caller: &call.caller,
         goods: Goods::Time(id, &request),
         url: app.resource_url(&call.uri),
+        facts,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, id, &bought)

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{ApiError, Work};
-use crate::extract::{Id, NoBody, Open};
+use crate::extract::{Id, NoBody, Open, Payment};
 use crate::render::money::Dollars;
 use crate::render::order::Order;
 use crate::render::private_json;
@@ -34,9 +34,10 @@ pub(crate) async fn status(
     id: Id,
     Open { call, payment, .. }: Open<NoBody>,
 ) -> Result<Response, ApiError> {
+    let proof = payment.and_then(Payment::into_x402);
     let view = app
         .engine()
-        .operation(&call.caller, payment.as_ref(), id.parse()?)
+        .operation(&call.caller, proof.as_ref(), id.parse()?)
         .await?;
     let window = app.window().ok();
     let instance = view.instance.as_ref();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::extract::{Id, NoBody, Open};
+use crate::extract::{Id, NoBody, Open, Payment};
 use crate::render::money::Dollars;
 use crate::render::order::Order;
 use crate::render::private_json;
@@ -42,9 +42,10 @@ pub(crate) async fn status(
     id: Id,
     Open { call, payment, .. }: Open<NoBody>,
 ) -> Result<Response, ApiError> {
+    let proof = payment.and_then(Payment::into_x402);
     let view = app
         .engine()
-        .order(&call.caller, payment.as_ref(), id.parse()?)
+        .order(&call.caller, proof.as_ref(), id.parse()?)
         .await?;
     let window = app.window().ok();
     let order = Order::new(&view.instance, window.as_deref());

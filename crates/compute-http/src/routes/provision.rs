@@ -5,7 +5,7 @@ mod body;
 use axum::extract::State;
 use axum::response::Response;
 use compute_domain::id::OperationId;
-use compute_engine::ProvisionRequest;
+use compute_engine::{ProvisionRequest, RequestFacts};
 use serde::Serialize;
 
 use self::body::Wish;
@@ -13,6 +13,7 @@ use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::Open;
+use crate::render::management::Management;
 use crate::render::order::{Order, UnseenOrder};
 use crate::render::paid::{self, Funds, PENDING_NOTE};
 
@@ -23,6 +24,8 @@ struct ProvisionReply<'a, O> {
     order: O,
     #[serde(flatten)]
     funds: Funds<'a>,
+    #[serde(flatten)]
+    management: Option<Management<'a>>,
     operation_id: OperationId,
     status_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,11 +39,12 @@ pub(crate) async fn provision(
         call,
         payment,
         request_keys,
+        facts,
     }: Open<Wish>,
 ) -> Result<Response, ApiError> {
     let url = app.resource_url(&call.uri);
     let Wish::Order(request, paying) = call.body else {
-        return Err(answer_probe(&app, payment.is_some(), &url));
+        return Err(answer_probe(&app, payment.is_some(), &url, facts));
     };
     let tender = Tender::new(payment, request_keys, paying)?;
     let purchase = Purchase {
@@ -48,6 +52,7 @@ pub(crate) async fn provision(
         caller: &call.caller,
         goods: Goods::Machine(&request),
         url,
+        facts,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, &bought, &request)
@@ -55,17 +60,18 @@ pub(crate) async fn provision(
 
 /// A payment without a request would buy nothing: it is refused before anything settles
 /// (decisions.md 35).
-fn answer_probe(app: &App, is_paid: bool, url: &str) -> ApiError {
+fn answer_probe(app: &App, is_paid: bool, url: &str, facts: RequestFacts) -> ApiError {
     if is_paid {
         ApiError::shape("a paid request needs a body that says what to buy")
     } else {
-        app.engine().probe(url).into()
+        app.engine().probe(url, facts).into()
     }
 }
 
 /// The answer for an order that was accepted, as far as it has come (decisions.md 1, 4).
 fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Response, ApiError> {
     let (operation_id, status_url) = (bought.work.operation, app.status_url(&bought.work));
+    let management = bought.management.as_ref().map(Management::of);
     let seen = bought.view.as_deref();
     let Some((view, instance)) = seen.and_then(|view| Some((view, view.instance.as_ref()?))) else {
         let id = bought.work.order.ok_or_else(no_instance)?;
@@ -73,6 +79,7 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
             success: true,
             order: UnseenOrder::new(id, request, app.engine().now()),
             funds: Funds::unseen(bought.with_credits),
+            management,
             operation_id,
             status_url,
             note: (!bought.with_credits).then_some(PENDING_NOTE),
@@ -84,6 +91,7 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
         success: true,
         order: Order::new(instance, window.as_deref()),
         funds: Funds::of(view),
+        management,
         operation_id,
         status_url,
         note: view.is_settlement_pending().then_some(PENDING_NOTE),

@@ -7,16 +7,22 @@ use compute_domain::operation::{OperationKind, OperationState};
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Span;
 use compute_engine::{
-    Caller, Error, ExtendRequest, Funding, Goal, OfferSheet, OperationView, PaymentProblem,
-    ProvisionRequest, PurchaseTerms, Submitted, TopupRequest,
+    Caller, Error, ExtendRequest, Funding, Goal, ManagementKey, OfferSheet, OperationView,
+    PaymentProblem, PaymentProof, ProvisionRequest, PurchaseTerms, RequestFacts, Submitted,
+    TopupRequest,
 };
-use compute_x402::PaymentPayload;
+
+use compute_mpp::ProblemType;
 
 use super::members::Paying;
 use crate::app::App;
 use crate::error::{ApiError, Declined, Undelivered, Work};
+use crate::extract::Payment;
 use crate::rate::Payer;
 use crate::render::receipt;
+
+/// The decline code of a card whose holder must do something first.
+const ACTION_REQUIRED: &str = "payment_action_required";
 
 /// What is bought.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +35,7 @@ pub(crate) enum Goods<'a> {
 /// What the client pays with, and how it calls what it buys.
 #[derive(Debug)]
 pub(crate) struct Tender {
-    payment: Option<PaymentPayload>,
+    payment: Option<Payment>,
     request_keys: Vec<RequestKey>,
     paying: Paying,
 }
@@ -42,6 +48,8 @@ pub(crate) struct Purchase<'a> {
     pub(crate) goods: Goods<'a>,
     /// The absolute URL of the request, which offers name.
     pub(crate) url: String,
+    /// What its challenges are bound to.
+    pub(crate) facts: RequestFacts,
 }
 
 /// A purchase that was accepted.
@@ -54,12 +62,14 @@ pub(crate) struct Bought {
     /// As far as it has come; none when the database does not answer any more. The work goes on then,
     /// here or on another replica, and an error would make clients pay a second time.
     pub(crate) view: Option<Box<OperationView>>,
+    /// For a buyer who showed nothing but a credential.
+    pub(crate) management: Option<ManagementKey>,
 }
 
 impl Tender {
     /// Two ways to pay at once are refused: which of them should pay?
     pub(crate) fn new(
-        payment: Option<PaymentPayload>,
+        payment: Option<Payment>,
         request_keys: Vec<RequestKey>,
         paying: Paying,
     ) -> Result<Self, ApiError> {
@@ -76,15 +86,26 @@ impl Tender {
         })
     }
 
-    fn into_terms(self, resource_url: &str) -> PurchaseTerms {
+    const fn proof(&self) -> Option<&PaymentProof> {
+        match &self.payment {
+            Some(Payment::Readable(proof)) => Some(proof),
+            _ => None,
+        }
+    }
+
+    fn into_terms(self, resource_url: &str, facts: RequestFacts) -> PurchaseTerms {
         let funding = match self.payment {
-            Some(payload) => Funding::Payment(payload),
+            Some(Payment::Readable(proof)) => Funding::Payment(proof),
+            Some(Payment::Unreadable(error)) => {
+                Funding::Unreadable(error.problem_type(), error.to_string())
+            }
             None if self.paying.use_credits => Funding::Credits,
             None => Funding::Unpaid,
         };
         PurchaseTerms {
             request_keys: self.request_keys,
             max_total: self.paying.max_total,
+            facts,
             ..PurchaseTerms::plain(funding, resource_url)
         }
     }
@@ -120,7 +141,9 @@ impl Purchase<'_> {
         let app = self.app;
         let payer = self.admit(&tender).await?;
         let with_credits = tender.paying.use_credits;
-        let submitted = self.submit(tender.into_terms(&self.url)).await?;
+        let is_charge = matches!(tender.proof(), Some(PaymentProof::Mpp(_)));
+        let terms = tender.into_terms(&self.url, self.facts.clone());
+        let submitted = self.submit(terms).await?;
         let work = Work {
             kind: self.goods.kind(),
             operation: submitted.operation(),
@@ -131,9 +154,20 @@ impl Purchase<'_> {
         if let Some(payer) = payer.filter(|_| !replayed) {
             app.purchases().count(payer, app.engine().now());
         }
+        let management = match self.caller {
+            Caller::Anonymous if is_charge => self.management_key(&work).await,
+            _ => None,
+        };
         let (goal, patience) = self.goods.patience(app);
         let view = match app.wait(work.operation, goal, patience).await {
-            Ok(view) => Some(Box::new(self.judge(view, replayed).await?)),
+            Ok(view) => match self.judge(view, replayed).await {
+                Ok(view) => Some(Box::new(view)),
+                Err(ApiError::Undelivered(mut failure)) => {
+                    failure.management = management;
+                    return Err(ApiError::Undelivered(failure));
+                }
+                Err(error) => return Err(error),
+            },
             Err(error) => {
                 let operation = work.operation;
                 tracing::error!(error = %error, operation.id = %operation, "an accepted purchase cannot be read");
@@ -145,6 +179,18 @@ impl Purchase<'_> {
             replayed,
             with_credits,
             view,
+            management,
+        })
+    }
+
+    /// The key of what somebody bought who showed nothing but a credential. When it cannot be read now,
+    /// the next repeat has it.
+    async fn management_key(&self, work: &Work) -> Option<ManagementKey> {
+        let found = self.app.engine().management_key(work.operation).await;
+        found.unwrap_or_else(|error| {
+            let operation = work.operation;
+            tracing::error!(error = %error, operation.id = %operation, "a management key cannot be read");
+            None
         })
     }
 
@@ -152,10 +198,8 @@ impl Purchase<'_> {
     /// a repeat of a known one is never turned away (decisions.md 28).
     async fn admit(&self, tender: &Tender) -> Result<Option<Payer>, ApiError> {
         let engine = self.app.engine();
-        let wallet = tender
-            .payment
-            .as_ref()
-            .and_then(|payload| engine.payer_of(payload));
+        let proof = tender.proof();
+        let wallet = proof.and_then(|proof| engine.payer_of(proof));
         let payer = match (wallet, self.caller) {
             (Some(wallet), _) => Some(Payer::Wallet(wallet)),
             (None, Caller::Wallet(wallet)) if tender.paying.use_credits => {
@@ -170,8 +214,8 @@ impl Purchase<'_> {
         let Some(wait) = wait else {
             return Ok(payer);
         };
-        let is_known = match &tender.payment {
-            Some(payload) => engine.is_known(payload).await?,
+        let is_known = match proof {
+            Some(proof) => engine.is_known(proof).await?,
             None => false,
         };
         let is_repeat = is_known
@@ -208,6 +252,7 @@ impl Purchase<'_> {
                     credited: view.credited(),
                     settlement: receipt::of(&view, self.app),
                     replayed,
+                    management: None,
                 })))
             }
             _ => Ok(view),
@@ -223,13 +268,24 @@ impl Purchase<'_> {
                 credited: None,
                 settlement: receipt::of(view, self.app),
                 replayed,
+                management: None,
             }));
         };
         let code = receipt::decline_code(view).unwrap_or("unexpected_settle_error");
         let detail = "the payment network declined the payment; nothing was charged".to_owned();
+        let is_charge = view
+            .payment
+            .as_ref()
+            .is_some_and(|payment| payment.challenge_id.is_some());
+        let kind = if code == ACTION_REQUIRED {
+            ProblemType::PaymentActionRequired
+        } else {
+            ProblemType::VerificationFailed
+        };
         let problem = PaymentProblem {
             code: code.to_owned(),
             detail,
+            kind: is_charge.then_some(kind),
         };
         ApiError::Declined(Box::new(Declined {
             sheet,
@@ -242,7 +298,10 @@ impl Purchase<'_> {
 
     /// How to pay now, for a client whose payment was declined.
     async fn fresh_sheet(&self) -> Result<Box<OfferSheet>, ApiError> {
-        let terms = PurchaseTerms::plain(Funding::Unpaid, &self.url);
+        let terms = PurchaseTerms {
+            facts: self.facts.clone(),
+            ..PurchaseTerms::plain(Funding::Unpaid, &self.url)
+        };
         match self.submit(terms).await {
             Err(Error::PaymentRequired { sheet, .. }) => Ok(sheet),
             Err(error) => Err(error.into()),

@@ -13,7 +13,7 @@ use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock as _, Span};
-use compute_engine::ports::{Caps, Rail as _, Store};
+use compute_engine::ports::{AnyRail, Caps, Rail as _, Store};
 use compute_engine::{
     Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
     Secrets, Timing,
@@ -157,7 +157,7 @@ impl Shop {
         let adapters = Adapters {
             store: Arc::clone(&store),
             providers: vec![provider.clone()],
-            rails: vec![rail.clone()],
+            rails: vec![AnyRail::X402(rail.clone())],
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(1)),
             timer: Arc::new(timer.clone()),
@@ -188,7 +188,7 @@ impl Shop {
         let adapters = Adapters {
             store: Arc::clone(&self.store),
             providers: vec![self.provider.clone()],
-            rails: vec![self.rail.clone()],
+            rails: vec![AnyRail::X402(self.rail.clone())],
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::new(SeededEntropy::new(2)),
             timer: Arc::new(self.timer.clone()),
@@ -328,6 +328,7 @@ fn engine_config(default_rail: RailLabel) -> EngineConfig {
             switched_off: BTreeSet::new(),
             alarm_below: BTreeMap::new(),
         },
+        mpp: None,
         caps: Caps {
             instances_per_owner: 5,
             instances_total: 100,

@@ -1,10 +1,11 @@
 //! What a seller offers on Tempo.
 
 use compute_wallet::EvmAddress;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::error::PayloadError;
 use super::payload::TempoPayload;
+use crate::charge::{Amount, ChargeRequest};
 
 /// How a seller wants to be paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +48,12 @@ pub struct TempoCharge<'a> {
 }
 
 impl TempoTerms {
-    /// The members of the charge request for `amount` base units.
+    /// The charge request for `amount` base units.
     ///
     /// Addresses carry the checksum of EIP-55, as in the examples of the specification. The chain is
     /// always named: the libraries disagree on its default.
     #[must_use]
-    pub fn request(&self, amount: u128) -> Map<String, Value> {
+    pub fn request(&self, amount: u128) -> ChargeRequest {
         let modes = match self.modes {
             Modes::Pull => json!(["pull"]),
             Modes::PullAndPush => json!(["pull", "push"]),
@@ -63,11 +64,10 @@ impl TempoTerms {
         if self.fee_payer {
             details.insert("feePayer".to_owned(), true.into());
         }
-        let mut request = Map::new();
-        request.insert("amount".to_owned(), amount.to_string().into());
-        request.insert("currency".to_owned(), self.currency.to_checksum().into());
-        request.insert("recipient".to_owned(), self.recipient.to_checksum().into());
-        request.insert("methodDetails".to_owned(), details.into());
+        let amount = Amount::new(amount);
+        let mut request = ChargeRequest::new(amount, self.currency.to_checksum());
+        request.recipient = Some(self.recipient.to_checksum());
+        request.method_details = details;
         request
     }
 

@@ -214,7 +214,7 @@ async fn start(
     let adapters = Adapters {
         store,
         providers: vec![provider],
-        rails: vec![rail],
+        rails: vec![rail.into()],
         clock: Arc::new(WallClock),
         entropy: Arc::new(SeededEntropy::new(number)),
         timer: Arc::new(WallClock),

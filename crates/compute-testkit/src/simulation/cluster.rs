@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use compute_domain::money::Usd;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::Span;
-use compute_engine::ports::{Caps, Provider, Rail, Store};
+use compute_engine::ports::{AnyRail, Caps, Provider, Rail, Store};
 use compute_engine::{
     Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
     Secrets, Timing,
@@ -185,7 +185,7 @@ impl World {
         let adapters = Adapters {
             store,
             providers: providers.collect(),
-            rails: rails.collect(),
+            rails: rails.map(AnyRail::from).collect(),
             clock: Arc::<ReplicaClock>::clone(&clock),
             entropy: Arc::new(self.reactor.dice.split()),
             timer: clock,
@@ -232,6 +232,7 @@ impl World {
                 nonce_ttl: Span::from_secs(900),
                 max_api_keys: 3,
             },
+            mpp: None,
             caps: self.caps,
             guard: DestroyGuard {
                 count: 5,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use compute_domain::money::Usd;
 use compute_domain::request_key::RequestKey;
-use compute_engine::{Caller, Error, Funding, OfferSheet, PurchaseTerms};
+use compute_engine::{Caller, Error, Funding, OfferSheet, PaymentProof, PurchaseTerms};
 use compute_x402::PaymentPayload;
 use futures::future::join_all;
 
@@ -130,7 +130,7 @@ impl World {
     ) -> Option<Ended> {
         let was_claimed = self.is_claimed(&signed.proof_key).await;
         let terms = Self::terms(
-            Funding::Payment(signed.payload.clone()),
+            Funding::Payment(PaymentProof::X402(signed.payload.clone())),
             &signed.names,
             None,
         );

@@ -8,7 +8,7 @@ use compute_domain::id::InstanceId;
 use compute_domain::money::{Hours, Usd};
 use compute_domain::request_key::RequestKey;
 use compute_domain::text::{Label, SshPublicKey};
-use compute_engine::{Caller, ExtendRequest, ProvisionRequest, TopupRequest};
+use compute_engine::{Caller, ExtendRequest, PaymentProof, ProvisionRequest, TopupRequest};
 use futures::future::{join, join_all};
 
 use super::cluster::World;
@@ -210,7 +210,7 @@ async fn misuse(world: &Rc<World>, person: &Rc<Person>, signed: &Signed) {
     let terms = PurchaseTerms {
         request_keys: signed.names.clone(),
         ..PurchaseTerms::plain(
-            Funding::Payment(signed.payload.clone()),
+            Funding::Payment(PaymentProof::X402(signed.payload.clone())),
             "https://compute.example/",
         )
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use compute_domain::catalog::ProviderId;
 use compute_domain::time::Span;
-use compute_engine::ports::{Provider, Rail};
+use compute_engine::ports::{AnyRail, Provider};
 use compute_http::{Mode, PublicUrl};
 use compute_simulator::{
     CloudBehaviour, DevPermit, SettlementBehaviour, SimulatedCloud, SimulatedSettlement, dev_rails,
@@ -147,7 +147,7 @@ fn assemble(
         .with_context(|| format!("start the simulated cloud of {vendor}"))?;
         providers.push(Arc::new(cloud));
     }
-    let mut rails: Vec<Arc<dyn Rail>> = Vec::new();
+    let mut rails: Vec<AnyRail> = Vec::new();
     for spec in dev_rails(&Recipient::new(RECIPIENT)).context("describe the simulated rails")? {
         let label = spec.label.clone();
         let rail = SimulatedSettlement::new(
@@ -158,7 +158,7 @@ fn assemble(
             SettlementBehaviour::default(),
         )
         .with_context(|| format!("start the simulated settlement of {label}"))?;
-        rails.push(Arc::new(rail));
+        rails.push(AnyRail::X402(Arc::new(rail)));
     }
     Ingredients {
         mode: Mode::Dev,
@@ -177,6 +177,7 @@ fn assemble(
         clock,
         providers,
         rails,
+        mpp: None,
     }
     .assemble()
 }

@@ -96,7 +96,7 @@ fn a_hash_is_taken_only_where_push_is_offered_and_nobody_else_pays_the_fee() {
 fn the_request_names_chain_and_modes() {
     let mut terms = terms();
     assert_eq!(
-        Value::Object(terms.request(AMOUNT)),
+        serde_json::to_value(terms.request(AMOUNT)).unwrap(),
         json!({
             "amount": "1250000",
             "currency": "0x20C000000000000000000000b9537d11c60E8b50",
@@ -107,7 +107,7 @@ fn the_request_names_chain_and_modes() {
     terms.modes = Modes::PullAndPush;
     terms.fee_payer = true;
     assert_eq!(
-        terms.request(AMOUNT)["methodDetails"],
+        Value::Object(terms.request(AMOUNT).method_details),
         json!({"chainId": 4217, "supportedModes": ["pull", "push"], "feePayer": true})
     );
 }

@@ -1,0 +1,33 @@
+//! The key of a buyer who showed nothing but a credential (compute-api.md 4).
+
+use compute_domain::id::ApiKeyId;
+use compute_engine::ManagementKey;
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+
+const SHOWN: &str = "send management_api_key as X-API-Key to read, extend and destroy this machine, \
+     and to reach what may be credited for it; keep it: it is shown until it is first used, for a day at \
+     most, to whoever sends the same request with the same credential again";
+
+const HIDDEN: &str = "the key was used, or its day is over: its text is not shown again";
+
+/// Its members in an answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Management<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    management_api_key: Option<&'a str>,
+    management_api_key_id: ApiKeyId,
+    management_api_key_last4: &'a str,
+    management_note: &'static str,
+}
+
+impl<'a> Management<'a> {
+    pub(crate) fn of(key: &'a ManagementKey) -> Self {
+        Self {
+            management_api_key: key.text.as_ref().map(|text| text.expose_secret()),
+            management_api_key_id: key.id,
+            management_api_key_last4: &key.last4,
+            management_note: if key.text.is_some() { SHOWN } else { HIDDEN },
+        }
+    }
+}

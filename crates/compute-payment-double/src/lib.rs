@@ -6,3 +6,7 @@
 mod listen;
 
 pub mod tempo;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,6 +1,7 @@
 //! The chain: which transactions it takes, and what it remembers of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use compute_mpp::tempo::{EXPIRING_NONCE_KEY, SenderSignature, Sponsorship, Transaction};
 use compute_wallet::{Digest32, EvmAddress, Uint256, keccak256};
@@ -58,6 +59,28 @@ struct Admitted {
     gas_price: u128,
 }
 
+type Observer = Box<dyn Fn(&Included) + Send + Sync>;
+
+/// Who is told of each transaction before its sender is.
+#[derive(Default)]
+pub(super) struct Observers(Vec<Observer>);
+
+impl Observers {
+    pub(super) fn add(&mut self, observer: impl Fn(&Included) + Send + Sync + 'static) {
+        self.0.push(Box::new(observer));
+    }
+
+    fn tell(&self, included: &Included) {
+        self.0.iter().for_each(|observer| observer(included));
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Observers({})", self.0.len())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) options: Options,
@@ -65,6 +88,7 @@ pub(super) struct Chain {
     pub(super) blocks: Vec<Block>,
     pub(super) included: Vec<Included>,
     lanes: BTreeMap<(EvmAddress, Uint256), u64>,
+    pub(super) observers: Observers,
     /// Names of spent expiring nonces, until when they are remembered.
     spent: BTreeMap<Digest32, u64>,
 }
@@ -81,6 +105,7 @@ impl Chain {
             options,
             included: Vec::new(),
             lanes: BTreeMap::new(),
+            observers: Observers::default(),
             spent: BTreeMap::new(),
         }
     }
@@ -329,6 +354,7 @@ impl Chain {
         {
             block.transactions.push(included.hash);
         }
+        self.observers.tell(&included);
         self.included.push(included);
     }
 

@@ -166,6 +166,15 @@ impl Handle {
         chain.included.iter().flat_map(transfers_of).collect()
     }
 
+    /// Calls the observer with each movement of money from now on, before its sender hears of it: a
+    /// process that may be killed writes its journal there. It must not use this handle.
+    pub fn observe(&self, observer: impl Fn(&TransferRecord) + Send + Sync + 'static) {
+        self.node
+            .chain()
+            .observers
+            .add(move |included| transfers_of(included).iter().for_each(&observer));
+    }
+
     /// How many transactions were taken, undone ones included.
     #[must_use]
     pub fn transactions(&self) -> usize {
@@ -180,7 +189,8 @@ impl Handle {
 }
 
 fn transfers_of(included: &Included) -> Vec<TransferRecord> {
-    let payments = included.events.len() - usize::from(included.has_fee);
+    let fees = usize::from(included.has_fee);
+    let payments = included.events.len().saturating_sub(fees);
     let mut records: Vec<TransferRecord> = Vec::new();
     for (at, event) in (0..).zip(included.events.iter().take(payments)) {
         let party = |word: Option<&Digest32>| {

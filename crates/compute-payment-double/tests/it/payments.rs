@@ -204,3 +204,24 @@ async fn money_can_arrive_without_a_request() {
         .await;
     assert_eq!(receipt["logs"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn who_observes_hears_of_money_before_its_sender() {
+    use std::sync::{Arc, Mutex};
+    let town = start().await;
+    town.chain.fund(buyer().address(), 5_000_000);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let journal = Arc::clone(&heard);
+    town.chain
+        .observe(move |record| journal.lock().unwrap().push(record.clone()));
+    town.chain.disturb(
+        "eth_sendRawTransactionSync",
+        compute_payment_double::tempo::Fault::DropAfter,
+    );
+    let sent = json!([crate::raw(&signed("one"))]);
+    town.ask("eth_sendRawTransactionSync", sent)
+        .await
+        .unwrap_err();
+    assert_eq!(*heard.lock().unwrap(), town.chain.transfers());
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}

@@ -106,6 +106,13 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-payment-double",
+        place: Place::DevOnly(2),
+        ours: &["compute-wallet", "compute-mpp"],
+        externals: Externals::Any,
+        embeddable: false,
+    },
+    Row {
         name: "compute-pricing",
         place: Place::Layer(2),
         ours: &["compute-domain"],

@@ -10,7 +10,7 @@ use super::transaction::{Call, EXPIRING_NONCE_KEY, TransactionBody};
 
 /// Enough for the first transfer to a new account, as the published clients budget it.
 const GAS_LIMIT: u64 = 1_500_000;
-/// 25 and 1 thousand millionths of a millionth of a dollar.
+/// Units of 10⁻¹⁸ dollar: a millionth of a dollar buys 40 units of gas at most.
 const MAX_FEE_PER_GAS: u128 = 25_000_000_000;
 const MAX_PRIORITY_FEE_PER_GAS: u128 = 1_000_000_000;
 

@@ -64,8 +64,8 @@ pub enum DecodeError {
         /// The first byte.
         found: u8,
     },
-    /// Bytes after the end.
-    #[error("{found} bytes follow the end of the transaction")]
+    /// Bytes after the end of the transaction or of a list in it.
+    #[error("{found} bytes follow the last item")]
     TrailingBytes {
         /// How many.
         found: usize,

@@ -130,10 +130,10 @@ impl Transaction {
             .sender_hash(!matches!(self.sponsorship, Sponsorship::None))
     }
 
-    /// What a fee payer signs who pays in `fee_token` for `sender`.
+    /// What a fee payer signs who pays in `fee_token` for `sender`. Without a token the chain chooses.
     #[must_use]
-    pub fn fee_payer_hash(&self, sender: &EvmAddress, fee_token: EvmAddress) -> Digest32 {
-        let items = self.body.items(Some(fee_token), &Slot::Sender(sender));
+    pub fn fee_payer_hash(&self, sender: &EvmAddress, fee_token: Option<EvmAddress>) -> Digest32 {
+        let items = self.body.items(fee_token, &Slot::Sender(sender));
         keccak256(&typed(FEE_PAYER_TYPE, &items))
     }
 
@@ -150,12 +150,10 @@ impl Transaction {
     /// # Errors
     /// When one of the two signatures was made over something else.
     pub fn fee_payer(&self) -> Result<Option<EvmAddress>, SignatureError> {
-        let (Sponsorship::Signed(signature), Some(fee_token)) =
-            (&self.sponsorship, self.body.fee_token)
-        else {
+        let Sponsorship::Signed(signature) = &self.sponsorship else {
             return Ok(None);
         };
-        let hash = self.fee_payer_hash(&self.sender()?, fee_token);
+        let hash = self.fee_payer_hash(&self.sender()?, self.body.fee_token);
         recover_digest(&hash, signature)
             .map(Some)
             .map_err(SignatureError::Secp256k1)
@@ -180,7 +178,7 @@ impl Transaction {
     /// # Errors
     /// When the sender's signature was made over something else.
     pub fn co_sign(&self, key: &EvmKey, fee_token: EvmAddress) -> Result<Self, SignatureError> {
-        let hash = self.fee_payer_hash(&self.sender()?, fee_token);
+        let hash = self.fee_payer_hash(&self.sender()?, Some(fee_token));
         let mut complete = self.clone();
         complete.body.fee_token = Some(fee_token);
         complete.sponsorship = Sponsorship::Signed(key.sign_digest(&hash));

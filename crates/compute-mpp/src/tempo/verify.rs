@@ -6,7 +6,7 @@ use compute_wallet::{Digest32, EvmAddress, Uint256};
 use serde_json::{Map, Value, json};
 
 use super::abi::TokenTransfer;
-use super::error::{SignatureError, TempoError};
+use super::error::TempoError;
 use super::memo::AttributionMemo;
 use super::rlp::without_leading_zeros;
 use super::terms::{TempoCharge, TempoTerms};
@@ -171,12 +171,10 @@ fn check_sponsor(transaction: &Transaction, payer: EvmAddress) -> Result<(), Tem
             named: sender,
             signer: payer,
         }),
-        Sponsorship::Signed(_) => match transaction.fee_payer() {
-            Ok(Some(_)) => Ok(()),
-            // Whoever pays fees must have said in which token.
-            Ok(None) => Err(TempoError::FeePayerSignature(SignatureError::NotSigner)),
-            Err(error) => Err(TempoError::FeePayerSignature(error)),
-        },
+        Sponsorship::Signed(_) => transaction
+            .fee_payer()
+            .map(|_| ())
+            .map_err(TempoError::FeePayerSignature),
         _ => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ mod payloads;
 mod properties;
 mod receipts;
 mod signatures;
+mod strictness;
 mod transactions;
 mod verification;
 

@@ -236,7 +236,7 @@ fn co_signing_gives_the_transaction_that_the_vectors_have() {
         let open = Transaction::decode(&bytes(&open["raw"])).unwrap();
         let sender = open.sender().unwrap();
         assert_eq!(
-            open.fee_payer_hash(&sender, token),
+            open.fee_payer_hash(&sender, Some(token)),
             hash(&complete["feePayerSignHash"])
         );
         let signed = open.co_sign(&sponsor, token).unwrap();

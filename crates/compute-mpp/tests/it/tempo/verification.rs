@@ -306,3 +306,29 @@ fn nothing_of_a_signed_payment_reaches_a_log() {
     let shown = format!("{verified:?} {:?}", verified.transaction);
     assert!(!shown.contains(&secret));
 }
+
+#[test]
+fn somebody_else_may_pay_the_fee_of_a_complete_transaction() {
+    let sponsor = EvmKey::from_bytes(&[0x22; 32]).unwrap();
+    let open = payment().sign_sponsored(&key());
+    let complete = open.co_sign(&sponsor, terms().currency).unwrap();
+    assert_eq!(complete.fee_payer(), Ok(Some(sponsor.address())));
+    let verified = verify(&complete).unwrap();
+    assert_eq!(verified.payer, key().address());
+    assert_eq!(verified.hash, complete.hash());
+
+    // A signature that no key could have made over it.
+    let Sponsorship::Signed(signature) = complete.sponsorship else {
+        panic!("a signature of the sponsor");
+    };
+    let mut broken = complete.encode();
+    let r = &signature.to_bytes()[..32];
+    let at = broken.windows(32).position(|it| it == r).unwrap();
+    broken[at..at + 32].fill(0xff);
+    let error = TempoError::from(Transaction::decode(&broken).unwrap_err());
+    assert!(matches!(
+        error,
+        TempoError::Decode(DecodeError::FeePayerSignature(_))
+    ));
+    assert_eq!(error.fault(), Fault::VerificationFailed);
+}

@@ -1,0 +1,12 @@
+//! Doubles of payment networks on loopback that tests can disturb; never a normal dependency.
+//!
+//! [`tempo`] plays a node of the Tempo chain. It decides by itself whether a payment is good, keeps its
+//! own record of what moved, and can be told to lose, delay or garble what it says.
+
+mod listen;
+
+pub mod tempo;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,0 +1,115 @@
+//! What a test wants to go wrong.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::Value;
+
+/// What happens to one request of a method. *After* means that the chain did what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it lets one request pass before the one that is meant.
+    Nothing,
+    /// The connection closes; the chain never sees the request.
+    DropBefore,
+    /// The chain does it, and the connection closes instead of an answer.
+    DropAfter,
+    /// The request waits until [`Handle::release`](super::Handle::release), and is carried out then.
+    HoldBefore,
+    /// The chain does it, and the answer waits until [`Handle::release`](super::Handle::release).
+    HoldAfter,
+    /// This status, and the chain does nothing.
+    StatusBefore(u16),
+    /// The chain does it and answers with this status.
+    StatusAfter(u16),
+    /// The chain does it and answers with text that is no JSON.
+    GarbageAfter,
+    /// For sending: the error code 4 of a wait that ended, with the hash; the chain never sees it.
+    TimeOutBefore,
+    /// For sending: the error code 4 of a wait that ended, with the hash; the chain has it.
+    TimeOutAfter,
+    /// For sending: the error `already known`; the chain has it.
+    AlreadyKnownAfter,
+    /// For sending: the chain takes the transaction and undoes its calls; only the fee is paid.
+    /// For receipts: the answer says so, whatever is true.
+    Reverted,
+    /// For receipts: null, as if it were not included yet.
+    Null,
+    /// For receipts: the hash of another transaction.
+    WrongHash,
+    /// For receipts: an empty log.
+    NoLogs,
+    /// For receipts: a log that the chain took back.
+    RemovedLogs,
+    /// An error of JSON-RPC, and the chain does nothing.
+    Error {
+        /// The code.
+        code: i64,
+        /// The sentence.
+        message: String,
+    },
+}
+
+/// The faults that are still to come, by method.
+#[derive(Debug, Default)]
+pub(super) struct Faults(BTreeMap<String, VecDeque<Fault>>);
+
+impl Faults {
+    pub(super) fn push(&mut self, method: &str, fault: Fault) {
+        self.0
+            .entry(method.to_owned())
+            .or_default()
+            .push_back(fault);
+    }
+
+    pub(super) fn take(&mut self, method: &str) -> Fault {
+        self.0
+            .get_mut(method)
+            .and_then(VecDeque::pop_front)
+            .unwrap_or(Fault::Nothing)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(VecDeque::len).sum()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Fault {
+    /// Changes a receipt into the one that the fault wants.
+    pub(super) fn edit(&self, receipt: &mut Value) {
+        let Some(members) = receipt.as_object_mut() else {
+            return;
+        };
+        match self {
+            Self::Null => *receipt = Value::Null,
+            Self::WrongHash => {
+                members.insert(
+                    "transactionHash".to_owned(),
+                    format!("0x{}", "ee".repeat(32)).into(),
+                );
+            }
+            Self::Reverted => {
+                members.insert("status".to_owned(), "0x0".into());
+                // What is left of a reverted transaction is its fee, the last entry.
+                if let Some(logs) = members.get_mut("logs").and_then(Value::as_array_mut) {
+                    let fee = logs.pop();
+                    logs.clear();
+                    logs.extend(fee);
+                }
+            }
+            Self::NoLogs => {
+                members.insert("logs".to_owned(), Value::Array(Vec::new()));
+            }
+            Self::RemovedLogs => {
+                let logs = members.get_mut("logs").and_then(Value::as_array_mut);
+                for log in logs.into_iter().flatten().filter_map(Value::as_object_mut) {
+                    log.insert("removed".to_owned(), true.into());
+                }
+            }
+            _ => {}
+        }
+    }
+}

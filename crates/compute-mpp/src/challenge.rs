@@ -40,6 +40,29 @@ pub struct ChallengeTerms<'a> {
     pub field: CredentialField,
 }
 
+impl<'a> ChallengeTerms<'a> {
+    /// Terms for a request without a body, paid in `Authorization`.
+    #[must_use]
+    pub const fn new(
+        realm: &'a Realm,
+        method: &'a Method,
+        request: &'a EncodedRequest,
+        expires_s: u64,
+        opaque: &'a Opaque,
+    ) -> Self {
+        Self {
+            realm,
+            method,
+            request,
+            expires_s,
+            digest: None,
+            opaque,
+            description: None,
+            field: CredentialField::Authorization,
+        }
+    }
+}
+
 /// One offer, as it is written in an answer 402 and repeated in the credential that pays it.
 ///
 /// Its members are the texts of the header. What came from a client is not believed before
@@ -79,6 +102,12 @@ impl ChallengeError {
             Self::Invalid => ProblemType::InvalidChallenge,
             Self::Expired => ProblemType::PaymentExpired,
         }
+    }
+}
+
+impl From<ChallengeError> for ProblemType {
+    fn from(error: ChallengeError) -> Self {
+        error.problem_type()
     }
 }
 
@@ -199,10 +228,10 @@ impl Challenge {
         }
     }
 
-    /// Whether this very request is asked for.
+    /// Whether this very charge is asked for.
     #[must_use]
-    pub fn asks_for(&self, request: &EncodedRequest) -> bool {
-        self.request == request.as_str()
+    pub fn asks_for(&self, method: &Method, request: &EncodedRequest) -> bool {
+        self.intent == CHARGE && self.method == method.as_str() && self.request == request.as_str()
     }
 
     /// Whether the offer is for this body; `None` is no body.

@@ -1,7 +1,8 @@
 //! What becomes of a credential on its way: altered, moved, old, or somebody else's.
 
 use compute_mpp::{
-    BodyDigest, Challenge, ChallengeError, Credential, CredentialField, Realm, Secret, Secrets,
+    BodyDigest, Challenge, ChallengeError, Credential, CredentialField, Method, Realm, Secret,
+    Secrets,
 };
 use serde_json::{Value, json};
 
@@ -191,10 +192,11 @@ fn a_challenge_is_for_one_body_one_request_and_one_operation() {
     assert!(challenge.is_for(OPERATION));
     assert!(!challenge.is_for("extend:1"));
     let mut request = request();
-    assert!(challenge.asks_for(&request.encode().unwrap()));
+    assert!(challenge.asks_for(&Method::TEMPO, &request.encode().unwrap()));
     assert_eq!(challenge.charge(), Ok(request.clone()));
+    assert!(!challenge.asks_for(&Method::STRIPE, &request.encode().unwrap()));
     request.recipient = None;
-    assert!(!challenge.asks_for(&request.encode().unwrap()));
+    assert!(!challenge.asks_for(&Method::TEMPO, &request.encode().unwrap()));
 }
 
 #[test]

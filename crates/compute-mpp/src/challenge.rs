@@ -47,8 +47,8 @@ impl<'a> ChallengeTerms<'a> {
         realm: &'a Realm,
         method: &'a Method,
         request: &'a EncodedRequest,
-        expires_s: u64,
         opaque: &'a Opaque,
+        expires_s: u64,
     ) -> Self {
         Self {
             realm,
@@ -206,8 +206,8 @@ impl Challenge {
 
     /// Whether this is an offer of ours that can still be paid at `now_s` (unix seconds).
     ///
-    /// What it was for is the caller's to compare: [`Challenge::asks_for`],
-    /// [`Challenge::binds_body`], [`Challenge::is_for`].
+    /// What it was for is the caller's to compare: [`Challenge::offers`], or one by one
+    /// [`Challenge::asks_for`], [`Challenge::binds_body`] and [`Challenge::is_for`].
     ///
     /// # Errors
     /// [`ChallengeError::Expired`] only for a genuine challenge.
@@ -226,6 +226,19 @@ impl Challenge {
             Some(_) if is_ours => Err(ChallengeError::Expired),
             _ => Err(ChallengeError::Invalid),
         }
+    }
+
+    /// Whether this is the offer that these terms would make, at whatever time and with whatever
+    /// nonce: realm, method, request, body and operation are the same.
+    ///
+    /// What a route asks of a challenge that comes back, in one question.
+    #[must_use]
+    pub fn offers(&self, terms: &ChallengeTerms<'_>) -> bool {
+        let operation = terms.opaque.operation();
+        self.realm == terms.realm.as_str()
+            && self.asks_for(terms.method, terms.request)
+            && self.binds_body(terms.digest)
+            && operation.is_some_and(|operation| self.is_for(operation))
     }
 
     /// Whether this very charge is asked for.

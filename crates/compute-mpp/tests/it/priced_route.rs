@@ -108,7 +108,7 @@ fn other_offer(offer: &Challenge, operation: &str, expires_s: u64) -> Challenge 
         Realm::parse("127.0.0.1").unwrap(),
         Opaque::new(&[1; 16], operation),
     );
-    let terms = ChallengeTerms::new(&realm, &Method::STRIPE, &request, expires_s, &opaque);
+    let terms = ChallengeTerms::new(&realm, &Method::STRIPE, &request, &opaque, expires_s);
     let digest = BodyDigest::of(BODY.as_bytes());
     let secrets = Secrets::new(Secret::new(SECRET).unwrap());
     Challenge::issue(

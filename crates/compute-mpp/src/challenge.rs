@@ -40,6 +40,29 @@ pub struct ChallengeTerms<'a> {
     pub field: CredentialField,
 }
 
+impl<'a> ChallengeTerms<'a> {
+    /// Terms for a request without a body, paid in `Authorization`.
+    #[must_use]
+    pub const fn new(
+        realm: &'a Realm,
+        method: &'a Method,
+        request: &'a EncodedRequest,
+        opaque: &'a Opaque,
+        expires_s: u64,
+    ) -> Self {
+        Self {
+            realm,
+            method,
+            request,
+            expires_s,
+            digest: None,
+            opaque,
+            description: None,
+            field: CredentialField::Authorization,
+        }
+    }
+}
+
 /// One offer, as it is written in an answer 402 and repeated in the credential that pays it.
 ///
 /// Its members are the texts of the header. What came from a client is not believed before
@@ -79,6 +102,12 @@ impl ChallengeError {
             Self::Invalid => ProblemType::InvalidChallenge,
             Self::Expired => ProblemType::PaymentExpired,
         }
+    }
+}
+
+impl From<ChallengeError> for ProblemType {
+    fn from(error: ChallengeError) -> Self {
+        error.problem_type()
     }
 }
 
@@ -177,8 +206,8 @@ impl Challenge {
 
     /// Whether this is an offer of ours that can still be paid at `now_s` (unix seconds).
     ///
-    /// What it was for is the caller's to compare: [`Challenge::asks_for`],
-    /// [`Challenge::binds_body`], [`Challenge::is_for`].
+    /// What it was for is the caller's to compare: [`Challenge::offers`], or one by one
+    /// [`Challenge::asks_for`], [`Challenge::binds_body`] and [`Challenge::is_for`].
     ///
     /// # Errors
     /// [`ChallengeError::Expired`] only for a genuine challenge.
@@ -199,10 +228,23 @@ impl Challenge {
         }
     }
 
-    /// Whether this very request is asked for.
+    /// Whether this is the offer that these terms would make, at whatever time and with whatever
+    /// nonce: realm, method, request, body and operation are the same.
+    ///
+    /// What a route asks of a challenge that comes back, in one question.
     #[must_use]
-    pub fn asks_for(&self, request: &EncodedRequest) -> bool {
-        self.request == request.as_str()
+    pub fn offers(&self, terms: &ChallengeTerms<'_>) -> bool {
+        let operation = terms.opaque.operation();
+        self.realm == terms.realm.as_str()
+            && self.asks_for(terms.method, terms.request)
+            && self.binds_body(terms.digest)
+            && operation.is_some_and(|operation| self.is_for(operation))
+    }
+
+    /// Whether this very charge is asked for.
+    #[must_use]
+    pub fn asks_for(&self, method: &Method, request: &EncodedRequest) -> bool {
+        self.intent == CHARGE && self.method == method.as_str() && self.request == request.as_str()
     }
 
     /// Whether the offer is for this body; `None` is no body.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::problem::ProblemType;
 use crate::strict_json::parse_object;
 use crate::{base64url, jcs};
 
@@ -84,6 +85,13 @@ pub enum ChargeError {
     /// differently.
     #[error("the request's member {0} is missing or malformed")]
     Member(&'static str),
+}
+
+/// A challenge whose request cannot be read is none of ours.
+impl From<ChargeError> for ProblemType {
+    fn from(_: ChargeError) -> Self {
+        Self::InvalidChallenge
+    }
 }
 
 impl ChargeRequest {

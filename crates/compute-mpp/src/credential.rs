@@ -68,6 +68,12 @@ impl CredentialError {
     }
 }
 
+impl From<CredentialError> for ProblemType {
+    fn from(error: CredentialError) -> Self {
+        error.problem_type()
+    }
+}
+
 impl From<JsonFault> for CredentialError {
     fn from(fault: JsonFault) -> Self {
         match fault {

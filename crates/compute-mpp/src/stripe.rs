@@ -9,7 +9,7 @@ use crate::charge::{Amount, ChargeRequest};
 use crate::problem::ProblemType;
 
 /// What `methodDetails` of a request says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StripeDetails {
     /// The seller's business profile at Stripe.
     pub network_id: String,
@@ -83,6 +83,12 @@ impl PayloadError {
             Self::Token => ProblemType::InvalidPayload,
             Self::ExternalId => ProblemType::InvalidChallenge,
         }
+    }
+}
+
+impl From<PayloadError> for ProblemType {
+    fn from(error: PayloadError) -> Self {
+        error.problem_type()
     }
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod priced_route;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod shop;

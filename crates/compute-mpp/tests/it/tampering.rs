@@ -1,7 +1,8 @@
 //! What becomes of a credential on its way: altered, moved, old, or somebody else's.
 
 use compute_mpp::{
-    BodyDigest, Challenge, ChallengeError, Credential, CredentialField, Realm, Secret, Secrets,
+    Amount, BodyDigest, Challenge, ChallengeError, ChallengeTerms, ChargeRequest, Credential,
+    CredentialField, Method, Opaque, Realm, Secret, Secrets,
 };
 use serde_json::{Value, json};
 
@@ -191,10 +192,53 @@ fn a_challenge_is_for_one_body_one_request_and_one_operation() {
     assert!(challenge.is_for(OPERATION));
     assert!(!challenge.is_for("extend:1"));
     let mut request = request();
-    assert!(challenge.asks_for(&request.encode().unwrap()));
+    assert!(challenge.asks_for(&Method::TEMPO, &request.encode().unwrap()));
     assert_eq!(challenge.charge(), Ok(request.clone()));
+    assert!(!challenge.asks_for(&Method::STRIPE, &request.encode().unwrap()));
     request.recipient = None;
-    assert!(!challenge.asks_for(&request.encode().unwrap()));
+    assert!(!challenge.asks_for(&Method::TEMPO, &request.encode().unwrap()));
+}
+
+#[test]
+fn an_offer_is_what_its_terms_say() {
+    let (realm, request) = (realm(), request().encode().unwrap());
+    let (digest, opaque) = (BodyDigest::of(BODY), Opaque::new(&[9; 16], OPERATION));
+    let mut terms = ChallengeTerms::new(&realm, &Method::TEMPO, &request, &opaque, NOW_S);
+    assert!(!challenge().offers(&terms));
+    terms.digest = digest.as_ref();
+    assert!(challenge().offers(&terms));
+    let elsewhere = Realm::parse("other.example").unwrap();
+    let other_request = ChargeRequest::new(Amount::new(1), "usd").encode().unwrap();
+    let (other_body, nothing) = (BodyDigest::of(b"{}"), Opaque::default());
+    let other = Opaque::new(&[7; 16], "extend:1");
+    for terms in [
+        ChallengeTerms {
+            realm: &elsewhere,
+            ..terms
+        },
+        ChallengeTerms {
+            method: &Method::STRIPE,
+            ..terms
+        },
+        ChallengeTerms {
+            request: &other_request,
+            ..terms
+        },
+        ChallengeTerms {
+            digest: other_body.as_ref(),
+            ..terms
+        },
+        ChallengeTerms {
+            opaque: &other,
+            ..terms
+        },
+        ChallengeTerms {
+            opaque: &nothing,
+            ..terms
+        },
+    ] {
+        assert!(!challenge().offers(&terms), "{terms:?}");
+    }
 }
 
 #[test]

@@ -165,10 +165,7 @@ impl Engine {
         let find = |sheet: &OfferSheet| {
             let mut charges = sheet.charges.iter();
             charges
-                .find(|charge| {
-                    charge.method.as_str() == challenge.method()
-                        && challenge.asks_for(&charge.request)
-                })
+                .find(|charge| challenge.asks_for(&charge.method, &charge.request))
                 .cloned()
         };
         if let Some(charge) = find(present) {

@@ -199,7 +199,7 @@ async fn two_payments_are_none() {
     ];
     pay_with(&shop, &two_schemes)
         .await
-        .expect_problem(400, "invalid_request");
+        .expect_problem(400, "several_payments");
     assert_eq!(shop.rail.settle_calls(), 0);
     let same = [("x-payment", one.as_str()), ("payment-signature", &one)];
     assert_eq!(pay_with(&shop, &same).await.status, 200);

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use compute_domain::payment::{InvalidRailLabel, RailLabel};
 use compute_engine::ports::RailSpec;
+use compute_engine::{ChargeSpec, ChargeTerms};
+use compute_mpp::tempo::{Modes, TempoTerms};
+use compute_wallet::EvmAddress;
 use compute_x402::networks::BASE_SEPOLIA_USDC;
 use compute_x402::{OfferError, Recipient};
 
@@ -18,6 +21,14 @@ pub enum DevRailError {
     #[error("the token of a development rail is refused")]
     Token(#[source] OfferError),
 }
+
+/// The test network of Tempo, by its chain id.
+const MODERATO: u64 = 42_431;
+/// The token that every Tempo has.
+const PATH_USD: EvmAddress = EvmAddress::new([
+    0x20, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+]);
+const PATH_USD_DECIMALS: u8 = 6;
 
 /// How long a client may take to pay, in seconds; x402 servers usually allow this much.
 const MAX_TIMEOUT_SECONDS: u32 = 300;
@@ -36,6 +47,27 @@ pub fn dev_rails(pay_to: &Recipient) -> Result<Vec<RailSpec>, DevRailError> {
         token: Arc::new(token),
         pay_to: pay_to.clone(),
         max_timeout_seconds: MAX_TIMEOUT_SECONDS,
+        settlement: "simulated".to_owned(),
+    }])
+}
+
+/// Every rail of development mode that is paid by challenges: `tempo`, pathUSD on the test network
+/// Moderato, paid to `recipient`.
+///
+/// # Errors
+/// Only when the label no longer fits the crate that defines it.
+pub fn dev_charges(recipient: EvmAddress) -> Result<Vec<ChargeSpec>, DevRailError> {
+    Ok(vec![ChargeSpec {
+        label: RailLabel::parse("tempo").map_err(DevRailError::Label)?,
+        decimals: PATH_USD_DECIMALS,
+        terms: ChargeTerms::Tempo(TempoTerms {
+            chain_id: MODERATO,
+            currency: PATH_USD,
+            recipient,
+            modes: Modes::Pull,
+            fee_payer: false,
+            takes_key_authorization: false,
+        }),
         settlement: "simulated".to_owned(),
     }])
 }

@@ -7,14 +7,16 @@
 mod catalogue;
 mod journal;
 
+pub mod charge;
 pub mod cloud;
 pub mod dev_rails;
 pub mod error;
 pub mod permit;
 pub mod settlement;
 
+pub use charge::SimulatedCharge;
 pub use cloud::{CloudBehaviour, SimulatedCloud};
-pub use dev_rails::{DevRailError, dev_rails};
+pub use dev_rails::{DevRailError, dev_charges, dev_rails};
 pub use error::{JournalError, SimulatorError};
 pub use permit::DevPermit;
 pub use settlement::{SettlementBehaviour, SimulatedSettlement};

@@ -16,7 +16,7 @@ use compute_engine::ports::{
 use compute_x402::{ErrorCode, Identified, identify};
 use sha2::{Digest, Sha256};
 
-use self::accounts::{Accounts, TransferRefused};
+pub(crate) use self::accounts::{Accounts, Transfer, TransferRefused};
 use crate::error::SimulatorError;
 use crate::permit::DevPermit;
 
@@ -61,12 +61,7 @@ impl SimulatedSettlement {
         journal_path: Option<PathBuf>,
         behaviour: SettlementBehaviour,
     ) -> Result<Self, SimulatorError> {
-        let opening_balance = 10_u128
-            .checked_pow(spec.decimals.into())
-            .and_then(|unit| unit.checked_mul(behaviour.opening_balance.into()))
-            .ok_or(SimulatorError::Decimals {
-                decimals: spec.decimals,
-            })?;
+        let opening_balance = opening_balance(spec.decimals, behaviour)?;
         let accounts = Mutex::new(Accounts::open(opening_balance, journal_path.as_deref())?);
         Ok(Self {
             spec,
@@ -157,7 +152,13 @@ impl Rail for SimulatedSettlement {
         if let Err(code) = check_time(&payment, now) {
             return decline(&code);
         }
-        match accounts.transfer(&payment, now) {
+        let transfer = Transfer {
+            proof_key: payment.proof_key.to_string(),
+            payer: payment.payer,
+            pay_to: payment.pay_to,
+            value: payment.value.get(),
+        };
+        match accounts.transfer(&transfer, now) {
             Ok(()) => Settlement::Settled(evidence(&payment)),
             Err(TransferRefused::Funds) => decline(&ErrorCode::InsufficientFunds),
             Err(TransferRefused::Overflow) => decline(&ErrorCode::InvalidTransactionState),
@@ -189,6 +190,16 @@ impl Rail for SimulatedSettlement {
         }
         Ok(Lookup::NotYet)
     }
+}
+
+/// What every account holds at first, in atomic units.
+pub(crate) fn opening_balance(
+    decimals: u8,
+    behaviour: SettlementBehaviour,
+) -> Result<u128, SimulatorError> {
+    let unit = 10_u128.checked_pow(decimals.into());
+    unit.and_then(|unit| unit.checked_mul(behaviour.opening_balance.into()))
+        .ok_or(SimulatorError::Decimals { decimals })
 }
 
 /// EIP-3009 takes an authorization while `validAfter < now < validBefore`; like servers that

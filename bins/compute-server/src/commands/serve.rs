@@ -125,7 +125,7 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
         clock,
         providers,
         rails,
-        mpp: None,
+        mpp: config.mpp.map(|mpp| mpp.terms),
     }
     .assemble()?;
     Ok((shop, side))

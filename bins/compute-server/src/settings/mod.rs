@@ -17,6 +17,7 @@ mod facilitators;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod manual;
+pub(crate) mod mpp;
 pub(crate) mod pricing;
 pub(crate) mod providers;
 pub(crate) mod rails;
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) vultr: providers::Vultr,
     pub(crate) digitalocean: providers::DigitalOcean,
     pub(crate) rails: BTreeMap<String, rails::RailSettings>,
+    pub(crate) mpp: mpp::Mpp,
+    pub(crate) tempo: mpp::Tempo,
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
     pub(crate) work: work::Work,
@@ -72,6 +75,7 @@ pub(crate) struct Config {
     pub(crate) secrets: EngineSecrets,
     pub(crate) clouds: Vec<providers::CloudSettings>,
     pub(crate) rails: Vec<rails::RailConfig>,
+    pub(crate) mpp: Option<mpp::MppConfig>,
     pub(crate) facilitator: Option<facilitator::FacilitatorServiceConfig>,
     pub(crate) http_limits: compute_http::Limits,
     pub(crate) listener_limits: limits::ListenerLimits,
@@ -153,6 +157,8 @@ impl Loaded {
             vultr: Section::read(&mut reader, "providers.vultr"),
             digitalocean: Section::read(&mut reader, "providers.digitalocean"),
             rails,
+            mpp: Section::read(&mut reader, "mpp"),
+            tempo: Section::read(&mut reader, "mpp.tempo"),
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
             work: Section::read(&mut reader, "work"),
@@ -250,6 +256,8 @@ impl Settings {
                 .iter()
                 .map(|(label, rail)| entry(&format!("rails.{label}"), rail)),
         );
+        sections.push(entry("mpp", &self.mpp));
+        sections.push(entry("mpp.tempo", &self.tempo));
         sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
         sections.push(entry("work", &self.work));
@@ -271,6 +279,8 @@ impl Settings {
             rails.extend(settings.check(check, label));
         }
         rails::check_addresses(check, &rails);
+        let public_url = server.as_ref().map(|server| &server.public_url);
+        let mpp = self.mpp.check(check, &self.tempo, public_url);
         let facilitator = self.facilitator.check(check, &rails);
         let (markup_bps, lease) = (self.pricing.markup_bps, self.timing.lease);
         let clouds = [
@@ -285,10 +295,10 @@ impl Settings {
         self.log.check(check);
         let timing = self.timing.check(check, self.database.mode);
         if !check.is_dev() {
-            if self.rails.is_empty() {
+            if self.rails.is_empty() && self.tempo.recipient.is_none() {
                 check.problem(
                     "rails",
-                    "no way to pay is configured: at least one [rails.<label>] is needed",
+                    "no way to pay is configured: at least one [rails.<label>], or mpp.tempo.recipient, is needed",
                 );
             }
             if !self.vultr.is_on() && !self.digitalocean.is_on() {
@@ -299,7 +309,7 @@ impl Settings {
             }
         }
         let blocked_payers = self.limits.check_payers(check);
-        let sales = self.sales(check, &clouds, &rails, blocked_payers);
+        let sales = self.sales(check, &clouds, &rails, mpp.as_ref(), blocked_payers);
         Some(Config {
             server: server?,
             database: database?,
@@ -308,6 +318,7 @@ impl Settings {
             secrets: secrets?,
             clouds,
             rails,
+            mpp,
             facilitator,
             http_limits,
             listener_limits,
@@ -322,13 +333,16 @@ impl Settings {
         check: &mut Check<'_>,
         clouds: &[providers::CloudSettings],
         rails: &[rails::RailConfig],
+        mpp: Option<&mpp::MppConfig>,
         blocked_payers: BTreeSet<WalletAddress>,
     ) -> Option<SalesTerms> {
         let Ok(named) = RailLabel::parse(&self.pricing.default_rail) else {
             check.problem("pricing.default_rail", "is not a label of a rail");
             return None;
         };
-        let first = rails.first().map(|rail| rail.label.clone());
+        let charge = mpp.and_then(|mpp| mpp.tempo.as_ref());
+        let first = rails.first().map(|rail| &rail.label);
+        let first = first.or(charge.map(|tempo| &tempo.spec.label)).cloned();
         let exists = check.is_dev() || rails.iter().any(|rail| rail.label == named);
         let markup = clouds.iter().map(|cloud| (cloud.provider, cloud.markup));
         let markup: BTreeMap<_, _> = markup.collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use compute_domain::WalletAddress;
 use compute_domain::time::Timestamp;
-use compute_x402::{Amount, Identified};
+use compute_x402::Amount;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{JournalError, SimulatorError};
@@ -28,7 +28,7 @@ enum Record {
 
 /// Who holds what, and which proofs have settled.
 #[derive(Debug)]
-pub(super) struct Accounts {
+pub(crate) struct Accounts {
     /// Atomic units; whoever is absent holds the opening balance.
     balances: HashMap<WalletAddress, u128>,
     settled: HashSet<String>,
@@ -37,9 +37,20 @@ pub(super) struct Accounts {
     journal: Journal,
 }
 
+/// Money that is to move.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// What makes it unique.
+    pub(crate) proof_key: String,
+    pub(crate) payer: WalletAddress,
+    pub(crate) pay_to: WalletAddress,
+    /// Atomic units.
+    pub(crate) value: u128,
+}
+
 /// Why a transfer did not happen.
 #[derive(Debug)]
-pub(super) enum TransferRefused {
+pub(crate) enum TransferRefused {
     /// The payer holds less.
     Funds,
     /// The recipient would hold more than 128 bits can count.
@@ -50,7 +61,7 @@ pub(super) enum TransferRefused {
 
 impl Accounts {
     /// Opens the accounts, with the transfers of earlier runs when there is a journal.
-    pub(super) fn open(
+    pub(crate) fn open(
         opening_balance: u128,
         journal: Option<&Path>,
     ) -> Result<Self, SimulatorError> {
@@ -83,18 +94,18 @@ impl Accounts {
 
     /// The time of the network, which like that of a chain never goes back: what once expired
     /// stays expired, whatever the clock says later.
-    pub(super) fn time(&mut self, now: Timestamp) -> Timestamp {
+    pub(crate) fn time(&mut self, now: Timestamp) -> Timestamp {
         self.latest = self.latest.max(now);
         self.latest
     }
 
     /// Whether this proof has settled.
-    pub(super) fn has_settled(&self, proof_key: &str) -> bool {
+    pub(crate) fn has_settled(&self, proof_key: &str) -> bool {
         self.settled.contains(proof_key)
     }
 
     /// What an account holds, in atomic units.
-    pub(super) fn balance_of(&self, account: &WalletAddress) -> u128 {
+    pub(crate) fn balance_of(&self, account: &WalletAddress) -> u128 {
         self.balances
             .get(account)
             .copied()
@@ -102,17 +113,17 @@ impl Accounts {
     }
 
     /// Whether transfers can be written down.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         !self.journal.is_damaged()
     }
 
     /// Moves the money of a proof that has not settled yet; after an error nothing moved.
-    pub(super) fn transfer(
+    pub(crate) fn transfer(
         &mut self,
-        payment: &Identified,
+        payment: &Transfer,
         at: Timestamp,
     ) -> Result<(), TransferRefused> {
-        let value = payment.value.get();
+        let value = payment.value;
         let left = self.balance_of(&payment.payer).checked_sub(value);
         let left = left.ok_or(TransferRefused::Funds)?;
         let held = if payment.pay_to == payment.payer {
@@ -122,10 +133,10 @@ impl Accounts {
         };
         let held = held.checked_add(value).ok_or(TransferRefused::Overflow)?;
         let record = Record::Settled {
-            proof_key: payment.proof_key.to_string(),
+            proof_key: payment.proof_key.clone(),
             payer: payment.payer,
             pay_to: payment.pay_to,
-            value: payment.value,
+            value: Amount::new(value),
             at,
         };
         self.journal
@@ -133,7 +144,7 @@ impl Accounts {
             .map_err(TransferRefused::Journal)?;
         self.balances.insert(payment.payer, left);
         self.balances.insert(payment.pay_to, held);
-        self.settled.insert(payment.proof_key.to_string());
+        self.settled.insert(payment.proof_key.clone());
         Ok(())
     }
 }
@@ -142,14 +153,14 @@ mod address_text {
     use compute_domain::WalletAddress;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         address: &WalletAddress,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(address)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<WalletAddress, D::Error> {
         String::deserialize(deserializer)?

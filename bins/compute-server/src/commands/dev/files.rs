@@ -61,19 +61,7 @@ impl Files {
     /// When the file cannot be read or written, or was changed by hand.
     pub(super) fn keys(&self) -> anyhow::Result<Keys> {
         let path = self.with("keys");
-        let text = match create_private(&path, &generate()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let mut text = String::new();
-                std::fs::File::open(&path)
-                    .and_then(|mut file| file.read_to_string(&mut text))
-                    .with_context(|| format!("read the keys {}", path.display()))?;
-                text
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("write the keys {}", path.display()));
-            }
-        };
+        let text = keep(&path, &format!("{}\n{}\n", generate(), generate()))?;
         let mut lines = text.lines();
         let (Some(sealing), Some(pepper), None) = (lines.next(), lines.next(), lines.next()) else {
             bail!(
@@ -87,6 +75,15 @@ impl Files {
         })
     }
 
+    /// The secret under which challenges are made; generated when there is none yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(super) fn challenge_secret(&self) -> anyhow::Result<String> {
+        let text = keep(&self.with("challenges"), &format!("{}\n", generate()))?;
+        Ok(text.trim().to_owned())
+    }
+
     fn with(&self, name: &str) -> PathBuf {
         let mut path = self.stem.clone().into_os_string();
         path.push(".");
@@ -96,12 +93,24 @@ impl Files {
 }
 
 fn generate() -> String {
-    let line = || {
-        let mut bytes = [0_u8; 32];
-        OsEntropy.fill(&mut bytes);
-        hex::encode(bytes)
-    };
-    format!("{}\n{}\n", line(), line())
+    let mut bytes = [0_u8; 32];
+    OsEntropy.fill(&mut bytes);
+    hex::encode(bytes)
+}
+
+/// What the file holds; it is made with this text when there is none.
+fn keep(path: &Path, fresh: &str) -> anyhow::Result<String> {
+    match create_private(path, fresh) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let mut text = String::new();
+            std::fs::File::open(path)
+                .and_then(|mut file| file.read_to_string(&mut text))
+                .with_context(|| format!("read the keys {}", path.display()))?;
+            Ok(text)
+        }
+        Err(error) => Err(error).with_context(|| format!("write the keys {}", path.display())),
+    }
 }
 
 /// Creates a file that only its owner can read; fails when it exists.
@@ -133,6 +142,9 @@ mod tests {
             (&second.sealing, &second.pepper)
         );
         assert_ne!(first.sealing, first.pepper);
+        let challenges = files.challenge_secret().unwrap();
+        assert_eq!(files.challenge_secret().unwrap(), challenges);
+        assert_eq!(challenges.len(), 64);
         let mode = std::fs::metadata(files.with("keys"))
             .unwrap()
             .permissions()

@@ -12,7 +12,8 @@ use compute_domain::time::Span;
 use compute_engine::ports::{AnyRail, Provider};
 use compute_http::{Mode, PublicUrl};
 use compute_simulator::{
-    CloudBehaviour, DevPermit, SettlementBehaviour, SimulatedCloud, SimulatedSettlement, dev_rails,
+    CloudBehaviour, DevPermit, SettlementBehaviour, SimulatedCharge, SimulatedCloud,
+    SimulatedSettlement, dev_charges, dev_rails,
 };
 use compute_store::{Database, Mode as StoreMode};
 use compute_wallet::EvmAddress;
@@ -77,7 +78,7 @@ fn greeting(address: SocketAddr, database: &str) -> String {
     };
     format!(
         "\nReal: HTTP, signatures, prices, replay protection, operations, the ledger ({database}).
-Simulated: the clouds of Vultr and DigitalOcean; the settlement of `base` (USDC on Base Sepolia).
+Simulated: the clouds of Vultr and DigitalOcean; the settlement of `base` (USDC on Base Sepolia) and of `tempo` (pathUSD on Tempo Moderato).
 Every wallet starts with 1000000 test dollars. Nothing here is worth or costs anything.
 
 Next, in another terminal, buy a machine:
@@ -110,6 +111,7 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     let keys = files.keys()?;
     settings.secrets.sealing_keys = vec![KeyEntry::first(Secret::new(keys.sealing))];
     settings.secrets.api_key_pepper = Some(Secret::new(keys.pepper));
+    settings.mpp.secret = Some(Secret::new(files.challenge_secret()?));
     Ok(loaded)
 }
 
@@ -160,6 +162,18 @@ fn assemble(
         .with_context(|| format!("start the simulated settlement of {label}"))?;
         rails.push(AnyRail::X402(Arc::new(rail)));
     }
+    for spec in dev_charges(RECIPIENT).context("describe the simulated rails")? {
+        let label = spec.label.clone();
+        let rail = SimulatedCharge::new(
+            spec,
+            permit,
+            clock.clone(),
+            Some(files.journal(&format!("settled-{label}"))),
+            SettlementBehaviour::default(),
+        )
+        .with_context(|| format!("start the simulated settlement of {label}"))?;
+        rails.push(AnyRail::Mpp(Arc::new(rail)));
+    }
     Ingredients {
         mode: Mode::Dev,
         public_url,
@@ -177,7 +191,7 @@ fn assemble(
         clock,
         providers,
         rails,
-        mpp: None,
+        mpp: config.mpp.map(|mpp| mpp.terms),
     }
     .assemble()
 }

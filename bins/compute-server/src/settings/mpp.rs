@@ -1,0 +1,244 @@
+//! `[mpp]`, `[mpp.tempo]`, `[mpp.stripe]`: payments by the Payment authentication scheme.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use compute_domain::payment::RailLabel;
+use compute_domain::time::Span;
+use compute_engine::{ChargeSpec, ChargeTerms, MppTerms};
+use compute_http::PublicUrl;
+use compute_mpp::tempo::{Modes, TempoTerms};
+use compute_mpp::{Realm, Secret as ChallengeSecret, Secrets};
+use compute_wallet::EvmAddress;
+
+use super::check::Check;
+use super::facilitators::check_url;
+use super::section::section;
+use super::value::{PrivateUrl, Secret};
+
+/// The main network of Tempo, by its chain id.
+const MAIN_NET: u32 = 4_217;
+/// Its token for payments.
+const USDC_E: &str = "0x20C000000000000000000000b9537d11c60E8b50";
+/// The least that a challenge lives: a client must be able to sign, and we to send, in the meantime.
+const LEAST_LIFE: Span = Span::from_secs(20);
+/// The most: a price is frozen for as long.
+const MOST_LIFE: Span = Span::from_secs(3_600);
+
+section! {
+    /// Payments by challenge and credential (`WWW-Authenticate: Payment`, MPP), beside x402. On as soon as one of the sections below is; a purchase without any other authentication then answers with an API key for what it bought.
+    Mpp {
+        /// The protection space that challenges name. The host of `server.public_url` when absent; clients bind payments to it, so a change voids the challenges that are out.
+        realm: Option<String> = None,
+        /// The secret under which challenges are made, at least 32 bytes, the same on every replica: whoever knows it can name any price. `openssl rand -hex 32` makes one. Needed.
+        secret: Option<Secret> = None,
+        /// A file that holds the secret.
+        secret_file: Option<PathBuf> = None,
+        /// The secret before this one: keep it for as long as a challenge lives.
+        previous_secret: Option<Secret> = None,
+        /// A file that holds the previous secret.
+        previous_secret_file: Option<PathBuf> = None,
+        /// How long a challenge can be paid, and its price is kept; `20s` to `1h`.
+        challenge_life: Span = Span::from_secs(300),
+    }
+}
+
+section! {
+    /// The method `tempo`: a transfer of a stablecoin on the Tempo chain, which the buyer signs and this server sends. On when `recipient` is set.
+    Tempo {
+        /// The account that receives the money.
+        recipient: Option<String> = None,
+        /// A node of the chain. Needed.
+        rpc_url: Option<PrivateUrl> = None,
+        /// A file that holds the URL of the node.
+        rpc_url_file: Option<PathBuf> = None,
+        /// The chain: 4217 is the main network, 42431 the test network Moderato.
+        chain_id: u32 = MAIN_NET,
+        /// The token. USDC.e of the main network; on another chain it is needed.
+        currency: Option<String> = None,
+        /// Decimals of the token.
+        decimals: u32 = 6,
+        /// Whether buyers may also send the transaction themselves and show its hash.
+        push: bool = false,
+        /// Whether a payment may bring the authorisation of a new access key of the payer with it.
+        key_authorization: bool = false,
+    }
+}
+
+/// The checked sections.
+#[derive(Debug)]
+pub(crate) struct MppConfig {
+    pub(crate) terms: MppTerms,
+    pub(crate) tempo: Option<TempoConfig>,
+}
+
+/// A checked `[mpp.tempo]`.
+#[derive(Debug)]
+pub(crate) struct TempoConfig {
+    pub(crate) spec: ChargeSpec,
+    pub(crate) rpc_url: PrivateUrl,
+}
+
+impl Mpp {
+    /// `None` when no method is on, or something is wrong, which is noted.
+    pub(super) fn check(
+        &self,
+        check: &mut Check<'_>,
+        tempo: &Tempo,
+        public_url: Option<&PublicUrl>,
+    ) -> Option<MppConfig> {
+        let tempo = tempo.check(check);
+        let is_on = check.is_dev() || tempo.is_some();
+        if !is_on {
+            return None;
+        }
+        let current = self.secret_of(check, "mpp.secret", &self.secret, &self.secret_file);
+        let has_any = self.secret.is_some() || self.secret_file.is_some();
+        if !has_any && !check.is_dev() {
+            let what = "is needed: challenges are made under it; `openssl rand -hex 32` makes one";
+            check.problem("mpp.secret", what);
+        }
+        let (text, file) = (&self.previous_secret, &self.previous_secret_file);
+        let previous = self.secret_of(check, "mpp.previous_secret", text, file);
+        let realm = self.check_realm(check, public_url);
+        if !(LEAST_LIFE..=MOST_LIFE).contains(&self.challenge_life) {
+            check.problem("mpp.challenge_life", "must be 20s to 1h");
+        }
+        let secrets = Secrets {
+            current: current?,
+            previous,
+        };
+        Some(MppConfig {
+            terms: MppTerms {
+                realm: realm?,
+                secrets: Arc::new(secrets),
+                challenge_life: self.challenge_life,
+            },
+            tempo,
+        })
+    }
+
+    fn secret_of(
+        &self,
+        check: &mut Check<'_>,
+        key: &str,
+        text: &Option<Secret>,
+        file: &Option<PathBuf>,
+    ) -> Option<ChallengeSecret> {
+        let secret = check.secret(key, text.as_ref(), file.as_ref())?;
+        let parsed = ChallengeSecret::new(secret.expose().as_bytes());
+        if let Err(error) = &parsed {
+            check.problem(key, error.to_string());
+        }
+        parsed.ok()
+    }
+
+    fn check_realm(&self, check: &mut Check<'_>, public_url: Option<&PublicUrl>) -> Option<Realm> {
+        let text = match &self.realm {
+            Some(realm) => realm.as_str(),
+            None => host_of(public_url?.as_str()),
+        };
+        let parsed = Realm::parse(text);
+        if let Err(error) = &parsed {
+            check.problem("mpp.realm", error.to_string());
+        }
+        parsed.ok()
+    }
+}
+
+/// The host of a URL without its port.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.rsplit_once(':') {
+        // An IPv6 address is in brackets.
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    }
+}
+
+impl Tempo {
+    fn check(&self, check: &mut Check<'_>) -> Option<TempoConfig> {
+        let recipient = self.recipient.as_ref()?;
+        let key = |name: &str| format!("mpp.tempo.{name}");
+        let recipient = read_address(check, &key("recipient"), recipient);
+        let is_payable = |address: &EvmAddress| {
+            let [first, second, ..] = address.as_bytes();
+            *address != EvmAddress::new([0; 20]) && [*first, *second] != [0x20, 0xc0]
+        };
+        if recipient.is_some_and(|address| !is_payable(&address)) {
+            let what = "is zero or a token: transfers to it revert";
+            check.problem(&key("recipient"), what);
+        }
+        let rpc_url = check_url(
+            check,
+            &key("rpc_url"),
+            self.rpc_url.as_ref(),
+            self.rpc_url_file.as_ref(),
+        );
+        if self.rpc_url.is_none() && self.rpc_url_file.is_none() {
+            check.problem(&key("rpc_url"), "is needed: payments are sent through it");
+        }
+        let currency = match &self.currency {
+            Some(text) => Some(text.as_str()),
+            None if self.chain_id == MAIN_NET => Some(USDC_E),
+            None => None,
+        };
+        if currency.is_none() {
+            check.problem(&key("currency"), "is needed on this chain");
+        }
+        let currency = currency.and_then(|text| read_address(check, &key("currency"), text));
+        let decimals = u8::try_from(self.decimals).ok().filter(|it| *it <= 18);
+        if decimals.is_none() {
+            check.problem(&key("decimals"), "must be at most 18");
+        }
+        let modes = if self.push {
+            Modes::PullAndPush
+        } else {
+            Modes::Pull
+        };
+        let rpc_url = rpc_url?;
+        Some(TempoConfig {
+            spec: ChargeSpec {
+                label: RailLabel::parse("tempo").ok()?,
+                decimals: decimals?,
+                terms: ChargeTerms::Tempo(TempoTerms {
+                    chain_id: self.chain_id.into(),
+                    currency: currency?,
+                    recipient: recipient?,
+                    modes,
+                    fee_payer: false,
+                    takes_key_authorization: self.key_authorization,
+                }),
+                settlement: format!("a node of chain {}", self.chain_id),
+            },
+            rpc_url,
+        })
+    }
+}
+
+fn read_address(check: &mut Check<'_>, key: &str, text: &str) -> Option<EvmAddress> {
+    let parsed = EvmAddress::parse_any_case(text);
+    if parsed.is_err() {
+        check.problem(key, "must be an address: 0x and 40 hex digits");
+    }
+    parsed.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realm_is_the_host() {
+        for (url, host) in [
+            ("https://compute.example", "compute.example"),
+            ("https://compute.example:8443/shop", "compute.example"),
+            ("http://127.0.0.1:4020", "127.0.0.1"),
+            ("http://[::1]:4020", "[::1]"),
+            ("http://[::1]", "[::1]"),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
+    }
+}

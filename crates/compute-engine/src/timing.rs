@@ -64,6 +64,8 @@ pub struct Timing {
     pub hanging_window: Span,
     /// An unread one-time password is erased after this.
     pub password_life: Span,
+    /// How long the text of an unused management key can be shown again.
+    pub management_key_life: Span,
     /// A payment must be valid for at least this much longer when it is claimed.
     pub payment_validity_min: Span,
     /// How old a provider's catalogue may be before it is fetched again.
@@ -109,6 +111,7 @@ impl Default for Timing {
             guard_window: Span::from_secs(3_600),
             hanging_window: Span::from_secs(600),
             password_life: Span::from_hours(7 * 24),
+            management_key_life: Span::from_hours(24),
             payment_validity_min: Span::from_secs(30),
             catalog_refresh: Span::from_secs(600),
             stock_life: Span::from_secs(45),

@@ -21,6 +21,7 @@ pub mod planted;
 pub mod provider_suite;
 pub mod race;
 pub mod rail_suite;
+pub mod scripted_charge;
 pub mod scripted_provider;
 pub mod scripted_rail;
 pub mod scripted_stock;

@@ -74,6 +74,8 @@ section! {
         hanging_window: Span = EngineTiming::default().hanging_window,
         /// An unread one-time password is erased after this.
         password_life: Span = EngineTiming::default().password_life,
+        /// The text of a management key that nobody has used is shown again for this long.
+        management_key_life: Span = EngineTiming::default().management_key_life,
         /// A payment must be valid for at least this much longer when it is claimed. Not divided.
         payment_validity_min: Span = EngineTiming::default().payment_validity_min,
         /// How old a provider's catalogue may be before it is fetched again.
@@ -280,7 +282,7 @@ impl Timing {
 
     /// What a live database does not let fall below the default: the promises about money and
     /// machines were calculated with these.
-    const fn floored(&self) -> [(&'static str, Span); 19] {
+    const fn floored(&self) -> [(&'static str, Span); 20] {
         [
             ("timing.lease", self.lease),
             ("timing.retry_min", self.retry_min),
@@ -293,6 +295,7 @@ impl Timing {
             ("timing.gone_gap", self.gone_gap),
             ("timing.hanging_window", self.hanging_window),
             ("timing.password_life", self.password_life),
+            ("timing.management_key_life", self.management_key_life),
             ("timing.payment_validity_min", self.payment_validity_min),
             ("timing.drive_every", self.drive_every),
             ("timing.request_key_life", self.request_key_life),
@@ -335,6 +338,7 @@ impl Timing {
             guard_window: self.guard_window,
             hanging_window: self.hanging_window,
             password_life: self.password_life,
+            management_key_life: self.management_key_life,
             payment_validity_min: self.payment_validity_min,
             catalog_refresh: self.catalog_refresh,
             stock_life: self.stock_life,

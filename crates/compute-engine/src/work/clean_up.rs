@@ -15,7 +15,8 @@ const SENT_LIFE: Span = Span::from_hours(90 * 24);
 
 impl Engine {
     /// One round: forgets old nonces, old names of purchases, what was sent to a chain and concluded
-    /// long ago, and old destructions, and erases passwords that nobody read in time.
+    /// long ago, and old destructions, and erases passwords that nobody read in time, and
+    /// texts of management keys that nobody used.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -44,14 +45,19 @@ impl Engine {
         let passwords = tx
             .expire_passwords(now.minus(timing.password_life), now)
             .await?;
+        let keys = tx
+            .expire_management_keys(now.minus(timing.management_key_life))
+            .await?;
         tx.commit().await?;
-        if nonces + names + sent + passwords > 0 {
+        if nonces + names + sent + passwords + keys > 0 {
             tracing::info!(
                 nonces,
                 names,
                 sent,
                 passwords,
-                "old nonces, names of purchases, chain transactions and unread passwords erased"
+                keys,
+                "old nonces, names of purchases, chain transactions, unread passwords and texts of unused \
+                 management keys erased"
             );
         }
         Ok(nonces.max(names).max(sent) >= u64::from(BATCH))

@@ -10,6 +10,7 @@
 mod blocked;
 mod caches;
 mod catalogue;
+mod charges;
 mod credits;
 mod dropped;
 mod extending;

@@ -15,14 +15,16 @@ use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock as _, Span};
 use compute_engine::ports::{AnyRail, Caps, Rail as _, Store};
 use compute_engine::{
-    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, SalesTerms, Sealer, SealingKey,
-    Secrets, Timing,
+    Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, MppTerms, SalesTerms, Sealer,
+    SealingKey, Secrets, Timing,
 };
 use compute_http::{App, Limits, Mode, Peer, PublicUrl, Settings, Waits, router};
+use compute_mpp::Realm;
 use compute_store::{Database, DatabaseConfig};
 use compute_testkit::ambient::{ManualClock, SeededEntropy};
 use compute_testkit::crash::{Crash, MortalStore};
 use compute_testkit::market::START;
+use compute_testkit::scripted_charge::ScriptedCharge;
 use compute_testkit::scripted_provider::ScriptedProvider;
 use compute_testkit::scripted_rail::ScriptedRail;
 use compute_wallet::WalletAddress;
@@ -47,6 +49,7 @@ pub(crate) struct Shop {
     pub(crate) clock: ManualClock,
     pub(crate) timer: SteppedTimer,
     pub(crate) rail: Arc<ScriptedRail>,
+    charges: Vec<Arc<ScriptedCharge>>,
     pub(crate) provider: Arc<ScriptedProvider>,
     pub(crate) crash: Crash,
     router: Router,
@@ -130,7 +133,16 @@ impl Shop {
         Self::open_with(settings()).await
     }
 
-    pub(crate) async fn open_with(mut settings: Settings) -> Self {
+    pub(crate) async fn open_with(settings: Settings) -> Self {
+        Self::open_over(settings, Vec::new()).await
+    }
+
+    /// A shop that is paid by challenges, too.
+    pub(crate) async fn open_taking(charges: Vec<Arc<ScriptedCharge>>) -> Self {
+        Self::open_over(settings(), charges).await
+    }
+
+    async fn open_over(mut settings: Settings, charges: Vec<Arc<ScriptedCharge>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("shop.db").display());
         let config = DatabaseConfig {
@@ -157,12 +169,16 @@ impl Shop {
         let adapters = Adapters {
             store: Arc::clone(&store),
             providers: vec![provider.clone()],
-            rails: vec![AnyRail::X402(rail.clone())],
+            rails: rails_of(&rail, &charges),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::new(1)),
             timer: Arc::new(timer.clone()),
         };
-        let engine = Engine::new(engine_config(label), adapters, secrets()).unwrap();
+        let mut config = engine_config(label);
+        if !charges.is_empty() {
+            config.mpp = Some(mpp_terms(SECRET));
+        }
+        let engine = Engine::new(config, adapters, secrets()).unwrap();
         let engine = ready(engine).await;
         let app = App::new(Arc::clone(&engine), settings.clone());
         let router = router(app.clone());
@@ -174,11 +190,29 @@ impl Shop {
             clock,
             timer,
             rail,
+            charges,
             provider,
             crash,
             router,
             _folder: folder,
         }
+    }
+
+    /// Starts the shop again with this for its challenges.
+    pub(crate) async fn restart(&mut self, mpp: MppTerms) {
+        let mut config = engine_config(self.rail.spec().label.clone());
+        config.mpp = Some(mpp);
+        let adapters = Adapters {
+            store: Arc::clone(&self.store),
+            providers: vec![self.provider.clone()],
+            rails: rails_of(&self.rail, &self.charges),
+            clock: Arc::new(self.clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(3)),
+            timer: Arc::new(self.timer.clone()),
+        };
+        self.engine = ready(Engine::new(config, adapters, secrets()).unwrap()).await;
+        self.app = App::new(Arc::clone(&self.engine), self.settings.clone());
+        self.router = router(self.app.clone());
     }
 
     /// Starts the shop again with wallets to which it sells nothing.
@@ -304,6 +338,26 @@ pub(crate) fn post(path: &str, body: &str) -> http::request::Builder {
 /// The path under which a machine is extended.
 pub(crate) fn extend_path(id: &str) -> String {
     format!("/compute/instances/{id}/extend")
+}
+
+fn rails_of(rail: &Arc<ScriptedRail>, charges: &[Arc<ScriptedCharge>]) -> Vec<AnyRail> {
+    let charges = charges.iter().map(|rail| AnyRail::Mpp(rail.clone()));
+    [AnyRail::X402(rail.clone())]
+        .into_iter()
+        .chain(charges)
+        .collect()
+}
+
+/// Under what challenges are made.
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+pub(crate) fn mpp_terms(secret: &str) -> MppTerms {
+    let secret = compute_mpp::Secret::new(secret.as_bytes()).unwrap();
+    MppTerms {
+        realm: Realm::parse("compute.example").unwrap(),
+        secrets: Arc::new(compute_mpp::Secrets::new(secret)),
+        challenge_life: Span::from_secs(300),
+    }
 }
 
 async fn ready(engine: Engine) -> Arc<Engine> {

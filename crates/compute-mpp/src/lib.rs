@@ -1,7 +1,10 @@
 //! The Payment HTTP authentication scheme (MPP) without a network.
 //!
-//! The crate knows nothing of a marketplace, a server or a clock: it takes bytes, text and the
-//! current time as parameters and returns protocol values or typed errors.
+//! A server names its price in a challenge that it need not remember, reads the credential that
+//! comes back, believes it only as far as it repeats that challenge byte by byte, and hands out a
+//! receipt. The crate has no I/O, no clock and no randomness: time and nonces are parameters.
+//!
+//! Intent `charge` only: payments that are made once.
 
 mod base64url;
 mod jcs;
@@ -39,3 +42,7 @@ pub use realm::Realm;
 pub use receipt::Receipt;
 pub use secret::{Secret, Secrets};
 pub use source::Source;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -90,6 +90,8 @@ def read_receipt(header):
     receipt = members(Receipt.from_payment_receipt(header))
     # Seconds since 1970.
     receipt["timestamp"] = receipt["timestamp"].timestamp()
+    if "external_id" in receipt:
+        receipt["externalId"] = receipt.pop("external_id")
     return receipt
 
 

@@ -25,8 +25,8 @@ Installs published clients from npm and PyPI below target/interop.
 
   x402  each buys a machine from `compute-server dev` and from `compute-server serve` with a facilitator and a cloud on
         loopback
-  mpp   each pays a shop of published software on a local chain of Tempo with USDC.e, and the chain's own types are
-        asked what they read in our golden transactions
+  mpp   clients and our crate read what the other wrote; each client pays a shop of published software on a local
+        chain of Tempo with USDC.e; the chain's own types are asked what they read in our golden transactions
 
 Without a word: everything.
 ";

@@ -66,6 +66,7 @@ pub(super) fn run() -> Result<()> {
     packages::install([&MPPX, &PYMPP])?;
     let folder = packages::workshop().join("mpp-run");
     empty(&folder)?;
+    peers::compare()?;
     pay(&folder)?;
     println!("{}", peers::check_golden(&folder)?);
     Ok(())

@@ -1,13 +1,18 @@
-//! What the chain's own types read in transactions, by a program that stands outside this workspace.
+//! Published libraries, and the chain's own types, each behind a program that answers questions.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{cargo, packages};
+use super::{MPPX, PYMPP};
+use crate::cargo;
+use crate::packages::{self, Bundle};
+
+/// Tells the tests of our crate where the libraries are.
+const PEERS: &str = "COMPUTE_MPP_PEERS";
 
 /// The package that reads them, which is a workspace of its own.
 const PEER: &str = "tempo-peer";
@@ -29,6 +34,39 @@ const NOT_ASKED: &[&str] = &[
     "feePayerSignHash",
     "expiringNonceId",
 ];
+
+/// Runs the tests in which our crate and the libraries read what the other wrote.
+pub(super) fn compare() -> Result<()> {
+    let peers = json!({
+        MPPX.name: words(&MPPX, "peer.mjs")?,
+        PYMPP.name: words(&PYMPP, "peer.py")?,
+    });
+    let mut tests = cargo::cargo();
+    tests
+        .args([
+            "test",
+            "-q",
+            "--locked",
+            "-p",
+            "compute-mpp",
+            "--test",
+            "peers",
+        ])
+        .env(PEERS, peers.to_string());
+    cargo::run(&mut tests)
+}
+
+/// The command that runs a program, from any folder.
+fn words(bundle: &Bundle, program: &str) -> Result<Vec<String>> {
+    let path = bundle.path().join(program);
+    let path = path.to_str().context("a folder whose name is no text")?;
+    let command = bundle.command(path);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = words.map(|word| word.to_str().map(str::to_owned));
+    words
+        .collect::<Option<_>>()
+        .context("a command that is no text")
+}
 
 /// Checks the golden transactions; what is asked goes to a folder.
 pub(super) fn check_golden(folder: &Path) -> Result<String> {

@@ -34,7 +34,7 @@ usage: cargo xtask <command>
   lint [--print-layers]        check the rules of this workspace that no compiler checks
   test [filter...]             build, start a private PostgreSQL, run every test
   with-postgres -- <command>   run a command with a private PostgreSQL in COMPUTE_TEST_POSTGRES
-  interop                      install published clients, let them buy, check all records
+  interop [--help]             install published clients, let them buy, check all records
   chain-test [--help]          real token code on local nodes, published clients, and the balances afterwards
   crash [--help]               kill the server at every fail point, on both databases, and check all records
   sim [--help]                 run seeds of the deterministic simulation, or look for planted bugs

@@ -6,7 +6,7 @@
 
 mod buyers;
 mod faults;
-mod node;
+pub(crate) mod node;
 mod purchase;
 mod report;
 mod setup;

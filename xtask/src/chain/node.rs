@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::buyers::TOOLS;
 use crate::crash::http;
 use crate::interop::child::Service;
+use crate::packages::Bundle;
 
 /// What stands before the port in what anvil prints.
 const MARK: &str = "Listening on 127.0.0.1:";
@@ -19,13 +20,24 @@ const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a
 
 /// A running node. It ends with us.
 #[derive(Debug)]
-pub(super) struct Node(Service);
+pub(crate) struct Node(Service);
 
 impl Node {
     /// Starts a chain of its own on a free port.
     pub(super) fn start(chain: u64, folder: &Path) -> Result<Self> {
-        let mut command = Command::new(program()?);
+        Self::start_with(&TOOLS, chain, &[], folder)
+    }
+
+    /// Starts a chain that an installation of anvil makes in the manner of some arguments.
+    pub(crate) fn start_with(
+        tools: &Bundle,
+        chain: u64,
+        manner: &[&str],
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut command = Command::new(program(tools)?);
         command
+            .args(manner)
             .args(["--host", "127.0.0.1", "--port", "0", "--chain-id"])
             .arg(chain.to_string())
             // A transaction makes a block at once, and blocks keep coming for those who wait for some on top of theirs.
@@ -34,7 +46,7 @@ impl Node {
         Ok(Self(Service::start_guarded(&command, folder, &name, MARK)?))
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.0.url()
     }
 
@@ -55,7 +67,7 @@ impl Node {
     }
 
     /// What an account has of a token, in atomic units.
-    pub(super) fn balance(&self, token: &str, owner: &str) -> Result<u128> {
+    pub(crate) fn balance(&self, token: &str, owner: &str) -> Result<u128> {
         self.read(token, &format!("0x70a08231{}", word(owner)?))
     }
 
@@ -66,7 +78,7 @@ impl Node {
     }
 
     /// The transfers of a token from one account in a transaction that succeeded: to whom and how much.
-    pub(super) fn transfers(
+    pub(crate) fn transfers(
         &self,
         transaction: &str,
         token: &str,
@@ -97,8 +109,8 @@ impl Node {
 }
 
 /// Anvil's program for this machine: the package brings it for several, of which npm installs the fitting one.
-fn program() -> Result<PathBuf> {
-    let scope = TOOLS.path().join("node_modules/@foundry-rs");
+fn program(tools: &Bundle) -> Result<PathBuf> {
+    let scope = tools.path().join("node_modules/@foundry-rs");
     let entries = fs::read_dir(&scope).with_context(|| format!("list {}", scope.display()))?;
     entries
         .flatten()
@@ -107,8 +119,8 @@ fn program() -> Result<PathBuf> {
         .with_context(|| {
             format!(
                 "npm has no anvil for this machine; use Linux or macOS on x86-64 or arm64, then run:\n\n    \
-                 rm -r {} && cargo xtask chain-test\n",
-                TOOLS.path().display()
+                 rm -r {}\n",
+                tools.path().display()
             )
         })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod clients;
+mod mpp;
 pub(crate) mod purchase;
 pub(crate) mod records;
 pub(crate) mod shop;
@@ -18,20 +19,40 @@ use self::shop::{Programs, Shop};
 use crate::packages;
 
 const USAGE: &str = "\
-usage: cargo xtask interop
+usage: cargo xtask interop [x402 | mpp]
 
-Installs published x402 clients from npm and PyPI below target/interop, and lets each buy a machine from
-`compute-server dev` and from `compute-server serve` with a facilitator and a cloud on loopback.
+Installs published clients from npm and PyPI below target/interop.
+
+  x402  each buys a machine from `compute-server dev` and from `compute-server serve` with a facilitator and a cloud on
+        loopback
+  mpp   clients and our crate read what the other wrote; each client pays a shop of published software on a local
+        chain of Tempo with USDC.e; the chain's own types are asked what they read in our golden transactions
+
+Without a word: everything.
 ";
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
-    if !arguments.is_empty() {
-        print!("{USAGE}");
-        return Ok(match arguments {
-            [flag] if flag == "--help" => ExitCode::SUCCESS,
-            _ => ExitCode::from(2),
-        });
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => {
+            x402()?;
+            mpp::run()?;
+        }
+        ["x402"] => x402()?,
+        ["mpp"] => mpp::run()?,
+        other => {
+            print!("{USAGE}");
+            return Ok(match other {
+                ["--help"] => ExitCode::SUCCESS,
+                _ => ExitCode::from(2),
+            });
+        }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Purchases by x402.
+fn x402() -> Result<()> {
     packages::install(clients::all().map(|client| &client.bundle))?;
     let programs = Programs::build(shop::AS_TESTS)?;
     let folder = packages::workshop().join("run");
@@ -65,7 +86,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             "{name}: {purchases} payments and {purchases} machines are recorded, and nothing else"
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Lets each client buy once. A failure, with everything that explains it, does not stop the others.

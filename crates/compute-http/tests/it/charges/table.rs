@@ -470,6 +470,14 @@ async fn a_transaction_that_pays_something_else_fails() {
     ] {
         table.paying(row, transaction, Is::Failed).await;
     }
+    assert_eq!(tempo.settle_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_transaction_out_of_time_or_of_somebody_else_fails() {
+    let (shop, tempo, _) = open().await;
+    let table = Table::lay(shop).await;
+    let now = now_s(&table.shop);
     let good = || TempoBuyer::transaction(&table.offer, now);
     for (row, transaction) in [
         ("30 validBefore past", good().valid_before(now - 1)),

@@ -275,6 +275,28 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-rail-tempo",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-wallet",
+            "compute-outbound",
+            "compute-domain",
+            "compute-mpp",
+            "compute-evm",
+            "compute-engine",
+        ],
+        externals: Externals::Not(&[
+            "anyhow",
+            "axum",
+            "figment",
+            "hyper",
+            "reqwest",
+            "solana-client",
+            "sqlx",
+        ]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-facilitator",
         place: Place::Layer(4),
         ours: &[
@@ -348,6 +370,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-rail-evm",
             "compute-rail-facilitator",
             "compute-rail-solana",
+            "compute-rail-tempo",
             "compute-simulator",
         ],
         externals: Externals::Any,

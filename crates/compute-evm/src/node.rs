@@ -17,6 +17,9 @@ pub struct Node {
 /// What a node did not do. The text is for the log; it never holds the node's address.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeError {
+    /// It was not reached: nothing of what was asked of it was done.
+    #[error("the chain node was not reached: {0}")]
+    NotSent(String),
     /// It gave no usable answer: what was asked of it may have been done.
     #[error("the chain node failed: {0}")]
     Unusable(String),
@@ -43,7 +46,7 @@ impl NodeError {
     #[must_use]
     pub fn is_revert(&self) -> bool {
         match self {
-            Self::Unusable(_) => false,
+            Self::NotSent(_) | Self::Unusable(_) => false,
             Self::Refused { code, message, .. } => *code == 3 || message.contains("revert"),
         }
     }
@@ -171,9 +174,20 @@ impl Log {
 }
 
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct Reply<T> {
-    result: Option<T>,
+    /// `null` says that there is no such thing; a reply without this member says nothing.
+    #[serde(default = "Option::default", deserialize_with = "present")]
+    result: Option<Option<T>>,
     error: Option<ReplyError>,
+}
+
+fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -382,6 +396,18 @@ impl Node {
         self.ask("eth_getTransactionByHash", json!([hash])).await
     }
 
+    /// Asks what has no method of its own here: a dialect of one kind of chain. `null` is `None`.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub async fn request(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<Option<Value>, NodeError> {
+        self.ask(method, params).await
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -394,7 +420,14 @@ impl Node {
             Ok(request) => self.http.send(request).await,
             Err(error) => Err(error),
         };
-        let answer = answer.map_err(|error| NodeError::Unusable(error.to_string()))?;
+        let answer = answer.map_err(|error| {
+            let reason = error.to_string();
+            if error.is_not_sent() {
+                NodeError::NotSent(reason)
+            } else {
+                NodeError::Unusable(reason)
+            }
+        })?;
         if !answer.status.is_success() {
             return Err(NodeError::Unusable(format!(
                 "{method}: status {}",
@@ -408,7 +441,7 @@ impl Node {
                 code: error.code,
                 message: printable(&error.message),
             }),
-            None => Ok(reply.result),
+            None => reply.result.ok_or_else(unreadable),
         }
     }
 }

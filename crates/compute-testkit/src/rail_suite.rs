@@ -13,24 +13,55 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use compute_domain::operation::{Operation, OperationKind};
+use compute_domain::payment::RailLabel;
 use compute_domain::payment::{Evidence, Payment};
+use compute_engine::ChargeSpec;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lookup, Rail, RailHealth, Settlement, Store, TxMode,
+    Check, ClaimedPayment, Lookup, Protocol, Rail, RailHealth, RailSpec, Settlement, Store, TxMode,
+    X402,
 };
 use futures::future::join_all;
 
+/// What the suite reads of a rail's description, whatever its protocol.
+pub trait Described {
+    /// Its label.
+    fn label(&self) -> &RailLabel;
+    /// What to print about who settles.
+    fn settlement(&self) -> &str;
+}
+
+impl Described for RailSpec {
+    fn label(&self) -> &RailLabel {
+        &self.label
+    }
+
+    fn settlement(&self) -> &str {
+        &self.settlement
+    }
+}
+
+impl Described for ChargeSpec {
+    fn label(&self) -> &RailLabel {
+        &self.label
+    }
+
+    fn settlement(&self) -> &str {
+        &self.settlement
+    }
+}
+
 /// A rail under test and what the suite must know and do about it.
 #[async_trait]
-pub trait RailFixture: Send + Sync {
+pub trait RailFixture<P: Protocol<Spec: Described> = X402>: Send + Sync {
     /// The rail, with a network that no other test uses.
-    fn rail(&self) -> &dyn Rail;
+    fn rail(&self) -> &dyn Rail<P>;
     /// A payment that is signed and valid now and whose payer can pay. Each number is another
     /// payer.
-    fn payment(&self, number: u8) -> ClaimedPayment;
+    fn payment(&self, number: u8) -> ClaimedPayment<P>;
     /// Like [`RailFixture::payment`], but the payer holds less than the amount.
-    fn uncovered_payment(&self, number: u8) -> ClaimedPayment;
+    fn uncovered_payment(&self, number: u8) -> ClaimedPayment<P>;
     /// How often the network moved money for this proof, by its own record.
-    async fn times_moved(&self, payment: &ClaimedPayment) -> u64;
+    async fn times_moved(&self, payment: &ClaimedPayment<P>) -> u64;
     /// Lets time pass until the proofs made so far have expired.
     async fn expire_proofs(&self);
 }
@@ -62,7 +93,7 @@ pub async fn record_sale(store: &Arc<dyn Store>, payment: &Payment) {
 ///
 /// # Panics
 /// When a sentence does not hold.
-pub async fn run(fixture: &dyn RailFixture) {
+pub async fn run<P: Protocol<Spec: Described>>(fixture: &dyn RailFixture<P>) {
     a_working_rail_is_ready(fixture).await;
     looking_moves_nothing(fixture).await;
     a_proof_settles_once(fixture).await;
@@ -76,18 +107,21 @@ pub async fn run(fixture: &dyn RailFixture) {
 ///
 /// # Panics
 /// When not.
-pub async fn a_working_rail_is_ready(fixture: &dyn RailFixture) {
+pub async fn a_working_rail_is_ready<P: Protocol<Spec: Described>>(fixture: &dyn RailFixture<P>) {
     assert_eq!(fixture.rail().health().await, RailHealth::Ready);
     let spec = fixture.rail().spec();
-    assert!(!spec.settlement.is_empty(), "it can be printed who settles");
-    assert_eq!(&fixture.payment(1).payment().rail, &spec.label);
+    assert!(
+        !spec.settlement().is_empty(),
+        "it can be printed who settles"
+    );
+    assert_eq!(&fixture.payment(1).payment().rail, spec.label());
 }
 
 /// Contract 4: `check` and `lookup` move nothing, and `lookup` claims nothing.
 ///
 /// # Panics
 /// When they do.
-pub async fn looking_moves_nothing(fixture: &dyn RailFixture) {
+pub async fn looking_moves_nothing<P: Protocol<Spec: Described>>(fixture: &dyn RailFixture<P>) {
     let (rail, payment) = (fixture.rail(), fixture.payment(2));
     for _ in 0..3 {
         assert_eq!(rail.check(payment.proof()).await, Ok(Check::Fine));
@@ -103,7 +137,7 @@ pub async fn looking_moves_nothing(fixture: &dyn RailFixture) {
 ///
 /// # Panics
 /// When not.
-pub async fn a_proof_settles_once(fixture: &dyn RailFixture) {
+pub async fn a_proof_settles_once<P: Protocol<Spec: Described>>(fixture: &dyn RailFixture<P>) {
     let (rail, payment) = (fixture.rail(), fixture.payment(3));
     let evidence = settled(rail.settle(&payment).await);
     assert!(!evidence.reference.is_empty(), "there is something to show");
@@ -118,7 +152,9 @@ pub async fn a_proof_settles_once(fixture: &dyn RailFixture) {
 ///
 /// # Panics
 /// When not.
-pub async fn concurrent_settlements_move_the_money_once(fixture: &dyn RailFixture) {
+pub async fn concurrent_settlements_move_the_money_once<P: Protocol<Spec: Described>>(
+    fixture: &dyn RailFixture<P>,
+) {
     let (rail, payment) = (fixture.rail(), fixture.payment(4));
     let outcomes = join_all((0..16).map(|_| rail.settle(&payment))).await;
     assert_eq!(fixture.times_moved(&payment).await, 1);
@@ -136,7 +172,9 @@ pub async fn concurrent_settlements_move_the_money_once(fixture: &dyn RailFixtur
 ///
 /// # Panics
 /// When not.
-pub async fn a_payer_without_money_is_declined(fixture: &dyn RailFixture) {
+pub async fn a_payer_without_money_is_declined<P: Protocol<Spec: Described>>(
+    fixture: &dyn RailFixture<P>,
+) {
     let (rail, payment) = (fixture.rail(), fixture.uncovered_payment(5));
     let check = rail.check(payment.proof()).await;
     assert!(
@@ -157,7 +195,9 @@ pub async fn a_payer_without_money_is_declined(fixture: &dyn RailFixture) {
 ///
 /// # Panics
 /// When it does.
-pub async fn an_expired_proof_never_settles(fixture: &dyn RailFixture) {
+pub async fn an_expired_proof_never_settles<P: Protocol<Spec: Described>>(
+    fixture: &dyn RailFixture<P>,
+) {
     let (rail, payment) = (fixture.rail(), fixture.payment(6));
     fixture.expire_proofs().await;
     let look = rail.lookup(&payment).await;
@@ -173,7 +213,9 @@ pub async fn an_expired_proof_never_settles(fixture: &dyn RailFixture) {
 ///
 /// # Panics
 /// When it does.
-pub async fn what_settled_stays_settled_after_expiry(fixture: &dyn RailFixture) {
+pub async fn what_settled_stays_settled_after_expiry<P: Protocol<Spec: Described>>(
+    fixture: &dyn RailFixture<P>,
+) {
     let (rail, payment) = (fixture.rail(), fixture.payment(7));
     let evidence = settled(rail.settle(&payment).await);
     fixture.expire_proofs().await;

@@ -14,6 +14,11 @@ const PRIORITY_FEE: u128 = 1_000_000_000;
 /// Decimals of every token of the chain.
 const DECIMALS: u64 = 6;
 
+/// Counts the nonces of all lanes but the protocol's own, which accounts have themselves.
+const NONCE_MANAGER: EvmAddress = EvmAddress::new([
+    0x4e, 0x4f, 0x4e, 0x43, 0x45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+]);
+
 /// The two methods that send.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Send {
@@ -94,6 +99,9 @@ fn call(chain: &Chain, object: &Map<String, Value>) -> Result<Value, RpcError> {
     }
     let token = address_member(object, "to").ok_or_else(|| bad("to"))?;
     let data = data_member(object)?;
+    if token == NONCE_MANAGER {
+        return count_nonces(chain, &data);
+    }
     if !is_token(token) {
         return Ok("0x".into());
     }
@@ -134,6 +142,23 @@ fn token_function(data: &[u8]) -> Option<&'static str> {
         .iter()
         .find(|(_, signature)| keccak256(signature.as_bytes()).starts_with(selector))
         .map(|(name, _)| *name)
+}
+
+/// `getNonce(address,uint256)`.
+fn count_nonces(chain: &Chain, data: &[u8]) -> Result<Value, RpcError> {
+    let selector = &keccak256(b"getNonce(address,uint256)");
+    let (called, words) = data.split_first_chunk::<4>().ok_or_else(|| bad("data"))?;
+    let (words, rest) = words.as_chunks::<32>();
+    let ([account, lane], [], true) = (words, rest, selector.starts_with(called)) else {
+        return Err(reverted("unknown function"));
+    };
+    let account = compute_mpp::tempo::abi::address_of_word(account)
+        .ok_or_else(|| reverted("dirty address"))?;
+    let lane = Uint256::from_be_bytes(*lane);
+    if lane == Uint256::default() {
+        return Err(reverted("ProtocolNonceNotSupported"));
+    }
+    Ok(word(chain.nonce(account, lane).into()))
 }
 
 /// Tries the calls on a copy of the balances; with a price and a limit of gas, the fee too.

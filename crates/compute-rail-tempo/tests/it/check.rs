@@ -1,0 +1,176 @@
+//! Before the claim: what only the chain knows.
+
+use compute_domain::time::Span;
+use compute_engine::ports::{Check, Rail as _};
+use compute_mpp::tempo::Transaction;
+use compute_payment_double::tempo::Fault;
+use compute_wallet::Uint256;
+
+use crate::{LIFE_S, NOW_S, PRICE, SEND, SYNC, Town, buyer, payment_of, pulled, signed};
+
+fn refused(code: &str) -> Result<Check, compute_engine::ports::RailUnavailable> {
+    Ok(Check::Refused {
+        code: code.to_owned(),
+    })
+}
+
+async fn check(town: &Town, number: u8, transaction: &Transaction) -> Option<String> {
+    match town.rail.check(pulled(number, transaction).proof()).await {
+        Ok(Check::Fine) => None,
+        Ok(Check::Refused { code }) => Some(code),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_good_payment_is_fine_before_and_after_it_was_sent() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    assert_eq!(town.rail.check(payment.proof()).await, Ok(Check::Fine));
+    // A repeat after a lost answer, or the buyer sent it too.
+    town.chain.submit(&signed(1).encode()).unwrap();
+    assert_eq!(town.rail.check(payment.proof()).await, Ok(Check::Fine));
+    assert_eq!(town.times_paid(1), 1);
+    assert_eq!(town.chain.requests(SYNC) + town.chain.requests(SEND), 0);
+}
+
+#[tokio::test]
+async fn a_purse_that_is_too_small_is_named() {
+    let town = Town::open().await;
+    for (number, held) in [(1, 0), (2, PRICE - 1), (3, PRICE)] {
+        town.fund(number, held);
+        let code = check(&town, number, &signed(number)).await;
+        assert_eq!(code.as_deref(), Some("insufficient_funds"), "{held}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_fails_for_another_reason_is_a_failed_simulation() {
+    let town = Town::open().await;
+    town.fund(1, 5_000_000);
+    for error in [(3, "execution reverted: Paused"), (-32_000, "out of gas")] {
+        town.chain.disturb(
+            "eth_call",
+            Fault::Error {
+                code: error.0,
+                message: error.1.to_owned(),
+            },
+        );
+        let code = check(&town, 1, &signed(1)).await;
+        assert_eq!(code.as_deref(), Some("simulation_failed"));
+    }
+}
+
+#[tokio::test]
+async fn what_speaks_against_a_payment_may_be_that_it_was_just_made() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    town.chain.disturb("eth_call", Fault::HoldBefore);
+    let meanwhile = async {
+        town.chain.arrived("eth_call", 1).await;
+        town.chain.submit(&signed(1).encode()).unwrap();
+        // What the buyer has left does not suffice for a second one.
+        town.chain.release();
+    };
+    town.chain.disturb(
+        "eth_call",
+        Fault::Error {
+            code: 3,
+            message: "execution reverted: InsufficientBalance".to_owned(),
+        },
+    );
+    let proof = payment.proof();
+    let (checked, ()) = tokio::join!(town.rail.check(proof), meanwhile);
+    assert_eq!(checked, Ok(Check::Fine));
+    assert_eq!(town.rail.check(proof).await, Ok(Check::Fine));
+}
+
+#[tokio::test]
+async fn time_is_judged_before_the_claim() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    let early = payment_of(1).valid_after(NOW_S + 10).build();
+    let code = check(&town, 1, &early.sign(&buyer(1))).await;
+    assert_eq!(code.as_deref(), Some("transaction_not_yet_valid"));
+    // Five seconds is what sending takes.
+    let life = u32::try_from(LIFE_S).unwrap();
+    town.advance(life - 5);
+    assert_eq!(town.rail.check(payment.proof()).await, Ok(Check::Fine));
+    town.clock.advance(Span::from_secs(1));
+    let late = town.rail.check(payment.proof()).await;
+    assert_eq!(late, refused("transaction_expired"));
+    // A chain that is ahead of us knows better.
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    town.chain.advance_clock(LIFE_S);
+    let late = town.rail.check(payment.proof()).await;
+    assert_eq!(late, refused("transaction_expired"));
+}
+
+#[tokio::test]
+async fn counted_nonces_must_be_next() {
+    let town = Town::open().await;
+    town.fund(1, 9_000_000);
+    for lane in [0_u64, 7] {
+        let in_lane = |nonce: u64, gas: u64| {
+            let mut body = payment_of(1).lane(Uint256::from(lane), nonce).build();
+            body.gas_limit += gas;
+            body.sign(&buyer(1))
+        };
+        assert_eq!(check(&town, 1, &in_lane(0, 0)).await, None);
+        let code = check(&town, 1, &in_lane(1, 0)).await;
+        assert_eq!(code.as_deref(), Some("nonce_too_high"));
+        town.chain.submit(&in_lane(0, 1).encode()).unwrap();
+        let code = check(&town, 1, &in_lane(0, 0)).await;
+        assert_eq!(code.as_deref(), Some("nonce_used"));
+        assert_eq!(check(&town, 1, &in_lane(1, 0)).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_of_something_else_is_refused_unasked() {
+    let town = Town::open().await;
+    town.fund(1, 5_000_000);
+    let stolen = payment_of(2).build().sign(&buyer(1));
+    let code = check(&town, 1, &stolen).await;
+    assert_eq!(code.as_deref(), Some("wrong_payment"));
+    assert_eq!(town.chain.requests("eth_call"), 0);
+}
+
+#[tokio::test]
+async fn what_was_undone_is_refused() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    town.chain.disturb(SYNC, Fault::Reverted);
+    town.rail.settle(&payment).await;
+    let checked = town.rail.check(payment.proof()).await;
+    assert_eq!(checked, refused("transaction_reverted"));
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_refuses_nobody() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    for method in [crate::RECEIPT, "eth_call"] {
+        for fault in [
+            Fault::DropBefore,
+            Fault::StatusBefore(500),
+            Fault::GarbageAfter,
+            Fault::Error {
+                code: -32_005,
+                message: "limit exceeded".to_owned(),
+            },
+        ] {
+            town.chain.disturb(method, fault.clone());
+            let checked = town.rail.check(payment.proof()).await;
+            assert!(checked.is_err(), "{method} {fault:?}: {checked:?}");
+            assert_eq!(town.chain.faults_left(), 0);
+        }
+    }
+    for fault in [Fault::WrongHash, Fault::NoLogs, Fault::RemovedLogs] {
+        town.chain.submit(&signed(1).encode()).ok();
+        town.chain.disturb(crate::RECEIPT, fault.clone());
+        let checked = town.rail.check(payment.proof()).await;
+        assert!(checked.is_err(), "{fault:?}: {checked:?}");
+    }
+}

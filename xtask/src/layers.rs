@@ -371,6 +371,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-rail-facilitator",
             "compute-rail-solana",
             "compute-rail-tempo",
+            "compute-rail-tempo",
             "compute-simulator",
         ],
         externals: Externals::Any,

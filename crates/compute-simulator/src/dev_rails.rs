@@ -24,8 +24,8 @@ pub enum DevRailError {
 
 /// The test network of Tempo, by its chain id.
 const MODERATO: u64 = 42_431;
-/// The token that every Tempo has.
-const PATH_USD: EvmAddress = EvmAddress::new([
+/// pathUSD, the token that every Tempo has.
+pub const PATH_USD: EvmAddress = EvmAddress::new([
     0x20, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ]);
 const PATH_USD_DECIMALS: u8 = 6;

@@ -16,7 +16,7 @@ pub mod settlement;
 
 pub use charge::SimulatedCharge;
 pub use cloud::{CloudBehaviour, SimulatedCloud};
-pub use dev_rails::{DevRailError, dev_charges, dev_rails};
+pub use dev_rails::{DevRailError, PATH_USD, dev_charges, dev_rails};
 pub use error::{JournalError, SimulatorError};
 pub use permit::DevPermit;
 pub use settlement::{SettlementBehaviour, SimulatedSettlement};

@@ -75,6 +75,17 @@ pub(crate) struct DevArguments {
     /// Lets machines boot, and everything else wait, this many times faster.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) time_scale: u32,
+    /// Settles payments on Tempo by this node instead of simulating them: a local chain, or the test network.
+    #[arg(long, value_name = "URL")]
+    pub(crate) tempo_rpc: Option<String>,
+    /// The chain id of that node; the main network's only for a chain on this machine.
+    #[arg(
+        long,
+        value_name = "ID",
+        default_value_t = 42_431,
+        requires = "tempo_rpc"
+    )]
+    pub(crate) tempo_chain: u32,
     /// Sells so many plans more than the vendors have: copies, for measurements.
     #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
     pub(crate) more_plans: usize,

@@ -11,6 +11,7 @@ use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
 };
 use compute_rail_solana::{SolanaConfig, SolanaRail, SolanaTimeouts};
+use compute_rail_tempo::{TempoConfig, TempoRail, TempoTimeouts};
 use compute_store::Database;
 use compute_wallet::{EvmAddress, Namespace, SolanaAddress};
 
@@ -19,6 +20,7 @@ use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
 use crate::settings::facilitator::{FacilitatorServiceConfig, Recipients};
+use crate::settings::mpp::TempoConfig as TempoSettings;
 use crate::settings::rails::{EmbeddedConfig, FeePayerConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
@@ -97,6 +99,13 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
             }
         }
     }
+    let mut mpp_terms = None;
+    if let Some(mpp) = config.mpp {
+        if let Some(tempo) = mpp.tempo {
+            rails.push(connect_tempo(tempo, clock.clone(), &config.timing)?);
+        }
+        mpp_terms = Some(mpp.terms);
+    }
     let side = match config.facilitator {
         Some(facilitator) => Some(Side {
             place: Place::reserve(facilitator.listen)?,
@@ -125,7 +134,7 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
         clock,
         providers,
         rails,
-        mpp: config.mpp.map(|mpp| mpp.terms),
+        mpp: mpp_terms,
     }
     .assemble()?;
     Ok((shop, side))
@@ -267,6 +276,28 @@ fn solana_config(
         },
         ..SolanaConfig::new(rpc_url.expose(), fee_payer.key)
     }
+}
+
+/// The rail of `[mpp.tempo]`.
+///
+/// # Errors
+/// When its settings cannot be used.
+pub(super) fn connect_tempo(
+    tempo: TempoSettings,
+    clock: Arc<ServerClock>,
+    timing: &TimingConfig,
+) -> anyhow::Result<AnyRail> {
+    let usual = TempoTimeouts::default();
+    let config = TempoConfig {
+        timeouts: TempoTimeouts {
+            node: timing.call(usual.node),
+            call: timing.call(usual.call),
+            poll: timing.call(usual.poll).min(usual.poll),
+        },
+        ..TempoConfig::new(tempo.rpc_url.expose())
+    };
+    let rail = TempoRail::new(tempo.spec, &config, clock).context("mpp.tempo")?;
+    Ok(AnyRail::Mpp(Arc::new(rail)))
 }
 
 /// The facilitators as they may be printed.

@@ -99,7 +99,7 @@ impl<'a> Check<'a> {
 }
 
 /// Whether a URL stays on this machine.
-pub(super) fn is_loopback_url(url: &str) -> bool {
+pub(crate) fn is_loopback_url(url: &str) -> bool {
     let Some(rest) = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"))

@@ -35,6 +35,7 @@ use compute_engine::ports::Caps;
 use compute_engine::{AuthTerms, SalesTerms, Secrets as EngineSecrets};
 use compute_wallet::WalletAddress;
 
+pub(crate) use self::check::is_loopback_url;
 use self::check::{Check, Purpose};
 pub(crate) use self::reader::Problem;
 use self::reader::Reader;

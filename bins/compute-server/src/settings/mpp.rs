@@ -210,7 +210,7 @@ impl Tempo {
                     fee_payer: false,
                     takes_key_authorization: self.key_authorization,
                 }),
-                settlement: format!("a node of chain {}", self.chain_id),
+                settlement: rpc_url.masked(),
             },
             rpc_url,
         })

@@ -12,7 +12,7 @@ use compute_domain::time::Span;
 use compute_engine::ports::{AnyRail, Provider};
 use compute_http::{Mode, PublicUrl};
 use compute_simulator::{
-    CloudBehaviour, DevPermit, SettlementBehaviour, SimulatedCharge, SimulatedCloud,
+    CloudBehaviour, DevPermit, PATH_USD, SettlementBehaviour, SimulatedCharge, SimulatedCloud,
     SimulatedSettlement, dev_charges, dev_rails,
 };
 use compute_store::{Database, Mode as StoreMode};
@@ -21,17 +21,21 @@ use compute_x402::Recipient;
 
 use self::files::Files;
 use super::DevArguments;
+use super::serve::connect_tempo;
 use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop};
 use crate::settings::database::DatabaseMode;
 use crate::settings::log::LogFormat;
 use crate::settings::secrets::KeyEntry;
-use crate::settings::{Config, Loaded, PrivateUrl, Secret};
+use crate::settings::{Config, Loaded, PrivateUrl, Secret, is_loopback_url};
 use crate::wiring::Ingredients;
 use crate::{telemetry, wiring};
 
 /// Who receives the play money: an address whose key nobody has.
 const RECIPIENT: EvmAddress = EvmAddress::new([0x11; 20]);
+
+/// The main network of Tempo.
+const MAIN_NET: u32 = 4_217;
 
 /// Serves on loopback until a signal to end.
 ///
@@ -112,6 +116,16 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.secrets.sealing_keys = vec![KeyEntry::first(Secret::new(keys.sealing))];
     settings.secrets.api_key_pepper = Some(Secret::new(keys.pepper));
     settings.mpp.secret = Some(Secret::new(files.challenge_secret()?));
+    if let Some(url) = &arguments.tempo_rpc {
+        ensure!(
+            arguments.tempo_chain != MAIN_NET || is_loopback_url(url),
+            "dev sells nothing for the money of the main network: a chain {MAIN_NET} must be on this machine"
+        );
+        settings.tempo.rpc_url = Some(PrivateUrl::new(url));
+        settings.tempo.chain_id = arguments.tempo_chain;
+        settings.tempo.recipient = Some(RECIPIENT.to_string());
+        settings.tempo.currency = Some(PATH_USD.to_string());
+    }
     Ok(loaded)
 }
 
@@ -162,7 +176,18 @@ fn assemble(
         .with_context(|| format!("start the simulated settlement of {label}"))?;
         rails.push(AnyRail::X402(Arc::new(rail)));
     }
-    for spec in dev_charges(RECIPIENT).context("describe the simulated rails")? {
+    let (mpp, tempo) = match config.mpp {
+        Some(mpp) => (Some(mpp.terms), mpp.tempo),
+        None => (None, None),
+    };
+    let simulated = match tempo {
+        Some(tempo) => {
+            rails.push(connect_tempo(tempo, clock.clone(), &config.timing)?);
+            Vec::new()
+        }
+        None => dev_charges(RECIPIENT).context("describe the simulated charges")?,
+    };
+    for spec in simulated {
         let label = spec.label.clone();
         let rail = SimulatedCharge::new(
             spec,
@@ -191,7 +216,7 @@ fn assemble(
         clock,
         providers,
         rails,
-        mpp: config.mpp.map(|mpp| mpp.terms),
+        mpp,
     }
     .assemble()
 }

@@ -37,6 +37,7 @@ async fn a_lost_or_garbled_answer_is_made_good_by_a_look_at_the_chain() {
         Fault::TimeOutAfter,
         Fault::AlreadyKnownAfter,
         Fault::WrongHash,
+        Fault::OtherMemo,
         Fault::NoLogs,
         Fault::RemovedLogs,
         Fault::Null,
@@ -83,6 +84,7 @@ async fn money_that_moved_is_unknown_while_the_node_does_not_show_it() {
         Fault::StatusAfter(500),
         Fault::GarbageAfter,
         Fault::WrongHash,
+        Fault::OtherMemo,
         Fault::NoLogs,
         Fault::RemovedLogs,
         error(-32_005, "limit exceeded"),
@@ -290,6 +292,24 @@ async fn a_refusal_that_the_chain_does_not_confirm_proves_nothing() {
         let (held, told) = tokio::join!(town.rail.settle(&payment), release);
         assert_eq!(held, Settlement::Settled(town.evidence(1)));
         assert_eq!(told, held);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_from_the_payment_itself_is_seen_through() {
+    for message in [
+        "insufficient funds for gas * price + value",
+        "Expiring nonce transaction replay: tx hash already seen and not expired",
+    ] {
+        let town = Town::open().await;
+        let payment = town.pay(1);
+        town.chain.submit(&signed(1).encode()).unwrap();
+        // The first two looks are answered by a machine that does not have the block yet.
+        town.disturb_receipts([Fault::Null, Fault::Null]);
+        town.chain.disturb(SYNC, error(-32_000, message));
+        let outcome = town.rail.settle(&payment).await;
+        assert_eq!(outcome, Settlement::Settled(town.evidence(1)), "{message}");
+        assert_eq!(town.chain.faults_left(), 0);
     }
 }
 

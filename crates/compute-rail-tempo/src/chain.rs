@@ -1,6 +1,6 @@
 //! The chain as its node tells of it: what is asked, and which answers say what.
 
-use compute_evm::{Block, Chain, Node, NodeError, abi};
+use compute_evm::{Block, Call, Chain, Node, NodeError, abi};
 use compute_mpp::tempo::VerifiedPull;
 use compute_mpp::tempo::abi::word_of_address;
 use compute_wallet::{Digest32, EvmAddress, Uint256};
@@ -91,8 +91,19 @@ impl TempoChain {
         }
     }
 
-    /// Carries a payment out without sending it.
+    /// Carries a payment out without sending it: its transfer alone, then the transaction with its fee
+    /// and its time. There are nodes that say yes to every transaction of this kind.
     pub(crate) async fn simulate(&self, pull: &VerifiedPull) -> Result<(), NodeError> {
+        for call in &pull.transaction.body.calls {
+            let data = format!("0x{}", hex::encode(&call.input));
+            let transfer = Call {
+                from: pull.payer,
+                to: call.to.unwrap_or(self.token),
+                data: &data,
+                gas: None,
+            };
+            self.node().simulate(&transfer, None).await?;
+        }
         let params = json!([pull.simulation(), "latest"]);
         self.node().request("eth_call", params).await.map(|_| ())
     }
@@ -152,7 +163,7 @@ impl Objection {
     /// Reads a refusal. Only words that can have no other sense count: nodes differ, and what is not
     /// understood proves nothing.
     pub(crate) fn of(error: &NodeError) -> Self {
-        const WORDS: [(&str, Objection); 14] = [
+        const WORDS: [(&str, Objection); 15] = [
             ("insufficient funds", Objection::Funds),
             ("insufficient fee token balance", Objection::Funds),
             ("insufficientbalance", Objection::Funds),
@@ -163,6 +174,7 @@ impl Objection {
             ("valid_before has passed", Objection::Expired),
             ("transaction expired", Objection::Expired),
             ("too close to current time", Objection::Expired),
+            ("must be > current time", Objection::Expired),
             ("must be within", Objection::Distant),
             ("too far ahead", Objection::Distant),
             ("not valid yet", Objection::Early),
@@ -253,7 +265,19 @@ mod tests {
             ("execution reverted: InsufficientBalance", Objection::Funds),
             ("Nonce too low: next nonce 5, tx nonce 4", Objection::Nonce),
             ("expiring nonce already used", Objection::Nonce),
-            // A Tempo EVM, and the pool of a node.
+            // A Tempo EVM, and the pools of nodes.
+            (
+                "'valid_before' 9 is too close to current time (min allowed: 12)",
+                Objection::Expired,
+            ),
+            (
+                "Tempo tx valid_before (9) must be > current time + 3s (12)",
+                Objection::Expired,
+            ),
+            (
+                "'valid_after' 9 is too far in the future (max allowed: 8)",
+                Objection::Early,
+            ),
             (
                 "transaction expired: current block timestamp 9 >= validBefore 8",
                 Objection::Expired,

@@ -76,6 +76,30 @@ async fn a_trial_that_fails_is_refused_by_its_reason() {
 }
 
 #[tokio::test]
+async fn a_node_that_says_yes_to_every_transaction_is_not_enough() {
+    let town = Town::open().await;
+    town.fund(1, PRICE - 1);
+    // The transfer is tried for itself, and what the node says of the whole is not asked then.
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("insufficient_funds"));
+    assert_eq!(town.chain.requests("eth_call"), 1);
+    // Most nodes say no more than that it failed; then the purse is asked.
+    let message = "execution reverted: custom error 0x832f98b5".to_owned();
+    let undone = Fault::Error { code: 3, message };
+    town.chain.disturb("eth_call", undone.clone());
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("insufficient_funds"));
+    // With the amount and without the fee the whole is what fails.
+    town.fund(1, 1);
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("insufficient_funds"));
+    assert_eq!(town.chain.requests("eth_call"), 5);
+    town.chain.disturb("eth_call", undone);
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("simulation_failed"));
+}
+
+#[tokio::test]
 async fn what_speaks_against_a_payment_may_be_that_it_was_just_made() {
     let town = Town::open().await;
     let payment = town.pay(1);

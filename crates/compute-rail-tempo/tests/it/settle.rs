@@ -1,6 +1,6 @@
 //! Sending: whatever happens on the way, the answer is true and the money moves at most once.
 
-use compute_engine::ports::{Lookup, Rail as _, Settlement};
+use compute_engine::ports::{ClaimedPayment, Lookup, Mpp, Rail as _, Settlement};
 use compute_payment_double::tempo::Fault;
 
 use crate::{
@@ -336,6 +336,20 @@ async fn a_transaction_is_good_to_send_until_its_last_second() {
     let last = u32::try_from(crate::LIFE_S - 1).unwrap();
     town.advance(last);
     assert_eq!(town.chain.now(), NOW_S + crate::LIFE_S - 1);
+    let outcome = town.rail.settle(&payment).await;
+    assert_eq!(outcome, Settlement::Settled(town.evidence(1)));
+}
+
+#[tokio::test]
+async fn the_seconds_between_check_and_claim_spoil_nothing() {
+    let town = Town::open().await;
+    let good = town.pay(1);
+    let late = compute_domain::time::Timestamp::from_secs(NOW_S + crate::LIFE_S - 2);
+    let payment = compute_domain::payment::Payment {
+        claimed_at: late,
+        ..good.payment().clone()
+    };
+    let payment = ClaimedPayment::<Mpp>::for_conformance_suite(payment, good.proof().clone());
     let outcome = town.rail.settle(&payment).await;
     assert_eq!(outcome, Settlement::Settled(town.evidence(1)));
 }

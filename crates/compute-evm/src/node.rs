@@ -481,3 +481,22 @@ fn tag(number: Option<u64>) -> String {
 fn unreadable() -> NodeError {
     NodeError::unusable("its answer cannot be read")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_leaves_its_result_out_is_not_null() {
+        let read = |text: &str| serde_json::from_str::<Reply<String>>(text).unwrap().result;
+        assert_eq!(read(r#"{"jsonrpc":"2.0","id":1}"#), None);
+        assert_eq!(read(r#"{"result":null}"#), Some(None));
+        assert_eq!(read(r#"{"result":"0x1"}"#), Some(Some("0x1".to_owned())));
+    }
+
+    #[test]
+    fn what_was_not_sent_was_not_undone_either() {
+        let error = NodeError::NotSent("execution reverted".to_owned());
+        assert!(!error.is_revert() && !error.is_failed_call());
+    }
+}

@@ -1,6 +1,6 @@
 //! The chain as its node tells of it: what is asked, and which answers say what.
 
-use compute_evm::{Block, Chain, Node, NodeError, abi};
+use compute_evm::{Block, Call, Chain, Node, NodeError, abi};
 use compute_mpp::tempo::VerifiedPull;
 use compute_mpp::tempo::abi::word_of_address;
 use compute_wallet::{Digest32, EvmAddress, Uint256};
@@ -36,6 +36,8 @@ pub(crate) enum Objection {
     Nonce,
     /// It is too late for it.
     Expired,
+    /// Its end is further away than the chain allows.
+    Distant,
     /// It is too early for it.
     Early,
     /// It was carried out in a trial and undone.
@@ -89,8 +91,19 @@ impl TempoChain {
         }
     }
 
-    /// Carries a payment out without sending it.
+    /// Carries a payment out without sending it: its transfer alone, then the transaction with its fee
+    /// and its time. There are nodes that say yes to every transaction of this kind.
     pub(crate) async fn simulate(&self, pull: &VerifiedPull) -> Result<(), NodeError> {
+        for call in &pull.transaction.body.calls {
+            let data = format!("0x{}", hex::encode(&call.input));
+            let transfer = Call {
+                from: pull.payer,
+                to: call.to.unwrap_or(self.token),
+                data: &data,
+                gas: None,
+            };
+            self.node().simulate(&transfer, None).await?;
+        }
         let params = json!([pull.simulation(), "latest"]);
         self.node().request("eth_call", params).await.map(|_| ())
     }
@@ -150,19 +163,22 @@ impl Objection {
     /// Reads a refusal. Only words that can have no other sense count: nodes differ, and what is not
     /// understood proves nothing.
     pub(crate) fn of(error: &NodeError) -> Self {
-        const WORDS: [(&str, Objection); 12] = [
+        const WORDS: [(&str, Objection); 15] = [
             ("insufficient funds", Objection::Funds),
+            ("insufficient fee token balance", Objection::Funds),
             ("insufficientbalance", Objection::Funds),
             ("insufficient balance", Objection::Funds),
             ("nonce too low", Objection::Nonce),
             ("nonce already used", Objection::Nonce),
+            ("nonce transaction replay", Objection::Nonce),
             ("valid_before has passed", Objection::Expired),
-            ("validbefore has passed", Objection::Expired),
             ("transaction expired", Objection::Expired),
+            ("too close to current time", Objection::Expired),
+            ("must be > current time", Objection::Expired),
+            ("must be within", Objection::Distant),
+            ("too far ahead", Objection::Distant),
             ("not valid yet", Objection::Early),
-            ("not yet valid", Objection::Early),
-            ("validafter", Objection::Early),
-            ("valid_after", Objection::Early),
+            ("too far in the future", Objection::Early),
         ];
         let NodeError::Refused { message, .. } = error else {
             return Self::Unclear;
@@ -182,6 +198,7 @@ impl Objection {
             Self::Funds => "insufficient_funds",
             Self::Nonce => "nonce_used",
             Self::Expired => "transaction_expired",
+            Self::Distant => "transaction_valid_too_long",
             Self::Early => "transaction_not_yet_valid",
             Self::Reverts | Self::Unclear => "simulation_failed",
         }
@@ -248,6 +265,47 @@ mod tests {
             ("execution reverted: InsufficientBalance", Objection::Funds),
             ("Nonce too low: next nonce 5, tx nonce 4", Objection::Nonce),
             ("expiring nonce already used", Objection::Nonce),
+            // A Tempo EVM, and the pools of nodes.
+            (
+                "'valid_before' 9 is too close to current time (min allowed: 12)",
+                Objection::Expired,
+            ),
+            (
+                "Tempo tx valid_before (9) must be > current time + 3s (12)",
+                Objection::Expired,
+            ),
+            (
+                "'valid_after' 9 is too far in the future (max allowed: 8)",
+                Objection::Early,
+            ),
+            (
+                "transaction expired: current block timestamp 9 >= validBefore 8",
+                Objection::Expired,
+            ),
+            (
+                "Expiring nonce 'valid_before' 9 exceeds max allowed 8 (must be within 30s)",
+                Objection::Distant,
+            ),
+            (
+                "Expiring nonce transaction replay: tx hash already seen and not expired",
+                Objection::Nonce,
+            ),
+            (
+                "insufficient fee token balance: have 0, need 12178",
+                Objection::Funds,
+            ),
+            (
+                "transaction not valid yet: current block timestamp 8 < validAfter 9",
+                Objection::Early,
+            ),
+            (
+                "Insufficient liquidity for fee token: 0x20",
+                Objection::Unclear,
+            ),
+            (
+                "Access key expired: expiry 7 <= current time 8",
+                Objection::Unclear,
+            ),
             ("transaction valid_before has passed", Objection::Expired),
             ("transaction is not valid yet", Objection::Early),
             ("execution reverted: Paused", Objection::Reverts),
@@ -255,7 +313,8 @@ mod tests {
             ("limit exceeded", Objection::Unclear),
             ("", Objection::Unclear),
         ] {
-            assert_eq!(Objection::of(&refused(-32_000, message)), expected);
+            let found = Objection::of(&refused(-32_000, message));
+            assert_eq!(found, expected, "{message}");
         }
         assert_eq!(Objection::of(&refused(3, "")), Objection::Reverts);
         let garbled = NodeError::unusable("nonce too low");

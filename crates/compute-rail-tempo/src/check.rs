@@ -18,6 +18,9 @@ const NOT_FOUND: &str = "transaction_not_found";
 /// The chain would keep the transaction waiting for others that nobody may ever send.
 const NONCE_GAP: &str = "nonce_too_high";
 
+/// A hash costs its sender nothing, so that not many looks are spent on it: 3 s with the usual pause.
+const MAX_PUSH_LOOKS: u32 = 6;
+
 impl TempoRail {
     pub(crate) async fn try_check(&self, proof: &ChargeProof) -> Result<Check, RailUnavailable> {
         let paying = read(proof)?;
@@ -79,7 +82,7 @@ impl TempoRail {
 
     async fn check_push(&self, paying: &Paying<'_>) -> Result<Check, Unclear> {
         // The payer's node may be faster than ours.
-        for look in 0..self.looks.max(1) {
+        for look in 0..self.looks.clamp(1, MAX_PUSH_LOOKS) {
             if look > 0 {
                 tokio::time::sleep(self.timeouts.poll).await;
             }

@@ -68,13 +68,26 @@ impl TempoRail {
     /// The node does not want the transaction. That proves something only where the chain itself, or
     /// the payer's purse, says the same, and the transaction is not in.
     async fn refused(&self, paying: &Paying<'_>, error: &NodeError) -> Settlement {
-        match self.chain.fate(paying).await {
-            Ok(Fate::Dead(code)) => declined(code),
-            Ok(Fate::Seen(Verdict::Absent)) if Objection::of(error) == Objection::Funds => {
-                declined(Objection::Funds.code())
+        let fate = self.chain.fate(paying).await;
+        match (fate, Objection::of(error)) {
+            (Ok(Fate::Dead(code)), _) => declined(code),
+            (Ok(Fate::Seen(Verdict::Absent)), Objection::Funds) => self.uncovered(paying).await,
+            // What took the nonce may be the transaction itself, in a block that is not shown yet.
+            (Ok(Fate::Seen(Verdict::Absent)), Objection::Nonce) => {
+                self.follow(paying, &told(error)).await
             }
-            Ok(Fate::Seen(Verdict::Absent)) => unknown(&told(error)),
-            Ok(Fate::Seen(seen)) => outcome(seen),
+            (Ok(Fate::Seen(Verdict::Absent)), _) => unknown(&told(error)),
+            (Ok(Fate::Seen(seen)), _) => outcome(seen),
+            (Err(unclear), _) => unknown(&unclear.to_string()),
+        }
+    }
+
+    /// The payer holds too little; unless what is missing was just taken by this transaction.
+    async fn uncovered(&self, paying: &Paying<'_>) -> Settlement {
+        tokio::time::sleep(self.timeouts.poll).await;
+        match self.chain.look(paying).await {
+            Ok(Verdict::Absent) => declined(Objection::Funds.code()),
+            Ok(seen) => outcome(seen),
             Err(unclear) => unknown(&unclear.to_string()),
         }
     }

@@ -177,11 +177,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
         MPP,
         "a challenge that is forged, foreign, expired or altered",
     ),
-    later(
-        "F078",
-        MPP,
-        "a hash of a transfer that is not the challenge's",
-    ),
+    fault("F078", "a hash of a transfer that is not the challenge's"),
     later(
         "F079",
         MPP,

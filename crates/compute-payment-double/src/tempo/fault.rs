@@ -36,6 +36,8 @@ pub enum Fault {
     Null,
     /// For receipts: the hash of another transaction.
     WrongHash,
+    /// For receipts: transfers with the memo of something else.
+    OtherMemo,
     /// For receipts: an empty log.
     NoLogs,
     /// For receipts: a log that the chain took back.
@@ -98,6 +100,14 @@ impl Fault {
                     let fee = logs.pop();
                     logs.clear();
                     logs.extend(fee);
+                }
+            }
+            Self::OtherMemo => {
+                let logs = members.get_mut("logs").and_then(Value::as_array_mut);
+                for log in logs.into_iter().flatten() {
+                    if let Some(memo) = log.pointer_mut("/topics/3") {
+                        *memo = format!("0x{}", "ee".repeat(32)).into();
+                    }
                 }
             }
             Self::NoLogs => {

@@ -24,6 +24,7 @@ async fn before_and_after_differ_by_whether_money_moved() {
         (Fault::TimeOutAfter, AMOUNT),
         (Fault::AlreadyKnownAfter, AMOUNT),
         (Fault::WrongHash, AMOUNT),
+        (Fault::OtherMemo, AMOUNT),
         (Fault::NoLogs, AMOUNT),
         (Fault::RemovedLogs, AMOUNT),
         (Fault::Reverted, 0),

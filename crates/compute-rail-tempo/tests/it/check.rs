@@ -45,20 +45,58 @@ async fn a_purse_that_is_too_small_is_named() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_for_another_reason_is_a_failed_simulation() {
+async fn a_trial_that_fails_is_refused_by_its_reason() {
     let town = Town::open().await;
     town.fund(1, 5_000_000);
-    for error in [(3, "execution reverted: Paused"), (-32_000, "out of gas")] {
-        town.chain.disturb(
-            "eth_call",
-            Fault::Error {
-                code: error.0,
-                message: error.1.to_owned(),
-            },
-        );
+    for (code, message, expected) in [
+        (3, "execution reverted: Paused", "simulation_failed"),
+        (-32_000, "out of gas", "simulation_failed"),
+        (
+            -32_000,
+            "Expiring nonce 'valid_before' 9 exceeds max allowed 8 (must be within 30s)",
+            "transaction_valid_too_long",
+        ),
+        (
+            -32_000,
+            "transaction not valid yet: current block timestamp 8 < validAfter 9",
+            "transaction_not_yet_valid",
+        ),
+        (
+            -32_000,
+            "insufficient fee token balance: have 0, need 12178",
+            "insufficient_funds",
+        ),
+    ] {
+        let message = message.to_owned();
+        town.chain
+            .disturb("eth_call", Fault::Error { code, message });
         let code = check(&town, 1, &signed(1)).await;
-        assert_eq!(code.as_deref(), Some("simulation_failed"));
+        assert_eq!(code.as_deref(), Some(expected));
     }
+}
+
+#[tokio::test]
+async fn a_node_that_says_yes_to_every_transaction_is_not_enough() {
+    let town = Town::open().await;
+    town.fund(1, PRICE - 1);
+    // The transfer is tried for itself, and what the node says of the whole is not asked then.
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("insufficient_funds"));
+    assert_eq!(town.chain.requests("eth_call"), 1);
+    // Most nodes say no more than that it failed; then the purse is asked.
+    let message = "execution reverted: custom error 0x832f98b5".to_owned();
+    let undone = Fault::Error { code: 3, message };
+    town.chain.disturb("eth_call", undone.clone());
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("insufficient_funds"));
+    // With the amount and without the fee the whole is what fails.
+    town.fund(1, 1);
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("insufficient_funds"));
+    assert_eq!(town.chain.requests("eth_call"), 5);
+    town.chain.disturb("eth_call", undone);
+    let code = check(&town, 1, &signed(1)).await;
+    assert_eq!(code.as_deref(), Some("simulation_failed"));
 }
 
 #[tokio::test]
@@ -167,8 +205,13 @@ async fn a_node_that_does_not_answer_refuses_nobody() {
             assert_eq!(town.chain.faults_left(), 0);
         }
     }
-    for fault in [Fault::WrongHash, Fault::NoLogs, Fault::RemovedLogs] {
-        town.chain.submit(&signed(1).encode()).ok();
+    town.chain.submit(&signed(1).encode()).unwrap();
+    for fault in [
+        Fault::WrongHash,
+        Fault::OtherMemo,
+        Fault::NoLogs,
+        Fault::RemovedLogs,
+    ] {
         town.chain.disturb(crate::RECEIPT, fault.clone());
         let checked = town.rail.check(payment.proof()).await;
         assert!(checked.is_err(), "{fault:?}: {checked:?}");

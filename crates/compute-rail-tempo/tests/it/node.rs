@@ -1,5 +1,6 @@
 //! What an operator is told of node and settings, and what nobody is told.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use compute_payment_double::tempo::{Fault, Options, PATH_USD, spawn};
 use compute_rail_tempo::{TempoConfig, TempoConfigError, TempoRail};
 use compute_testkit::ambient::ManualClock;
 use compute_wallet::EvmAddress;
+use tokio::net::TcpListener;
 
 use crate::{NOW_S, SYNC, Town, rail_with, shop, signed, spec_of, terms};
 
@@ -111,18 +113,46 @@ async fn another_chain_or_token_is_not_used() {
 async fn nothing_is_sent_to_a_node_that_is_gone() {
     let town = Town::open().await;
     let payment = town.pay(1);
-    // The stand-in of a node whose machine is off: its port is closed.
-    let gone = spawn(Options::default()).await.unwrap().url();
-    let rail = rail_with(&gone, &town.clock, |_| ());
-    let mut outcome = rail.settle(&payment).await;
-    while !matches!(outcome, Settlement::NotSent { .. }) {
-        // The listener is closed by a task of its own.
-        tokio::task::yield_now().await;
-        outcome = rail.settle(&payment).await;
-    }
+    // Nobody listens on the first port.
+    let rail = rail_with("http://127.0.0.1:1", &town.clock, |_| ());
+    let outcome = rail.settle(&payment).await;
+    assert!(matches!(outcome, Settlement::NotSent { .. }), "{outcome:?}");
     assert!(rail.check(payment.proof()).await.is_err());
     assert!(rail.lookup(&payment).await.is_err());
     assert!(matches!(rail.health().await, RailHealth::Withdrawn { .. }));
+}
+
+/// Answers one question with `null`, and is gone by then.
+async fn answer_once(listener: TcpListener) {
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"}") {
+        stream.readable().await.unwrap();
+        let mut bytes = [0; 4096];
+        match stream.try_read(&mut bytes) {
+            Ok(0) => panic!("the question ended early"),
+            Ok(count) => asked.extend(bytes.iter().take(count)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    drop(listener);
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":null}"#;
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ";
+    let answer = format!("{head}{}\r\n\r\n{body}", body.len());
+    stream.writable().await.unwrap();
+    let written = stream.try_write(answer.as_bytes()).unwrap();
+    assert_eq!(written, answer.len());
+}
+
+#[tokio::test]
+async fn a_node_that_went_away_after_the_first_look_was_sent_nothing() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let rail = rail_with(&url, &town.clock, |_| ());
+    let (outcome, ()) = tokio::join!(rail.settle(&payment), answer_once(listener));
+    assert!(matches!(outcome, Settlement::NotSent { .. }), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Sending: whatever happens on the way, the answer is true and the money moves at most once.
 
-use compute_engine::ports::{Lookup, Rail as _, Settlement};
+use compute_engine::ports::{ClaimedPayment, Lookup, Mpp, Rail as _, Settlement};
 use compute_payment_double::tempo::Fault;
 
 use crate::{
@@ -37,6 +37,7 @@ async fn a_lost_or_garbled_answer_is_made_good_by_a_look_at_the_chain() {
         Fault::TimeOutAfter,
         Fault::AlreadyKnownAfter,
         Fault::WrongHash,
+        Fault::OtherMemo,
         Fault::NoLogs,
         Fault::RemovedLogs,
         Fault::Null,
@@ -83,6 +84,7 @@ async fn money_that_moved_is_unknown_while_the_node_does_not_show_it() {
         Fault::StatusAfter(500),
         Fault::GarbageAfter,
         Fault::WrongHash,
+        Fault::OtherMemo,
         Fault::NoLogs,
         Fault::RemovedLogs,
         error(-32_005, "limit exceeded"),
@@ -294,6 +296,24 @@ async fn a_refusal_that_the_chain_does_not_confirm_proves_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_comes_from_the_payment_itself_is_seen_through() {
+    for message in [
+        "insufficient funds for gas * price + value",
+        "Expiring nonce transaction replay: tx hash already seen and not expired",
+    ] {
+        let town = Town::open().await;
+        let payment = town.pay(1);
+        town.chain.submit(&signed(1).encode()).unwrap();
+        // The first two looks are answered by a machine that does not have the block yet.
+        town.disturb_receipts([Fault::Null, Fault::Null]);
+        town.chain.disturb(SYNC, error(-32_000, message));
+        let outcome = town.rail.settle(&payment).await;
+        assert_eq!(outcome, Settlement::Settled(town.evidence(1)), "{message}");
+        assert_eq!(town.chain.faults_left(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_stored_proof_that_does_not_pay_is_never_sent() {
     let town = Town::open().await;
     town.fund(1, 5_000_000);
@@ -316,6 +336,20 @@ async fn a_transaction_is_good_to_send_until_its_last_second() {
     let last = u32::try_from(crate::LIFE_S - 1).unwrap();
     town.advance(last);
     assert_eq!(town.chain.now(), NOW_S + crate::LIFE_S - 1);
+    let outcome = town.rail.settle(&payment).await;
+    assert_eq!(outcome, Settlement::Settled(town.evidence(1)));
+}
+
+#[tokio::test]
+async fn the_seconds_between_check_and_claim_spoil_nothing() {
+    let town = Town::open().await;
+    let good = town.pay(1);
+    let late = compute_domain::time::Timestamp::from_secs(NOW_S + crate::LIFE_S - 2);
+    let payment = compute_domain::payment::Payment {
+        claimed_at: late,
+        ..good.payment().clone()
+    };
+    let payment = ClaimedPayment::<Mpp>::for_conformance_suite(payment, good.proof().clone());
     let outcome = town.rail.settle(&payment).await;
     assert_eq!(outcome, Settlement::Settled(town.evidence(1)));
 }

@@ -1,6 +1,8 @@
 //! The simulators, tested through the engine's ports.
 
 #[cfg(test)]
+mod charge;
+#[cfg(test)]
 mod cloud;
 #[cfg(test)]
 mod settlement;

@@ -135,7 +135,7 @@ impl Engine {
         let operation = tx.find_operation(bound.operation).await?;
         tx.rollback().await?;
         let operation = operation.ok_or(Error::NotFound)?;
-        Ok(Submitted::replay(&operation))
+        Ok(Submitted::named(&operation))
     }
 }
 

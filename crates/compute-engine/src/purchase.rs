@@ -70,6 +70,7 @@ pub struct Submitted {
     instance: Option<InstanceId>,
     pub(crate) lease: Option<Lease>,
     is_replay: bool,
+    is_by_name: bool,
 }
 
 impl Submitted {
@@ -79,6 +80,7 @@ impl Submitted {
             instance: operation.instance,
             lease: Some(lease),
             is_replay: false,
+            is_by_name: false,
         }
     }
 
@@ -88,6 +90,15 @@ impl Submitted {
             instance: operation.instance,
             lease: None,
             is_replay: true,
+            is_by_name: false,
+        }
+    }
+
+    /// What was bought under the same name, perhaps with another payment.
+    pub(crate) const fn named(operation: &Operation) -> Self {
+        Self {
+            is_by_name: true,
+            ..Self::replay(operation)
         }
     }
 
@@ -104,6 +115,12 @@ impl Submitted {
     /// Whether it had been accepted before.
     pub const fn is_replay(&self) -> bool {
         self.is_replay
+    }
+
+    /// Whether only its name was shown again, and not its payment: who shows a name may see what it
+    /// bought, and gets no key to it.
+    pub const fn is_by_name(&self) -> bool {
+        self.is_by_name
     }
 }
 
@@ -231,7 +248,13 @@ impl Engine {
         proof: &PaymentProof,
         identified: &Identified,
     ) -> Result<Option<Submitted>, Error> {
-        if purchase.request_keys.is_empty() {
+        // Nobody knows yet whose a credential is that has not been verified: its payer is what anybody
+        // can copy from a public chain.
+        let is_unknown = match (purchase.caller, proof) {
+            (Caller::Anonymous, PaymentProof::Mpp(_)) => true,
+            _ => purchase.request_keys.is_empty(),
+        };
+        if is_unknown {
             return Ok(None);
         }
         self.check_x402_payer(purchase, proof, identified).await?;
@@ -247,7 +270,7 @@ impl Engine {
             None => Ok(Named::default()),
         };
         tx.rollback().await?;
-        Ok(named?.bought.map(|bought| Submitted::replay(&bought)))
+        Ok(named?.bought.map(|bought| Submitted::named(&bought)))
     }
 
     async fn settle_later(
@@ -311,7 +334,7 @@ impl Engine {
             None => Named::default(),
         };
         if let Some(bought) = &named.bought {
-            let joined = Submitted::replay(bought);
+            let joined = Submitted::named(bought);
             tx.rollback().await?;
             return Ok(joined);
         }

@@ -4,10 +4,11 @@ import { execFileSync } from "node:child_process";
 import { Receipt } from "mppx";
 import { privateKeyToAccount } from "viem/accounts";
 
-const { INTEROP_URL, INTEROP_KEY, INTEROP_RPC, INTEROP_BODY } = process.env;
+const { INTEROP_URL, INTEROP_PATH, INTEROP_KEY, INTEROP_RPC, INTEROP_BODY, INTEROP_API_KEY } = process.env;
 
 const words = ["-X", "POST", "-J", INTEROP_BODY, "--include"];
-const said = execFileSync("node_modules/.bin/mppx", [`${INTEROP_URL}/compute/provision`, ...words], {
+if (INTEROP_API_KEY) words.push("-H", `X-API-Key: ${INTEROP_API_KEY}`);
+const said = execFileSync("node_modules/.bin/mppx", [`${INTEROP_URL}${INTEROP_PATH}`, ...words], {
   encoding: "utf8",
   stdio: ["ignore", "pipe", "inherit"],
   // It looks for news of itself unless it is told not to.

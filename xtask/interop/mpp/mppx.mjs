@@ -5,7 +5,7 @@ import { privateKeyToAccount } from "viem/accounts";
 
 import { connect } from "./tempo.mjs";
 
-const { INTEROP_URL, INTEROP_KEY, INTEROP_RPC, INTEROP_BODY } = process.env;
+const { INTEROP_URL, INTEROP_PATH, INTEROP_KEY, INTEROP_RPC, INTEROP_BODY, INTEROP_API_KEY } = process.env;
 
 const account = privateKeyToAccount(INTEROP_KEY);
 const client = connect(INTEROP_RPC);
@@ -13,9 +13,12 @@ const mppx = Mppx.create({
   methods: [tempo.charge({ account, getClient: () => client })],
   polyfill: false,
 });
-const response = await mppx.fetch(`${INTEROP_URL}/compute/provision`, {
+const response = await mppx.fetch(`${INTEROP_URL}${INTEROP_PATH}`, {
   method: "POST",
-  headers: { "content-type": "application/json" },
+  headers: {
+    "content-type": "application/json",
+    ...(INTEROP_API_KEY && { "x-api-key": INTEROP_API_KEY }),
+  },
   body: INTEROP_BODY,
 });
 const receipt = response.headers.get("payment-receipt");

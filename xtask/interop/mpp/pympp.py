@@ -15,10 +15,11 @@ async def buy():
     method = tempo.charge(account=account, rpc_url=environ["INTEROP_RPC"])
     async with Mpp(methods=[method]) as mpp:
         response = await mpp.fetch(
-            environ["INTEROP_URL"] + "/compute/provision",
+            environ["INTEROP_URL"] + environ["INTEROP_PATH"],
             method="POST",
             content=environ["INTEROP_BODY"],
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json"}
+            | ({"x-api-key": key} if (key := environ.get("INTEROP_API_KEY")) else {}),
         )
     header = response.headers.get("payment-receipt")
     receipt = header and Receipt.from_payment_receipt(header)

@@ -16,7 +16,7 @@ use crate::cargo;
 const VENDOR_KEY: &str = "test-key";
 
 /// Who is paid in `dev`.
-const DEV_RECIPIENT: &str = "0x1111111111111111111111111111111111111111";
+pub(crate) const DEV_RECIPIENT: &str = "0x1111111111111111111111111111111111111111";
 
 /// A network, in the words of both versions of x402.
 #[derive(Debug, Clone, Copy)]

@@ -149,13 +149,13 @@ impl Purchase<'_> {
             operation: submitted.operation(),
             order: submitted.instance(),
         };
-        let replayed = submitted.is_replay();
+        let (replayed, is_by_name) = (submitted.is_replay(), submitted.is_by_name());
         app.work(submitted);
         if let Some(payer) = payer.filter(|_| !replayed) {
             app.purchases().count(payer, app.engine().now());
         }
         let management = match self.caller {
-            Caller::Anonymous if is_charge => self.management_key(&work).await,
+            Caller::Anonymous if is_charge && !is_by_name => self.management_key(&work).await,
             _ => None,
         };
         let (goal, patience) = self.goods.patience(app);

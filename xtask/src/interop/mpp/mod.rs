@@ -2,6 +2,7 @@
 
 mod peers;
 mod purchase;
+mod sale;
 mod tempo;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use anyhow::{Result, bail};
 
 use self::tempo::TempoChain;
 use super::empty;
+use super::shop::{AS_TESTS, Programs};
 use crate::packages::{self, Bundle, Registry};
 
 /// Where their programs are.
@@ -67,13 +69,14 @@ pub(super) fn run() -> Result<()> {
     let folder = packages::workshop().join("mpp-run");
     empty(&folder)?;
     peers::compare()?;
-    pay(&folder)?;
+    let programs = Programs::build(AS_TESTS)?;
+    pay(&folder, &programs)?;
     println!("{}", peers::check_golden(&folder)?);
     Ok(())
 }
 
 /// Lets every client pay once. A failure, with everything that explains it, does not stop the others.
-fn pay(folder: &Path) -> Result<()> {
+fn pay(folder: &Path, programs: &Programs) -> Result<()> {
     let wallets: Vec<&str> = CLIENTS.iter().map(|client| client.wallet).collect();
     let chain = TempoChain::start(&wallets, folder)?;
     println!(
@@ -91,15 +94,31 @@ fn pay(folder: &Path) -> Result<()> {
             }
         }
     }
+    let mut said = vec![shop.last_lines(20)];
+    println!("our server, serve and dev");
+    for ours in [
+        sale::serve(programs, &chain, &folder.join("serve"))?,
+        sale::dev(programs, &chain, &folder.join("dev"))?,
+    ] {
+        for client in CLIENTS {
+            match sale::buy(client, &chain, &ours, folder) {
+                Ok(bought) => println!("  {:<9} {bought}", client.wallet),
+                Err(error) => {
+                    println!("  {:<9} FAILED", client.wallet);
+                    failures.push(format!("{}: {error:#}", client.wallet));
+                }
+            }
+        }
+        said.push(ours.log());
+    }
     for failure in &failures {
         println!("\n{failure}");
     }
     if !failures.is_empty() {
-        let log = shop.last_lines(20);
+        let said = said.join("\n…\n");
         bail!(
-            "{} of {} payments failed; the shop said:\n{log}",
-            failures.len(),
-            CLIENTS.len()
+            "{} payments failed; the shops said:\n{said}",
+            failures.len()
         );
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::interop::child;
 use crate::interop::purchase::{last_json, text};
 
 /// Published clients know this chain, and its token, by heart.
-const CHAIN: u64 = 4217;
+pub(super) const CHAIN: u64 = 4217;
 
 /// Before this release of the chain's rules its expiring nonces are ordinary ones.
 const RULES: &[&str] = &["--network", "tempo", "--hardfork", "T4"];
@@ -26,6 +26,13 @@ pub(crate) struct TempoChain {
     node: Node,
     /// What the program that made it says of it.
     setup: Value,
+}
+
+/// Where money is paid in.
+#[derive(Debug)]
+pub(crate) struct Till {
+    pub(crate) recipient: String,
+    pub(crate) token: String,
 }
 
 /// An account that can sign.
@@ -65,14 +72,26 @@ impl TempoChain {
         })
     }
 
-    /// What an account has, in atomic units of USDC.e.
-    pub(crate) fn balance(&self, owner: &str) -> Result<u128> {
-        self.node.balance(text(&self.setup, "/token")?, owner)
+    /// The treasury, in USDC.e.
+    pub(crate) fn till(&self) -> Result<Till> {
+        Ok(Till {
+            recipient: self.treasury()?.to_owned(),
+            token: text(&self.setup, "/token")?.to_owned(),
+        })
     }
 
-    /// What an account paid in a transaction that succeeded, fees too: to whom and how much of USDC.e.
-    pub(crate) fn transfers(&self, transaction: &str, from: &str) -> Result<Vec<(String, u128)>> {
-        let token = text(&self.setup, "/token")?;
+    /// What an account has, in atomic units of a token.
+    pub(crate) fn balance(&self, token: &str, owner: &str) -> Result<u128> {
+        self.node.balance(token, owner)
+    }
+
+    /// What an account paid in a transaction that succeeded, fees too: to whom and how much of a token.
+    pub(crate) fn transfers(
+        &self,
+        transaction: &str,
+        token: &str,
+        from: &str,
+    ) -> Result<Vec<(String, u128)>> {
         self.node.transfers(transaction, token, from)
     }
 }

@@ -243,6 +243,17 @@ async fn names_are_scoped_by_the_paying_account() {
     let first = named(&one).await;
     let again = named(&one).await;
     assert_eq!(again.json()["order"]["id"], first.json()["order"]["id"]);
+    // Whose payment it was must be shown for the key.
+    assert!(first.json()["management_api_key"].is_string());
+    assert!(again.json().get("management_api_key_id").is_none());
+    // A copy from the chain, under a challenge that somebody made up, shows nothing at all.
+    let mut copied = document(&sign(&shop, &one).await);
+    copied["challenge"]["id"] = "A".repeat(43).into();
+    let request = post("/compute/provision", ORDER)
+        .header("authorization", field(&copied))
+        .header("idempotency-key", "order-00001");
+    let stranger = shop.send(request.body(ORDER.into()).unwrap()).await;
+    stranger.expect_problem(402, "invalid_challenge");
     let theirs = named(&other).await;
     assert_ne!(theirs.json()["order"]["id"], first.json()["order"]["id"]);
     assert_eq!(tempo.settled(), 2);

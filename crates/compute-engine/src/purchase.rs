@@ -95,7 +95,7 @@ impl Submitted {
     }
 
     /// What was bought under the same name, perhaps with another payment.
-    pub(crate) const fn named(operation: &Operation) -> Self {
+    pub(crate) fn named(operation: &Operation) -> Self {
         Self {
             is_by_name: true,
             ..Self::replay(operation)

@@ -1,8 +1,9 @@
 //! Buys, reads, extends, resizes and destroys a machine, as an agent would, and prints each exchange.
-//! The machine is paid with a payment, its extension with credits.
+//! The machine is paid with a payment, its extension with credits. Then a second one is bought by challenge
+//! and credential (MPP), with nothing but an account on Tempo.
 //!
 //! Start `cargo run --release -p compute-server -- dev` first. The wallet is made on the spot and
-//! every signature is a real one (EIP-3009, EIP-191); only the money is simulated.
+//! every signature is a real one (EIP-3009, EIP-191, Tempo); only the money is simulated.
 #![expect(
     clippy::print_stdout,
     reason = "printing the exchanges is what it is for"
@@ -12,6 +13,7 @@
     reason = "indexing JSON gives null for what is missing"
 )]
 
+mod charge;
 mod credits;
 mod http;
 mod resize;
@@ -69,6 +71,9 @@ async fn main() -> Result<()> {
     agent.extend(&id).await?;
     agent.resize(&id).await?;
     agent.destroy(&id).await?;
+    charge::Payer::new(&agent.client)?
+        .buy_and_end(&order)
+        .await?;
     println!("\nDone: bought, listed, read, extended, resized and destroyed {id}.");
     Ok(())
 }

@@ -5,8 +5,10 @@ use serde_json::Value;
 use crate::http::Answer;
 
 /// Headers of an answer that say something about the payment or the request.
-const TELLING: [&str; 6] = [
+const TELLING: [&str; 8] = [
     "payment-required",
+    "www-authenticate",
+    "payment-receipt",
     "payment-response",
     "x-payment-response",
     "idempotent-replayed",
@@ -78,7 +80,9 @@ fn shorten(value: Value) -> Value {
                         same if name == "instance" && Some(&same) == order.as_ref() => {
                             Value::String("… as order".to_owned())
                         }
-                        Value::String(secret) if name == "password" || name == "api_key" => {
+                        Value::String(secret)
+                            if name == "password" || name.ends_with("api_key") =>
+                        {
                             let start: String = secret.chars().take(4).collect();
                             Value::String(format!(
                                 "{start}… ({} characters)",

@@ -43,8 +43,15 @@ async fn the_paid_flow_of_the_readme_works() {
     assert!(server.log().contains(id), "{id}");
     // The machine and the top-up; the extension was paid with credits.
     assert_eq!(home.journal("settled-base").len(), 2);
+    // A second machine and its extension, paid on Tempo.
+    assert_eq!(home.journal("settled-tempo").len(), 2);
     let counts = home.count_rows(&["payments", "instances"]).await;
-    assert_eq!((counts["payments"], counts["instances"]), (2, 1));
+    assert_eq!((counts["payments"], counts["instances"]), (4, 2));
+    assert_eq!(
+        said.matches("Receipt: settled by tempo").count(),
+        2,
+        "{said}"
+    );
     assert!(said.contains("Credits: 10.00 USD."), "{said}");
     assert!(said.contains("USD are left: "), "{said}");
 }

@@ -100,7 +100,7 @@ fn pay(folder: &Path, programs: &Programs) -> Result<()> {
         sale::serve(programs, &chain, &folder.join("serve"))?,
         sale::dev(programs, &chain, &folder.join("dev"))?,
     ] {
-        for client in CLIENTS {
+        for client in CLIENTS.iter().filter(|client| ours.takes(client)) {
             match sale::buy(client, &chain, &ours, folder) {
                 Ok(bought) => println!("  {:<9} {bought}", client.wallet),
                 Err(error) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use compute_domain::catalog::ProviderId;
 use compute_domain::time::Span;
+use compute_engine::MppTerms;
 use compute_engine::ports::{AnyRail, Provider};
 use compute_http::{Mode, PublicUrl};
 use compute_simulator::{
@@ -26,7 +27,9 @@ use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop};
 use crate::settings::database::DatabaseMode;
 use crate::settings::log::LogFormat;
+use crate::settings::mpp::MppConfig;
 use crate::settings::secrets::KeyEntry;
+use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, Loaded, PrivateUrl, Secret, is_loopback_url};
 use crate::wiring::Ingredients;
 use crate::{telemetry, wiring};
@@ -163,42 +166,7 @@ fn assemble(
         .with_context(|| format!("start the simulated cloud of {vendor}"))?;
         providers.push(Arc::new(cloud));
     }
-    let mut rails: Vec<AnyRail> = Vec::new();
-    for spec in dev_rails(&Recipient::new(RECIPIENT)).context("describe the simulated rails")? {
-        let label = spec.label.clone();
-        let rail = SimulatedSettlement::new(
-            spec,
-            permit,
-            clock.clone(),
-            Some(files.journal(&format!("settled-{label}"))),
-            SettlementBehaviour::default(),
-        )
-        .with_context(|| format!("start the simulated settlement of {label}"))?;
-        rails.push(AnyRail::X402(Arc::new(rail)));
-    }
-    let (mpp, tempo) = match config.mpp {
-        Some(mpp) => (Some(mpp.terms), mpp.tempo),
-        None => (None, None),
-    };
-    let simulated = match tempo {
-        Some(tempo) => {
-            rails.push(connect_tempo(tempo, clock.clone(), &config.timing)?);
-            Vec::new()
-        }
-        None => dev_charges(RECIPIENT).context("describe the simulated charges")?,
-    };
-    for spec in simulated {
-        let label = spec.label.clone();
-        let rail = SimulatedCharge::new(
-            spec,
-            permit,
-            clock.clone(),
-            Some(files.journal(&format!("settled-{label}"))),
-            SettlementBehaviour::default(),
-        )
-        .with_context(|| format!("start the simulated settlement of {label}"))?;
-        rails.push(AnyRail::Mpp(Arc::new(rail)));
-    }
+    let (rails, mpp) = rails(config.mpp, &config.timing, permit, files, &clock)?;
     Ingredients {
         mode: Mode::Dev,
         public_url,
@@ -219,4 +187,51 @@ fn assemble(
         mpp,
     }
     .assemble()
+}
+
+/// The ways to pay: simulated, but for Tempo where a node was named.
+fn rails(
+    mpp: Option<MppConfig>,
+    timing: &TimingConfig,
+    permit: DevPermit,
+    files: &Files,
+    clock: &Arc<ServerClock>,
+) -> anyhow::Result<(Vec<AnyRail>, Option<MppTerms>)> {
+    let mut rails: Vec<AnyRail> = Vec::new();
+    for spec in dev_rails(&Recipient::new(RECIPIENT)).context("describe the simulated rails")? {
+        let label = spec.label.clone();
+        let rail = SimulatedSettlement::new(
+            spec,
+            permit,
+            clock.clone(),
+            Some(files.journal(&format!("settled-{label}"))),
+            SettlementBehaviour::default(),
+        )
+        .with_context(|| format!("start the simulated settlement of {label}"))?;
+        rails.push(AnyRail::X402(Arc::new(rail)));
+    }
+    let (mpp, tempo) = match mpp {
+        Some(mpp) => (Some(mpp.terms), mpp.tempo),
+        None => (None, None),
+    };
+    let simulated = match tempo {
+        Some(tempo) => {
+            rails.push(connect_tempo(tempo, clock.clone(), timing)?);
+            Vec::new()
+        }
+        None => dev_charges(RECIPIENT).context("describe the simulated charges")?,
+    };
+    for spec in simulated {
+        let label = spec.label.clone();
+        let rail = SimulatedCharge::new(
+            spec,
+            permit,
+            clock.clone(),
+            Some(files.journal(&format!("settled-{label}"))),
+            SettlementBehaviour::default(),
+        )
+        .with_context(|| format!("start the simulated settlement of {label}"))?;
+        rails.push(AnyRail::Mpp(Arc::new(rail)));
+    }
+    Ok((rails, mpp))
 }

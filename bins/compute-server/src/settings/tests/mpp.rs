@@ -1,0 +1,114 @@
+//! Payments by challenge.
+
+use compute_engine::ChargeTerms;
+
+use super::*;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const RECIPIENT: &str = "0x1111111111111111111111111111111111111111";
+
+/// A good configuration that also takes charges on Tempo.
+fn good_tempo() -> String {
+    good()
+        + &format!(
+            r#"[mpp]
+secret = "{SECRET}"
+[mpp.tempo]
+recipient = "{RECIPIENT}"
+rpc_url = "https://node.example/hunter2"
+"#
+        )
+}
+
+fn check_tempo(from: &str, to: &str, expected: &str) {
+    let text = good_tempo();
+    assert!(text.contains(from), "{from}");
+    let found = problems(&text.replace(from, to));
+    assert!(found.contains(expected), "{to}: {found}");
+    assert!(!found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn a_recipient_turns_it_on() {
+    assert!(check(&good()).unwrap().mpp.is_none());
+    let mpp = check(&good_tempo()).unwrap().mpp.unwrap();
+    assert_eq!(mpp.terms.realm.as_str(), "compute.example");
+    assert_eq!(mpp.terms.challenge_life.millis(), 300_000);
+    let tempo = mpp.tempo.unwrap();
+    let ChargeTerms::Tempo(terms) = tempo.spec.terms else {
+        panic!("Tempo")
+    };
+    assert_eq!((terms.chain_id, tempo.spec.decimals), (4_217, 6));
+    assert_eq!(terms.recipient.to_string(), RECIPIENT);
+}
+
+#[test]
+fn a_shop_may_take_nothing_else() {
+    let text = good_tempo();
+    let (before, rest) = text.split_once("[rails.base]").unwrap();
+    let (_, after) = rest.split_once("[mpp]").unwrap();
+    let config = check(&format!("{before}[mpp]{after}")).unwrap();
+    assert!(config.rails.is_empty() && config.mpp.is_some());
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named() {
+    let secret = format!("secret = \"{SECRET}\"\n");
+    let rpc_url = "rpc_url = \"https://node.example/hunter2\"\n";
+    let zero = format!("0x{}", "0".repeat(40));
+    let token = format!("0x20c0{}", "0".repeat(36));
+    for (from, to, expected) in [
+        (secret.as_str(), "", "mpp.secret: is needed"),
+        (SECRET, "hunter2", "mpp.secret: "),
+        (
+            "[mpp]",
+            "[mpp]\nprevious_secret = \"hunter2\"",
+            "mpp.previous_secret: ",
+        ),
+        ("[mpp]", "[mpp]\nrealm = \"two\\nlines\"", "mpp.realm: "),
+        (
+            "[mpp]",
+            "[mpp]\nchallenge_life = \"19s\"",
+            "mpp.challenge_life: must be 20s to 1h",
+        ),
+        (
+            "[mpp]",
+            "[mpp]\nchallenge_life = \"3601s\"",
+            "mpp.challenge_life: must be 20s to 1h",
+        ),
+        (rpc_url, "", "mpp.tempo.rpc_url: is needed"),
+        (
+            "https://node",
+            "http://node",
+            "mpp.tempo.rpc_url: must be https://",
+        ),
+        (
+            rpc_url,
+            "chain_id = 42431\n",
+            "mpp.tempo.currency: is needed",
+        ),
+        (
+            rpc_url,
+            "decimals = 19\n",
+            "mpp.tempo.decimals: must be at most 18",
+        ),
+        (
+            rpc_url,
+            "currency = \"0x11\"\n",
+            "mpp.tempo.currency: must be an address",
+        ),
+        (RECIPIENT, "0x11", "mpp.tempo.recipient: must be an address"),
+    ] {
+        check_tempo(from, to, expected);
+    }
+    for address in [&zero, &token] {
+        let text = good_tempo();
+        let (start, tempo) = text.split_once("[mpp.tempo]").unwrap();
+        let tempo = tempo.replace(RECIPIENT, address);
+        let found = problems(&format!("{start}[mpp.tempo]{tempo}"));
+        assert!(
+            found.contains("mpp.tempo.recipient: is zero or a token"),
+            "{found}"
+        );
+    }
+}

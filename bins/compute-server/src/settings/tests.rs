@@ -2,6 +2,7 @@ mod clouds;
 mod embedded;
 mod facilitators;
 mod money;
+mod mpp;
 mod service;
 mod solana;
 

@@ -340,6 +340,21 @@ fn refusal_detail(code: &str) -> &'static str {
         "invalid_permit_nonce" => {
             "the permit is not the next one of its owner: read nonces(owner) of the token, and sign again"
         }
+        "simulation_failed" => {
+            "the chain would undo this transaction: look at the payer's balance for amount and fee, and \
+             at its access keys; sign a new payment"
+        }
+        "nonce_used" | "nonce_too_high" => {
+            "the nonce of this transaction is not the payer's next one; sign again"
+        }
+        "transaction_expired" | "transaction_not_yet_valid" | "transaction_valid_too_long" => {
+            "the chain does not take this transaction now, by its own times; sign again"
+        }
+        "transaction_not_found" => {
+            "the chain does not know this transaction yet; send the same credential again in a moment"
+        }
+        "transaction_reverted" => "the chain undid this transaction: nothing was paid",
+        "wrong_payment" => "this transaction does not pay this challenge",
         _ => "the payment network would refuse this payment",
     }
 }

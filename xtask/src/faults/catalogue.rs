@@ -172,17 +172,12 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "a contract wallet that burns gas or changes its mind",
     ),
     fault("F076", "the gas wallet is empty"),
-    later(
+    fault(
         "F077",
-        MPP,
         "a challenge that is forged, foreign, expired or altered",
     ),
     fault("F078", "a hash of a transfer that is not the challenge's"),
-    later(
-        "F079",
-        MPP,
-        "one hash submitted in parallel and in other forms",
-    ),
+    fault("F079", "one hash submitted in parallel and in other forms"),
     later("F080", MPP, "a sponsored transaction that would revert"),
     later(
         "F081",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use compute_domain::time::Span;
 use compute_mpp::Receipt;
 use compute_mpp::tempo::Modes;
+use compute_testkit::faults_log::injected;
 use compute_testkit::scripted_charge::{ScriptedCharge, TempoBuyer};
 use compute_testkit::scripted_rail::SettleFault;
 use futures::future::join_all;
@@ -89,6 +90,7 @@ async fn a_rewritten_credential_is_the_same_one() {
     let (shop, tempo, _) = open().await;
     let credential = sign(&shop, &TempoBuyer::new(1)).await;
     let id = send(&shop, &credential).await.json()["order"]["id"].clone();
+    injected("F079");
     let mut upper = document(&credential);
     let hex = upper["payload"]["signature"].as_str().unwrap();
     let hex = hex.strip_prefix("0x").unwrap().to_ascii_uppercase();
@@ -111,6 +113,7 @@ async fn of_256_copies_at_once_one_buys() {
     let (shop, tempo, _) = open().await;
     let credential = sign(&shop, &TempoBuyer::new(1)).await;
     let copies = (0..256).map(|_| shop.send(with("/compute/provision", ORDER, &credential)));
+    injected("F079");
     let answers = shop.patiently(join_all(copies)).await;
     let first = &answers[0].json()["order"]["id"];
     let key = &answers[0].json()["management_api_key"];
@@ -273,6 +276,7 @@ async fn hashes_pay_where_they_are_asked_for() {
     let bought = send(&shop, &field(&shown)).await;
     assert_eq!(bought.status, 200, "{bought:?}");
     shown["payload"] = hash("A");
+    injected("F079");
     let upper = send(&shop, &field(&shown)).await;
     assert_eq!(upper.json()["order"]["id"], bought.json()["order"]["id"]);
     let fresh = challenge(&shop.ask(ORDER).await, "tempo");

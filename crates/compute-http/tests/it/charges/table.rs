@@ -5,6 +5,7 @@ use compute_domain::time::Span;
 use compute_mpp::Challenge;
 use compute_mpp::tempo::abi::TokenTransfer;
 use compute_mpp::tempo::{AttributionMemo, TransactionBuilder};
+use compute_testkit::faults_log::injected;
 use compute_testkit::scripted_charge::{CHAIN_ID, RECIPIENT, TempoBuyer};
 use compute_wallet::{EvmAddress, Uint256};
 use http::Request;
@@ -200,6 +201,7 @@ async fn a_challenge_that_is_not_ours_or_not_for_this_is_invalid() {
     let set = |pointer: &'static str, value: Value| {
         move |it: &mut Value| *it.pointer_mut(pointer).unwrap() = value
     };
+    injected("F077");
     let id = table.offer.id().to_owned();
     let altered = format!("{}A", &id[..42]);
     let other_id = if altered == id {
@@ -321,6 +323,7 @@ async fn a_challenge_of_another_shop_route_or_body_is_invalid() {
 async fn an_expired_challenge_says_so() {
     let (shop, tempo, _) = open().await;
     let table = Table::lay(shop).await;
+    injected("F077");
     table.shop.clock.advance(Span::from_secs(301));
     let late = field(&table.good());
     table

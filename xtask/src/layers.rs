@@ -275,6 +275,26 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-rail-stripe",
+        place: Place::Layer(4),
+        ours: &[
+            "compute-outbound",
+            "compute-domain",
+            "compute-mpp",
+            "compute-engine",
+        ],
+        externals: Externals::Not(&[
+            "anyhow",
+            "axum",
+            "figment",
+            "hyper",
+            "reqwest",
+            "solana-client",
+            "sqlx",
+        ]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-rail-tempo",
         place: Place::Layer(4),
         ours: &[

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Client, Url, redirect};
+use secrecy::ExposeSecret as _;
 
 use crate::answer::Answer;
 use crate::config::{ConfigError, OutboundConfig, origin};
@@ -92,12 +93,15 @@ impl OutboundClient {
         let mut builder = self
             .http
             .request(request.method.clone(), request.url(&self.base));
-        if let Some(body) = request.json {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(body);
+        if let Some((kind, body)) = request.body {
+            builder = builder.header(CONTENT_TYPE, kind).body(body);
         }
         if let Some(bearer) = &request.bearer {
             let value = bearer.header().map_err(OutboundError::unencodable)?;
             builder = builder.header(AUTHORIZATION, value);
+        }
+        if let Some(user) = &request.basic {
+            builder = builder.basic_auth(user.expose_secret(), None::<&str>);
         }
         for (name, value) in request.headers {
             builder = builder.header(name, value);

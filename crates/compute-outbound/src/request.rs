@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::Url;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::config::BearerToken;
@@ -14,9 +15,10 @@ pub struct OutboundRequest {
     pub(crate) method: Method,
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
-    pub(crate) json: Option<Bytes>,
+    pub(crate) body: Option<(&'static str, Bytes)>,
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) bearer: Option<BearerToken>,
+    pub(crate) basic: Option<SecretString>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -32,9 +34,10 @@ impl OutboundRequest {
                 .map(|segment| (*segment).to_owned())
                 .collect(),
             query: Vec::new(),
-            json: None,
+            body: None,
             total_timeout: None,
             bearer: None,
+            basic: None,
             headers: Vec::new(),
         }
     }
@@ -70,8 +73,21 @@ impl OutboundRequest {
     /// [`OutboundError::NotSent`] when the value cannot be written as JSON.
     pub fn json(mut self, body: &impl Serialize) -> Result<Self, OutboundError> {
         let text = serde_json::to_vec(body).map_err(OutboundError::unencodable)?;
-        self.json = Some(Bytes::from(text));
+        self.body = Some(("application/json", Bytes::from(text)));
         Ok(self)
+    }
+
+    /// Sets a body of form fields (`application/x-www-form-urlencoded`); names and values are encoded.
+    #[must_use]
+    pub fn form<N: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        text.extend_pairs(fields);
+        let text = Bytes::from(text.finish());
+        self.body = Some(("application/x-www-form-urlencoded", text));
+        self
     }
 
     /// Replaces the client's total time-out for this request; its limit on silence stays.
@@ -85,6 +101,13 @@ impl OutboundRequest {
     #[must_use]
     pub fn bearer(mut self, token: BearerToken) -> Self {
         self.bearer = Some(token);
+        self
+    }
+
+    /// Sends this as the user of HTTP's Basic scheme, without a password: how some peers take a key.
+    #[must_use]
+    pub fn basic(mut self, user: SecretString) -> Self {
+        self.basic = Some(user);
         self
     }
 
@@ -129,7 +152,7 @@ impl fmt::Debug for OutboundRequest {
         f.debug_struct("OutboundRequest")
             .field("method", &self.method)
             .field("path", &self.path)
-            .field("json_bytes", &self.json.as_ref().map(Bytes::len))
+            .field("body_bytes", &self.body.as_ref().map(|it| it.1.len()))
             .finish_non_exhaustive()
     }
 }
@@ -192,6 +215,21 @@ mod tests {
             "https://a.example/?apikey=k",
             &request,
             "https://a.example/x?apikey=k&tag=x402-op%3D7f&cursor=a%2B%2F%3D",
+        );
+    }
+
+    #[test]
+    fn form_fields_are_encoded_and_never_shown() {
+        let key = SecretString::from("sk_secret");
+        let request = OutboundRequest::post(&["x"]).basic(key);
+        let request = request.form([("a[b]", "c&d=é +"), ("token", "hidden")]);
+        let (kind, body) = request.body.clone().unwrap();
+        assert_eq!(kind, "application/x-www-form-urlencoded");
+        assert_eq!(&body[..], b"a%5Bb%5D=c%26d%3D%C3%A9+%2B&token=hidden");
+        let shown = format!("{request:?}");
+        assert!(
+            !shown.contains("hidden") && !shown.contains("sk_"),
+            "{shown}"
         );
     }
 

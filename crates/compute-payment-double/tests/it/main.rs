@@ -9,6 +9,7 @@
 mod faults;
 mod payments;
 mod real_receipts;
+mod stripe;
 mod views;
 
 use compute_mpp::tempo::{Modes, TempoCharge, TempoTerms, Transaction, TransactionBuilder};

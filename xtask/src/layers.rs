@@ -390,6 +390,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-rail-evm",
             "compute-rail-facilitator",
             "compute-rail-solana",
+            "compute-rail-stripe",
             "compute-rail-tempo",
             "compute-rail-tempo",
             "compute-simulator",

@@ -11,6 +11,7 @@ use compute_rail_facilitator::{
     Facilitator, FacilitatorConfig, FacilitatorRail, Timeouts as RailTimeouts,
 };
 use compute_rail_solana::{SolanaConfig, SolanaRail, SolanaTimeouts};
+use compute_rail_stripe::{StripeConfig, StripeRail, StripeTimeouts};
 use compute_rail_tempo::{TempoConfig, TempoRail, TempoTimeouts};
 use compute_store::Database;
 use compute_wallet::{EvmAddress, Namespace, SolanaAddress};
@@ -20,7 +21,7 @@ use crate::ambient::{OsEntropy, ServerClock, system_time};
 use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
 use crate::settings::facilitator::{FacilitatorServiceConfig, Recipients};
-use crate::settings::mpp::TempoConfig as TempoSettings;
+use crate::settings::mpp::{StripeConfig as StripeSettings, TempoConfig as TempoSettings};
 use crate::settings::rails::{EmbeddedConfig, FeePayerConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
@@ -103,6 +104,9 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
     if let Some(mpp) = config.mpp {
         if let Some(tempo) = mpp.tempo {
             rails.push(connect_tempo(tempo, clock.clone(), &config.timing)?);
+        }
+        if let Some(stripe) = mpp.stripe {
+            rails.push(connect_stripe(stripe, clock.clone(), &config.timing)?);
         }
         mpp_terms = Some(mpp.terms);
     }
@@ -297,6 +301,26 @@ pub(super) fn connect_tempo(
         ..TempoConfig::new(tempo.rpc_url.expose())
     };
     let rail = TempoRail::new(tempo.spec, &config, clock).context("mpp.tempo")?;
+    Ok(AnyRail::Mpp(Arc::new(rail)))
+}
+
+/// The rail of `[mpp.stripe]`.
+fn connect_stripe(
+    stripe: StripeSettings,
+    clock: Arc<ServerClock>,
+    timing: &TimingConfig,
+) -> anyhow::Result<AnyRail> {
+    let usual = StripeTimeouts::default();
+    let config = StripeConfig {
+        base_url: stripe.base_url.expose().to_owned(),
+        version: stripe.version,
+        timeouts: StripeTimeouts {
+            request: timing.call(usual.request),
+            call: timing.call(usual.call),
+        },
+        ..StripeConfig::new(stripe.secret_key.expose())
+    };
+    let rail = StripeRail::new(stripe.spec, &config, clock).context("mpp.stripe")?;
     Ok(AnyRail::Mpp(Arc::new(rail)))
 }
 

@@ -59,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) rails: BTreeMap<String, rails::RailSettings>,
     pub(crate) mpp: mpp::Mpp,
     pub(crate) tempo: mpp::Tempo,
+    pub(crate) stripe: mpp::Stripe,
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
     pub(crate) work: work::Work,
@@ -160,6 +161,7 @@ impl Loaded {
             rails,
             mpp: Section::read(&mut reader, "mpp"),
             tempo: Section::read(&mut reader, "mpp.tempo"),
+            stripe: Section::read(&mut reader, "mpp.stripe"),
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
             work: Section::read(&mut reader, "work"),
@@ -259,6 +261,7 @@ impl Settings {
         );
         sections.push(entry("mpp", &self.mpp));
         sections.push(entry("mpp.tempo", &self.tempo));
+        sections.push(entry("mpp.stripe", &self.stripe));
         sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
         sections.push(entry("work", &self.work));
@@ -281,7 +284,9 @@ impl Settings {
         }
         rails::check_addresses(check, &rails);
         let public_url = server.as_ref().map(|server| &server.public_url);
-        let mpp = self.mpp.check(check, &self.tempo, public_url);
+        let mpp = self
+            .mpp
+            .check(check, (&self.tempo, &self.stripe), public_url);
         let facilitator = self.facilitator.check(check, &rails);
         let (markup_bps, lease) = (self.pricing.markup_bps, self.timing.lease);
         let clouds = [
@@ -296,10 +301,11 @@ impl Settings {
         self.log.check(check);
         let timing = self.timing.check(check, self.database.mode);
         if !check.is_dev() {
-            if self.rails.is_empty() && self.tempo.recipient.is_none() {
+            let takes_charges = self.tempo.recipient.is_some() || self.stripe.is_on();
+            if self.rails.is_empty() && !takes_charges {
                 check.problem(
                     "rails",
-                    "no way to pay is configured: at least one [rails.<label>], or mpp.tempo.recipient, is needed",
+                    "no way to pay is configured: at least one [rails.<label>], mpp.tempo.recipient or mpp.stripe.secret_key is needed",
                 );
             }
             if !self.vultr.is_on() && !self.digitalocean.is_on() {
@@ -341,9 +347,11 @@ impl Settings {
             check.problem("pricing.default_rail", "is not a label of a rail");
             return None;
         };
-        let charge = mpp.and_then(|mpp| mpp.tempo.as_ref());
+        let tempo = mpp.and_then(|mpp| Some(&mpp.tempo.as_ref()?.spec));
+        let stripe = mpp.and_then(|mpp| Some(&mpp.stripe.as_ref()?.spec));
+        let charge = tempo.or(stripe).map(|spec| &spec.label);
         let first = rails.first().map(|rail| &rail.label);
-        let first = first.or(charge.map(|tempo| &tempo.spec.label)).cloned();
+        let first = first.or(charge).cloned();
         let exists = check.is_dev() || rails.iter().any(|rail| rail.label == named);
         let markup = clouds.iter().map(|cloud| (cloud.provider, cloud.markup));
         let markup: BTreeMap<_, _> = markup.collect();

@@ -7,6 +7,7 @@ use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use compute_engine::{ChargeSpec, ChargeTerms, MppTerms};
 use compute_http::PublicUrl;
+use compute_mpp::stripe::StripeDetails;
 use compute_mpp::tempo::{Modes, TempoTerms};
 use compute_mpp::{Realm, Secret as ChallengeSecret, Secrets};
 use compute_wallet::EvmAddress;
@@ -20,6 +21,9 @@ use super::value::{PrivateUrl, Secret};
 const MAIN_NET: u32 = 4_217;
 /// Its token for payments.
 const USDC_E: &str = "0x20C000000000000000000000b9537d11c60E8b50";
+/// Prices are in dollars, and so are cards.
+const CURRENCY: &str = "usd";
+const CENTS: u8 = 2;
 /// The least that a challenge lives: a client must be able to sign, and we to send, in the meantime.
 const LEAST_LIFE: Span = Span::from_secs(20);
 /// The most: a price is frozen for as long.
@@ -65,11 +69,39 @@ section! {
     }
 }
 
+section! {
+    /// The method `stripe`: cards, through Shared Payment Tokens, in US dollars. On when `secret_key` is set. Prices below Stripe's minimum of 0.50 USD are not offered.
+    Stripe {
+        /// The seller's secret key at Stripe (`sk_…` or `rk_…`).
+        secret_key: Option<Secret> = None,
+        /// A file that holds the key.
+        secret_key_file: Option<PathBuf> = None,
+        /// The seller's business profile (`profile_…`), which challenges name. Needed.
+        network_id: Option<String> = None,
+        /// The kinds of payment that are taken.
+        payment_method_types: Vec<String> = vec!["card".to_owned(), "link".to_owned()],
+        /// Where the API is.
+        base_url: PrivateUrl = PrivateUrl::new("https://api.stripe.com"),
+        /// The version of the API that is asked for.
+        version: String = "2026-07-29.preview".to_owned(),
+    }
+}
+
 /// The checked sections.
 #[derive(Debug)]
 pub(crate) struct MppConfig {
     pub(crate) terms: MppTerms,
     pub(crate) tempo: Option<TempoConfig>,
+    pub(crate) stripe: Option<StripeConfig>,
+}
+
+/// A checked `[mpp.stripe]`.
+#[derive(Debug)]
+pub(crate) struct StripeConfig {
+    pub(crate) spec: ChargeSpec,
+    pub(crate) secret_key: Secret,
+    pub(crate) base_url: PrivateUrl,
+    pub(crate) version: String,
 }
 
 /// A checked `[mpp.tempo]`.
@@ -84,11 +116,11 @@ impl Mpp {
     pub(super) fn check(
         &self,
         check: &mut Check<'_>,
-        tempo: &Tempo,
+        (tempo, stripe): (&Tempo, &Stripe),
         public_url: Option<&PublicUrl>,
     ) -> Option<MppConfig> {
-        let tempo = tempo.check(check);
-        let is_on = check.is_dev() || tempo.is_some();
+        let (tempo, stripe) = (tempo.check(check), stripe.check(check));
+        let is_on = check.is_dev() || tempo.is_some() || stripe.is_some();
         if !is_on {
             return None;
         }
@@ -115,6 +147,7 @@ impl Mpp {
                 challenge_life: self.challenge_life,
             },
             tempo,
+            stripe,
         })
     }
 
@@ -213,6 +246,47 @@ impl Tempo {
                 settlement: rpc_url.masked(),
             },
             rpc_url,
+        })
+    }
+}
+
+impl Stripe {
+    /// Whether there is a key.
+    pub(super) const fn is_on(&self) -> bool {
+        self.secret_key.is_some() || self.secret_key_file.is_some()
+    }
+
+    fn check(&self, check: &mut Check<'_>) -> Option<StripeConfig> {
+        if !self.is_on() {
+            return None;
+        }
+        let (text, file) = (self.secret_key.as_ref(), self.secret_key_file.as_ref());
+        let secret_key = check.secret("mpp.stripe.secret_key", text, file);
+        if self.network_id.is_none() {
+            let what = "is needed: challenges name the seller by it";
+            check.problem("mpp.stripe.network_id", what);
+        }
+        if self.payment_method_types.is_empty() {
+            check.problem("mpp.stripe.payment_method_types", "must name at least one");
+        }
+        check.outside_url("mpp.stripe.base_url", self.base_url.expose());
+        Some(StripeConfig {
+            spec: ChargeSpec {
+                label: RailLabel::parse("stripe").ok()?,
+                decimals: CENTS,
+                terms: ChargeTerms::Stripe {
+                    details: StripeDetails {
+                        network_id: self.network_id.clone()?,
+                        payment_method_types: self.payment_method_types.clone(),
+                        metadata: Vec::new(),
+                    },
+                    currency: CURRENCY.to_owned(),
+                },
+                settlement: self.base_url.masked(),
+            },
+            secret_key: secret_key?,
+            base_url: self.base_url.clone(),
+            version: self.version.clone(),
         })
     }
 }

@@ -13,6 +13,7 @@ mod http;
 mod arrivals;
 mod bad_input;
 mod buyer;
+mod charges;
 mod clouds;
 mod configuration;
 mod credits;

@@ -112,3 +112,48 @@ fn what_is_missing_or_wrong_is_named() {
         );
     }
 }
+
+#[test]
+fn a_key_turns_stripe_on() {
+    let text = good()
+        + &format!(
+            r#"[mpp]
+secret = "{SECRET}"
+[mpp.stripe]
+secret_key = "sk_test_hunter2"
+network_id = "profile_1"
+"#
+        );
+    let mpp = check(&text).unwrap().mpp.unwrap();
+    assert!(mpp.tempo.is_none());
+    let stripe = mpp.stripe.unwrap();
+    let ChargeTerms::Stripe { details, currency } = stripe.spec.terms else {
+        panic!("Stripe")
+    };
+    assert_eq!(
+        (details.network_id.as_str(), currency.as_str()),
+        ("profile_1", "usd")
+    );
+    assert_eq!(stripe.spec.decimals, 2);
+    for (from, to, expected) in [
+        (
+            "network_id = \"profile_1\"\n",
+            "",
+            "mpp.stripe.network_id: is needed",
+        ),
+        (
+            "network_id",
+            "payment_method_types = []\nnetwork_id",
+            "mpp.stripe.payment_method_types: ",
+        ),
+        (
+            "network_id",
+            "base_url = \"http://api.example\"\nnetwork_id",
+            "mpp.stripe.base_url: ",
+        ),
+    ] {
+        let found = problems(&text.replace(from, to));
+        assert!(found.contains(expected), "{to}: {found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+}

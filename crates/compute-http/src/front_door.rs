@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use compute_engine::Error;
+use compute_mpp::ProblemType;
 use futures::FutureExt as _;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -35,7 +36,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 
 /// Request headers that scripts in browsers may send.
 const ACCEPTED: HeaderValue = HeaderValue::from_static(
-    "Content-Type, X-PAYMENT, PAYMENT-SIGNATURE, Authorization, Idempotency-Key, X-Request-Id, \
+    "Content-Type, X-PAYMENT, PAYMENT-SIGNATURE, Authorization, Payment-Authorization, Accept-Payment, \
+     Idempotency-Key, X-Request-Id, \
      X-API-Key, X-Auth-Address, X-Auth-Chain, X-Auth-Signature, X-Auth-Timestamp, X-Auth-Nonce, \
      X-Auth-Sig-Encoding",
 );
@@ -129,14 +131,24 @@ fn proves_nothing(error: &ApiError) -> bool {
 /// Behind a refused payment may still be one that is known; not so behind one that cannot be read,
 /// that belongs to no order, or that is not there after all.
 fn may_be_turned_away(error: &ApiError, shown: Shown) -> bool {
-    let is_no_payment = matches!(
-        error,
+    let is_no_payment = match error {
+        ApiError::Engine(Error::PaymentRequired {
+            problem: Some(problem),
+            ..
+        }) => matches!(
+            problem.kind,
+            // No challenge of ours: nothing that it bought can stand behind it.
+            Some(ProblemType::MalformedCredential | ProblemType::InvalidChallenge)
+        ),
         ApiError::Engine(
             Error::NotFound
-                | Error::PaymentMalformed { .. }
-                | Error::PaymentRequired { problem: None, .. }
+            | Error::PaymentMalformed { .. }
+            | Error::PaymentRequired { problem: None, .. }
+            | Error::MethodUnsupported,
         )
-    );
+        | ApiError::SeveralPayments => true,
+        _ => false,
+    };
     is_no_payment || shown == Shown::Claim
 }
 

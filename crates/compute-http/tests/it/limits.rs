@@ -1,14 +1,17 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use compute_domain::time::Span;
 use compute_http::{Doubt, Limits, Settings};
+use compute_mpp::tempo::Modes;
+use compute_testkit::scripted_charge::ScriptedCharge;
 use http::Request;
 
 use crate::credits::by_credits;
-use crate::shop::{Answer, ORDER, Shop, settings};
+use crate::shop::{Answer, ORDER, Shop, purchase, settings};
 use crate::visitor::{Visitor, paid};
 
 const STRANGER: &str = "198.51.100.7";
@@ -291,4 +294,23 @@ async fn too_few_credits_do_not_use_up_the_budget_of_an_address() {
         refused.expect_problem(402, "insufficient_credits");
     }
     assert_eq!(plans(&shop, STRANGER).await.status, 200);
+}
+
+/// A header that looks like a payment does not lift the budget of its address.
+#[tokio::test]
+async fn credentials_that_are_none_count() {
+    let charges = vec![Arc::new(ScriptedCharge::tempo(Modes::Pull))];
+    let shop = Shop::open_over(narrow(2), charges).await;
+    let send = async || {
+        let request = purchase(ORDER).header("authorization", "Payment dGhpcyBpcyBqdW5r");
+        shop.send_from(
+            STRANGER.parse().unwrap(),
+            request.body(Body::from(ORDER)).unwrap(),
+        )
+        .await
+    };
+    for _ in 0..2 {
+        send().await.expect_problem(402, "malformed_credential");
+    }
+    send().await.expect_problem(429, "rate_limited");
 }

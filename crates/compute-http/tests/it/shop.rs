@@ -142,7 +142,10 @@ impl Shop {
         Self::open_over(settings(), charges).await
     }
 
-    async fn open_over(mut settings: Settings, charges: Vec<Arc<ScriptedCharge>>) -> Self {
+    pub(crate) async fn open_over(
+        mut settings: Settings,
+        charges: Vec<Arc<ScriptedCharge>>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("shop.db").display());
         let config = DatabaseConfig {

@@ -13,6 +13,7 @@ mod http;
 mod arrivals;
 mod bad_input;
 mod buyer;
+mod cards;
 mod charges;
 mod clouds;
 mod configuration;

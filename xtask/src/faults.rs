@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(report.injected.len(), 1);
         assert!(report.injected[0].ends_with("race 2, sim 17"), "{report:?}");
         assert!(report.open.iter().any(|line| line.starts_with("F041")));
-        assert!(report.not_built.iter().any(|line| line.starts_with("F077")));
+        assert!(report.not_built.iter().any(|line| line.starts_with("F080")));
         let all = report.injected.len() + report.open.len() + report.not_built.len();
         assert_eq!(all, CATALOGUE.len());
     }

@@ -392,7 +392,6 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-rail-solana",
             "compute-rail-stripe",
             "compute-rail-tempo",
-            "compute-rail-tempo",
             "compute-simulator",
         ],
         externals: Externals::Any,

@@ -6,7 +6,8 @@ use compute_domain::time::{Span, Timestamp};
 use compute_mpp::method::CHARGE;
 use compute_mpp::stripe::SharedPaymentToken;
 use compute_mpp::tempo::{
-    Fault, TempoCharge, TempoError, TempoPayload, TempoTerms, Transaction, verify_transaction,
+    Fault, Sponsorship, TempoCharge, TempoError, TempoPayload, TempoTerms, Transaction,
+    verify_transaction,
 };
 use compute_mpp::{Challenge, Credential, ProblemType};
 
@@ -230,6 +231,10 @@ fn check_transfer(
             return Err(PaymentProblem::mpp(ProblemType::VerificationFailed, detail));
         }
     };
+    // With another signature for the fee it would pay under another hash, which nobody here looks for.
+    if !terms.fee_payer && matches!(transaction.sponsorship, Sponsorship::Signed(_)) {
+        return Err(tempo_problem(&TempoError::SponsorshipNotOffered));
+    }
     let challenge = credential.challenge();
     let charge = TempoCharge {
         terms,

@@ -209,8 +209,9 @@ fn read<T: DeserializeOwned>(answer: &Answer) -> Outcome<T> {
     if is_key {
         return Outcome::Failed(StripeError::Key);
     }
-    if error.kind == "api_error" {
-        return Outcome::Failed(unknown("an error inside Stripe"));
+    // Only these two are refusals; whatever else answers so may not be Stripe.
+    if !matches!(error.kind.as_str(), "card_error" | "invalid_request_error") {
+        return Outcome::Failed(unknown("an error of no kind that refuses"));
     }
     Outcome::Refused(Box::new(error))
 }

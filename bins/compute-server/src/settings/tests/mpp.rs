@@ -157,3 +157,33 @@ network_id = "profile_1"
         assert!(!found.contains("hunter2"), "{found}");
     }
 }
+
+#[test]
+fn secrets_are_taken_from_files_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (new, old) = (file("new", &format!("{SECRET}\n")), file("old", SECRET));
+    let node = file("node", "https://node.example/hunter2");
+    let text = good_tempo()
+        .replace(
+            &format!("secret = \"{SECRET}\""),
+            &format!(
+                "realm = \"pay.example\"\nsecret_file = \"{new}\"\nprevious_secret_file = \"{old}\""
+            ),
+        )
+        .replace(
+            "rpc_url = \"https://node.example/hunter2\"",
+            &format!("rpc_url_file = \"{node}\""),
+        );
+    let mpp = check(&text).unwrap().mpp.unwrap();
+    assert_eq!(mpp.terms.realm.as_str(), "pay.example");
+    assert!(mpp.terms.secrets.previous.is_some());
+    assert_eq!(
+        mpp.tempo.unwrap().rpc_url.expose(),
+        "https://node.example/hunter2"
+    );
+}

@@ -22,6 +22,10 @@ impl TempoRail {
             Ok(Verdict::Absent) => {}
             Ok(seen) => return outcome(seen),
             Err(Unclear::Contradiction(reason)) => return unknown(reason),
+            // Its sender has sent it: that we send nothing says nothing of its money.
+            Err(Unclear::Unasked(error)) if matches!(paying.way, Way::Push) => {
+                return unknown(&told(&error));
+            }
             Err(Unclear::Unasked(error)) => return not_sent(&told(&error)),
         }
         let Way::Pull(transaction) = &paying.way else {

@@ -41,6 +41,24 @@ async fn a_payment_that_its_buyer_sent_settles_without_a_send_of_ours() {
     assert_eq!(town.chain.requests(SYNC) + town.chain.requests(SEND), 0);
 }
 
+/// The buyer's money has moved: a node that is away must not look like a refusal.
+#[tokio::test]
+async fn a_node_that_is_away_says_nothing_of_what_its_buyer_sent() {
+    for fault in [
+        Fault::DropBefore,
+        Fault::StatusBefore(503),
+        Fault::GarbageAfter,
+    ] {
+        let town = Town::open().await;
+        let hash = town.send(1, &signed(1));
+        let payment = pushed(1, buyer(1).address(), &hash);
+        town.chain.disturb(RECEIPT, fault);
+        assert_unknown(&town.rail.settle(&payment).await);
+        let again = town.rail.settle(&payment).await;
+        assert_eq!(again, Settlement::Settled(town.evidence(1)));
+    }
+}
+
 #[tokio::test]
 async fn one_payment_in_all_its_forms_is_one_transfer() {
     let town = Town::open().await;

@@ -4,14 +4,17 @@
 //! ```text
 //! bench_requests <url> api-key            an API key of the wallet
 //! bench_requests <url> payments <count>   so many values of X-Payment, one a line
-//! bench_requests <url> signer             the wallet's address, then a value of X-Payment for each
-//!                                         amount in atomic units that comes in, line by line
+//! bench_requests <url> signer             the wallet's address, then line by line for each amount in
+//!                                         atomic units that comes in a value of X-Payment, and for each
+//!                                         value of WWW-Authenticate one of Authorization
 //! ```
 //!
 //! The wallet is the one whose private key is in `COMPUTE_WALLET_KEY`; without it, each key and
 //! each payment comes from a fresh one. Wallets that are made here hold nothing anywhere.
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
+#[path = "paid_flow/credential.rs"]
+mod credential;
 #[path = "paid_flow/http.rs"]
 mod http;
 
@@ -20,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
+use compute_mpp::client;
 use compute_wallet::{EvmKey, Uint256, auth_message};
 use compute_x402::PaymentPayload;
 use compute_x402::client::{PayableOffer, PaymentRequired, sign};
@@ -54,7 +58,7 @@ enum Wanted {
     ApiKey,
     /// Prints payments for a machine.
     Payments { count: usize },
-    /// Prints a payment of each amount that it reads.
+    /// Prints a payment of each amount, and a credential for each challenge, that it reads.
     Signer,
 }
 
@@ -102,12 +106,25 @@ async fn ask_for_offer(client: &Client) -> Result<PayableOffer> {
 fn sign_on(offer: &PayableOffer, wallet: &EvmKey) -> Result<()> {
     println!("{}", wallet.address());
     for line in std::io::stdin().lines() {
-        let line = line.context("read an amount")?;
-        let amount = line.trim().parse().context("read an amount")?;
-        println!("{}", pay(offer, amount, wallet)?.to_header());
+        let line = line.context("read an amount or a challenge")?;
+        let payment = match line.trim().parse() {
+            Ok(amount) => pay(offer, amount, wallet)?.to_header(),
+            Err(_) => meet(line.trim(), wallet)?,
+        };
+        println!("{payment}");
         std::io::stdout().flush().context("print a payment")?;
     }
     Ok(())
+}
+
+/// A credential for the challenge of the method `tempo` in a value of `WWW-Authenticate`.
+fn meet(challenges: &str, wallet: &EvmKey) -> Result<String> {
+    let now_s = now_ms()? / 1_000;
+    let offers = client::offers([challenges.as_bytes()], now_s)?;
+    let mut offers = offers.into_iter();
+    let offer = offers.find(|offer| offer.method() == "tempo");
+    let offer = offer.context("no challenge that can be paid here")?;
+    credential::answer(offer, wallet, now_s, "bench")
 }
 
 /// A payment of version 1: the header `X-Payment` is its.

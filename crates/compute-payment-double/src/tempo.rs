@@ -3,9 +3,12 @@
 //! It takes transactions by JSON-RPC, decides by its own state whether they are good, and makes one
 //! block for each. It shares the decoder of `compute-mpp` with the programs under test; that decoder,
 //! and the receipts made here, are held against transactions and receipts of a real chain.
+//!
+//! `POST /control/faults` makes the next requests go wrong, as [`Handle::disturb`] does.
 
 mod bank;
 mod chain;
+mod control;
 mod fault;
 mod handle;
 mod rpc;
@@ -16,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{get, post};
 use compute_wallet::EvmAddress;
 
 pub use bank::{FEE_MANAGER, PATH_USD};
@@ -44,6 +47,8 @@ pub struct Options {
     /// Unix seconds at which its clock stands until a test moves it; without one it follows the
     /// system's.
     pub clock: Option<u64>,
+    /// What every account holds of every token at first, in base units.
+    pub opening_balance: u128,
     /// Whether it believes that every access key was authorised by its account.
     pub takes_access_keys: bool,
 }
@@ -57,6 +62,7 @@ impl Default for Options {
             base_fee: 7,
             first_block: 1_000,
             clock: None,
+            opening_balance: 0,
             takes_access_keys: false,
         }
     }
@@ -71,6 +77,12 @@ pub async fn spawn(options: Options) -> io::Result<Handle> {
     let node = Arc::new(rpc::Node::new(options));
     let router = Router::new()
         .route("/", post(rpc::serve))
+        .route(
+            "/control/faults",
+            get(control::report)
+                .post(control::order)
+                .delete(control::calm),
+        )
         .with_state(Arc::clone(&node));
     let listening = crate::listen::listen(port, router).await?;
     Ok(Handle::new(node, listening))

@@ -46,6 +46,11 @@ impl Node {
         Ok(Self(Service::start_guarded(&command, folder, &name, MARK)?))
     }
 
+    /// Another program that answers as a node does.
+    pub(crate) const fn of(service: Service) -> Self {
+        Self(service)
+    }
+
     pub(crate) fn url(&self) -> &str {
         self.0.url()
     }

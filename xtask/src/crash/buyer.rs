@@ -1,6 +1,7 @@
 //! The client: it repeats its purchases until each has a final answer, whatever dies meanwhile.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -29,12 +30,22 @@ const LOOKS: u32 = 3_000;
 pub(super) struct Buyer {
     wallet: Wallet,
     story: Story,
-    /// Values of `X-Payment`, each for its purchase.
-    for_machine: String,
-    for_time: String,
+    /// What pays for the machine, and for the time once it is asked for.
+    for_machine: Payment,
+    for_time: OnceLock<Payment>,
+    /// A value of `X-Payment`.
     for_credits: String,
+    /// The key that came with the machine, for a buyer who showed nothing but a credential.
+    management_key: OnceLock<String>,
     /// What the server asked for, in atomic units, which are millionths of a dollar.
     pub(super) price: u64,
+}
+
+/// A header that pays, and the same for every repeat.
+#[derive(Debug)]
+struct Payment {
+    header: &'static str,
+    value: String,
 }
 
 /// What the buyer knows in the end.
@@ -64,15 +75,17 @@ impl Buyer {
             story
         };
         let body = priced.body().to_string();
-        let unpaid = http::send(url, "POST", PROVISION, &[], &body)?.json(402)?;
+        let answer = http::send(url, "POST", PROVISION, &[], &body)?;
+        let unpaid = answer.json(402)?;
         let price = unpaid.pointer("/accepts/0/maxAmountRequired");
         let price = price.and_then(Value::as_str);
         let price = price.context("a 402 without a price")?.parse();
         let price = price.context("a price that is no number")?;
         let wallet = Wallet::open(tool, url, WALLET)?;
         Ok(Self {
-            for_machine: wallet.pay(price)?,
-            for_time: wallet.pay(price)?,
+            for_machine: pay(&wallet, story, &answer, price)?,
+            for_time: OnceLock::new(),
+            management_key: OnceLock::new(),
             for_credits: wallet.pay(TOPUP)?,
             wallet,
             story,
@@ -100,7 +113,7 @@ impl Buyer {
         );
         match self.story {
             Story::Destroyed => self.destroy(url, &id)?,
-            Story::Lengthened => self.lengthen(url, &id)?,
+            Story::Lengthened | Story::ByCredentialLengthened => self.lengthen(url, &id)?,
             Story::Resized => self.resize(url, &id, "succeeded")?,
             Story::ResizeFailed => self.resize(url, &id, "failed")?,
             Story::SetUpAnew => self.set_up_anew(url, &id)?,
@@ -183,18 +196,51 @@ impl Buyer {
                 ("idempotency-key", "the-machine"),
             ]
         } else {
-            vec![("x-payment", self.for_machine.as_str())]
+            vec![self.for_machine.header()]
         };
         let reply = purchase(url, PROVISION, &headers, &self.story.body())?;
+        self.keep_key(&reply)?;
         // A refund names the order otherwise than a sale.
         id_of(&reply, "/order/id").or_else(|_| id_of(&reply, "/order_id"))
     }
 
-    /// Nobody but the payment says who asks for the time.
+    /// Its text is told until it is used, and every time the same.
+    fn keep_key(&self, reply: &Value) -> Result<()> {
+        if !self.story.is_by_credential() {
+            return Ok(());
+        }
+        let told = text(reply, "/management_api_key");
+        let kept = match self.management_key.get() {
+            Some(kept) => kept,
+            None => {
+                ensure!(!told.is_empty(), "no key came with the machine: {reply}");
+                self.management_key.get_or_init(|| told.to_owned())
+            }
+        };
+        ensure!(
+            told.is_empty() || told == kept,
+            "two keys were told for one purchase"
+        );
+        Ok(())
+    }
+
+    /// Of a payment nobody but itself says who asks for the time; a credential does not say that.
     fn lengthen(&self, url: &str, id: &str) -> Result<()> {
         let path = format!("/compute/instances/{id}/extend");
-        let headers = [("x-payment", self.for_time.as_str())];
         let body = json!({"extend_hours": 24, "network": "base"});
+        let key = self.management_key.get().map(String::as_str);
+        let key = key.map(|key| ("x-api-key", key));
+        let payment = match self.for_time.get() {
+            Some(payment) => payment,
+            None => {
+                let headers: Vec<_> = key.into_iter().collect();
+                let answer = http::send(url, "POST", &path, &headers, &body.to_string())?;
+                ensure!(answer.status == 402, "expected 402, got {answer:?}");
+                let payment = pay(&self.wallet, self.story, &answer, self.price)?;
+                self.for_time.get_or_init(|| payment)
+            }
+        };
+        let headers: Vec<_> = key.into_iter().chain([payment.header()]).collect();
         let reply = purchase(url, &path, &headers, &body)?;
         ensure!(
             text(&reply, "/order/id") == id,
@@ -218,10 +264,10 @@ impl Buyer {
     /// The status of the order, for whoever shows the payment again, or for the owner.
     fn show(&self, url: &str, id: &str) -> Result<Answer> {
         let path = format!("/compute/orders/{id}");
-        if self.story.pays_with_credits() {
+        if self.story.pays_with_credits() || self.story.is_by_credential() {
             return self.owned(url, "GET", &path);
         }
-        let headers = [("x-payment", self.for_machine.as_str())];
+        let headers = [self.for_machine.header()];
         http::send(url, "GET", &path, &headers, "")
     }
 
@@ -300,9 +346,27 @@ impl Buyer {
 
     /// A request in the owner's name.
     fn owned(&self, url: &str, method: &str, path: &str) -> Result<Answer> {
-        let headers = [("x-api-key", self.wallet.api_key.as_str())];
-        http::send(url, method, path, &headers, "")
+        let own = self.management_key.get().unwrap_or(&self.wallet.api_key);
+        http::send(url, method, path, &[("x-api-key", own)], "")
     }
+}
+
+impl Payment {
+    fn header(&self) -> (&'static str, &str) {
+        (self.header, &self.value)
+    }
+}
+
+/// Pays what a 402 asks for, in the way of the story.
+fn pay(wallet: &Wallet, story: Story, unpaid: &Answer, price: u64) -> Result<Payment> {
+    let (header, value) = if story.is_by_credential() {
+        let challenge = unpaid.header("www-authenticate");
+        let challenge = challenge.context("a 402 without a challenge")?;
+        ("authorization", wallet.meet(challenge)?)
+    } else {
+        ("x-payment", wallet.pay(price)?)
+    };
+    Ok(Payment { header, value })
 }
 
 /// Sends a purchase until it is answered for good; the answer when it was made, or made and undone.

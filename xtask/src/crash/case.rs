@@ -216,7 +216,7 @@ impl Case {
     /// The money is with the shop for a machine, or back with the owner, whole.
     fn check_credit(&self, outcome: &Outcome, price: u64) -> Result<()> {
         let balance = outcome.balance;
-        let is_right = match self.story {
+        let is_right = match self.story.as_paid_for() {
             // Of two days, one was not begun.
             Story::Destroyed => balance == price / 2,
             Story::NeverReady | Story::SoldOut => balance == price,
@@ -272,7 +272,7 @@ mod tests {
             (false, true) => ("settled", json!(null)),
             (false, false) => ("refunded", json!(0.192)),
         };
-        let balance = match story {
+        let balance = match story.as_paid_for() {
             Story::Destroyed => PRICE / 2,
             Story::SoldOut => PRICE,
             Story::ToppedUp | Story::CreditsSoldOut => TOPUP,
@@ -331,6 +331,9 @@ mod tests {
             Story::Lengthened,
             Story::ToppedUp,
             Story::CreditsSoldOut,
+            Story::ByCredential,
+            Story::ByCredentialSoldOut,
+            Story::ByCredentialLengthened,
         ] {
             assert!(passes(story, |_, _, _| {}), "{story:?}");
         }

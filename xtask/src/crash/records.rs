@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 /// The mark by which a machine names the operation it was made for.
 const OPERATION: &str = "x402-op=";
 
-/// A settlement of a facilitator's journal.
+/// A settlement of a payment network's journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settlement {
     pub(super) from: String,
@@ -37,9 +37,13 @@ pub(super) struct Machines {
     pub(super) made_for: BTreeMap<String, String>,
 }
 
-/// Reads the settlements of a facilitator's journal, oldest first.
-pub(super) fn read_settlements(journal: &Path) -> Result<Vec<Settlement>> {
-    settlements(&read(journal)?)
+/// Reads the settlements of payment networks' journals, each oldest first.
+pub(super) fn read_settlements(journals: &[PathBuf]) -> Result<Vec<Settlement>> {
+    let mut all = Vec::new();
+    for journal in journals {
+        all.extend(settlements(&read(journal)?)?);
+    }
+    Ok(all)
 }
 
 /// Reads a cloud's journal.
@@ -52,7 +56,7 @@ fn settlements(events: &[Value]) -> Result<Vec<Settlement>> {
     settled
         .map(|settled| {
             Ok(Settlement {
-                from: text(settled, "from")?,
+                from: text(settled, "from")?.to_ascii_lowercase(),
                 to: text(settled, "to")?,
                 value: text(settled, "value")?,
                 transaction: text(settled, "transaction")?,

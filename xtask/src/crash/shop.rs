@@ -91,6 +91,8 @@ fn failpoints_target() -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Partners {
     pub(super) facilitator: Service,
+    /// A node of the Tempo chain.
+    pub(super) tempo: Service,
     pub(super) cloud: Service,
     folder: PathBuf,
 }
@@ -105,6 +107,7 @@ impl Partners {
         };
         let partners = Self {
             facilitator: stand_in("facilitator", &["--network", "base"])?,
+            tempo: stand_in("tempo", &[])?,
             cloud: stand_in("vultr", &["--api-key", VENDOR_KEY])?,
             folder: folder.to_owned(),
         };
@@ -118,8 +121,9 @@ impl Partners {
         order_fault(&self.facilitator, r#"{"kind":"refuse_repeats"}"#)
     }
 
-    pub(super) fn settlements(&self) -> PathBuf {
-        journal(&self.folder, "facilitator")
+    /// Where each network writes its settlements down.
+    pub(super) fn settlements(&self) -> [PathBuf; 2] {
+        ["facilitator", "tempo"].map(|partner| journal(&self.folder, partner))
     }
 
     pub(super) fn machines(&self) -> PathBuf {
@@ -223,7 +227,10 @@ pub(super) type Settings = Vec<(&'static str, String)>;
 /// `serve` with main-network identities.
 pub(super) fn settings(database: &str, partners: &Partners) -> Settings {
     let Partners {
-        facilitator, cloud, ..
+        facilitator,
+        tempo,
+        cloud,
+        ..
     } = partners;
     vec![
         // The port changes with each start; clients use the one that is printed.
@@ -250,6 +257,9 @@ pub(super) fn settings(database: &str, partners: &Partners) -> Settings {
             "RAILS__BASE__RPC_URL",
             format!("{}/rpc/base", facilitator.url()),
         ),
+        ("MPP__SECRET", SECRET.to_owned()),
+        ("MPP__TEMPO__RECIPIENT", PAY_TO.to_owned()),
+        ("MPP__TEMPO__RPC_URL", tempo.url().to_owned()),
     ]
 }
 

@@ -39,10 +39,16 @@ pub(super) enum Story {
     ToppedUp,
     /// Credits are bought, and spent on a machine that the cloud does not have: they come back.
     CreditsSoldOut,
+    /// As delivered, for a buyer who shows a credential and nothing else, and has the key of the answer.
+    ByCredential,
+    /// The same buyer, and the cloud has no machine.
+    ByCredentialSoldOut,
+    /// The same buyer lengthens the time by a second credential.
+    ByCredentialLengthened,
 }
 
 impl Story {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Delivered,
         Self::WithKey,
         Self::Replaced,
@@ -55,7 +61,25 @@ impl Story {
         Self::SetUpAnew,
         Self::ToppedUp,
         Self::CreditsSoldOut,
+        Self::ByCredential,
+        Self::ByCredentialSoldOut,
+        Self::ByCredentialLengthened,
     ];
+
+    /// Whether its buyer shows credentials and nothing else.
+    pub(super) fn is_by_credential(self) -> bool {
+        self != self.as_paid_for()
+    }
+
+    /// The story with the same end whose buyer has a wallet and signs payments.
+    pub(super) const fn as_paid_for(self) -> Self {
+        match self {
+            Self::ByCredential => Self::Delivered,
+            Self::ByCredentialSoldOut => Self::SoldOut,
+            Self::ByCredentialLengthened => Self::Lengthened,
+            other => other,
+        }
+    }
 
     /// The stories in which a fail point `<kind>.<step>.<position>` is reached.
     pub(super) fn reaching(point: &str) -> Vec<Self> {
@@ -70,7 +94,7 @@ impl Story {
     const fn kind(self) -> &'static str {
         match self {
             Self::Destroyed => "destroy",
-            Self::Lengthened => "extend",
+            Self::Lengthened | Self::ByCredentialLengthened => "extend",
             Self::Resized | Self::ResizeFailed => "resize",
             Self::SetUpAnew => "power",
             Self::ToppedUp => "topup",
@@ -86,9 +110,12 @@ impl Story {
             Self::WithKey => &["create"],
             Self::Replaced => &["create", "destroy", "confirm_gone"],
             Self::NeverReady => &["await_ready", "destroy", "confirm_gone", "refund"],
-            Self::SoldOut | Self::CreditsSoldOut => &["refund"],
+            Self::SoldOut | Self::CreditsSoldOut | Self::ByCredentialSoldOut => &["refund"],
             Self::Destroyed => &["destroy", "confirm_gone"],
-            Self::Lengthened | Self::ToppedUp => &["settle"],
+            Self::Lengthened
+            | Self::ToppedUp
+            | Self::ByCredential
+            | Self::ByCredentialLengthened => &["settle"],
             Self::Resized => &["change", "await_change"],
             Self::ResizeFailed => &["await_change", "power_on"],
             Self::SetUpAnew => &["switch"],
@@ -109,12 +136,15 @@ impl Story {
             Self::SetUpAnew => "set-up-anew",
             Self::ToppedUp => "topped-up",
             Self::CreditsSoldOut => "credits-sold-out",
+            Self::ByCredential => "by-credential",
+            Self::ByCredentialSoldOut => "by-credential-sold-out",
+            Self::ByCredentialLengthened => "by-credential-lengthened",
         }
     }
 
     /// What the double of the cloud is told to do wrong.
     pub(super) fn faults(self) -> Option<Value> {
-        match self {
+        match self.as_paid_for() {
             Self::Replaced => Some(json!({"kind": "create_then_drop"})),
             Self::NeverReady => Some(json!({"kind": "never_ready"})),
             Self::SoldOut | Self::CreditsSoldOut => Some(json!({
@@ -123,13 +153,7 @@ impl Story {
                 "error": "Plan is not available in this location",
             })),
             Self::ResizeFailed => Some(json!({"kind": "fail_resize"})),
-            Self::Delivered
-            | Self::WithKey
-            | Self::Destroyed
-            | Self::Lengthened
-            | Self::Resized
-            | Self::SetUpAnew
-            | Self::ToppedUp => None,
+            _ => None,
         }
     }
 
@@ -176,7 +200,7 @@ impl Story {
 
     /// What is settled in a story, oldest first, when the machine and an extension cost `price` each.
     pub(super) fn payments(self, price: u64) -> Vec<u64> {
-        match self {
+        match self.as_paid_for() {
             Self::ToppedUp | Self::CreditsSoldOut => vec![TOPUP],
             Self::Lengthened => vec![price, price],
             _ => vec![price],
@@ -194,7 +218,7 @@ impl Story {
 
     /// Hours of the order in the end.
     pub(super) const fn hours_in_the_end(self) -> u64 {
-        if matches!(self, Self::Lengthened) {
+        if matches!(self.as_paid_for(), Self::Lengthened) {
             48
         } else {
             self.hours()
@@ -204,7 +228,7 @@ impl Story {
     /// Whether the buyer gets a machine; otherwise the money comes back.
     pub(super) const fn delivers(self) -> bool {
         !matches!(
-            self,
+            self.as_paid_for(),
             Self::NeverReady | Self::SoldOut | Self::CreditsSoldOut
         )
     }
@@ -219,7 +243,7 @@ impl Story {
 
     /// Machines that exist at the end.
     pub(super) const fn machines(self) -> usize {
-        match self {
+        match self.as_paid_for() {
             Self::Delivered
             | Self::WithKey
             | Self::Replaced
@@ -233,7 +257,7 @@ impl Story {
 
     /// The last status of the order.
     pub(super) const fn status(self) -> &'static str {
-        match self {
+        match self.as_paid_for() {
             Self::Delivered
             | Self::WithKey
             | Self::Replaced
@@ -241,15 +265,18 @@ impl Story {
             | Self::Resized
             | Self::ResizeFailed
             | Self::SetUpAnew => "active",
-            Self::NeverReady | Self::SoldOut | Self::CreditsSoldOut => "failed",
             Self::Destroyed => "destroyed",
             Self::ToppedUp => "",
+            _ => "failed",
         }
     }
 
     /// Whether the buyer can read a root password at the end.
     pub(super) const fn has_password(self) -> bool {
-        matches!(self, Self::Delivered | Self::Replaced | Self::SetUpAnew)
+        matches!(
+            self.as_paid_for(),
+            Self::Delivered | Self::Replaced | Self::SetUpAnew
+        )
     }
 }
 
@@ -261,11 +288,16 @@ mod tests {
     fn a_point_belongs_to_the_stories_that_reach_it() {
         assert_eq!(
             Story::reaching("provision.settle.begin.before"),
-            [Story::Delivered]
+            [Story::Delivered, Story::ByCredential]
         );
         assert_eq!(
             Story::reaching("provision.refund.result.after"),
-            [Story::NeverReady, Story::SoldOut, Story::CreditsSoldOut]
+            [
+                Story::NeverReady,
+                Story::SoldOut,
+                Story::CreditsSoldOut,
+                Story::ByCredentialSoldOut
+            ]
         );
         assert_eq!(
             Story::reaching("topup.settle.begin.after"),
@@ -273,7 +305,7 @@ mod tests {
         );
         assert_eq!(
             Story::reaching("extend.settle.begin.after"),
-            [Story::Lengthened]
+            [Story::Lengthened, Story::ByCredentialLengthened]
         );
         assert_eq!(
             Story::reaching("destroy.confirm_gone.effect.after"),

@@ -21,7 +21,7 @@ pub(super) struct Wallet {
 #[derive(Debug)]
 struct Signer {
     child: Child,
-    amounts: ChildStdin,
+    orders: ChildStdin,
     payments: BufReader<ChildStdout>,
 }
 
@@ -40,11 +40,11 @@ impl Wallet {
             .stdout(Stdio::piped())
             .spawn()
             .context("start the signing tool")?;
-        let amounts = child.stdin.take().context("the signing tool's input")?;
+        let orders = child.stdin.take().context("the signing tool's input")?;
         let payments = child.stdout.take().context("the signing tool's output")?;
         let mut signer = Signer {
             child,
-            amounts,
+            orders,
             payments: BufReader::new(payments),
         };
         let address = signer.read()?.to_ascii_lowercase();
@@ -57,8 +57,17 @@ impl Wallet {
 
     /// A new payment: the value of `X-Payment`.
     pub(super) fn pay(&self, atomic_units: u64) -> Result<String> {
+        self.sign(&atomic_units.to_string())
+    }
+
+    /// A credential for a challenge: the value of `Authorization` for one of `WWW-Authenticate`.
+    pub(super) fn meet(&self, challenge: &str) -> Result<String> {
+        self.sign(challenge)
+    }
+
+    fn sign(&self, order: &str) -> Result<String> {
         let mut signer = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(signer.amounts, "{atomic_units}").context("ask for a payment")?;
+        writeln!(signer.orders, "{order}").context("ask for a payment")?;
         signer.read()
     }
 }

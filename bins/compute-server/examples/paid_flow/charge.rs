@@ -2,21 +2,17 @@
 //! bought. Every signature is a real one; the chain of a development server is simulated.
 
 use anyhow::{Context as _, Result, ensure};
-use compute_mpp::tempo::{Modes, TempoCharge, TempoTerms, TransactionBuilder};
-use compute_mpp::{Challenge, Receipt, Source, client};
-use compute_wallet::{EvmAddress, EvmKey};
-use serde_json::{Map, Value, json};
+use compute_mpp::{Receipt, client};
+use compute_wallet::EvmKey;
+use serde_json::{Value, json};
 
 use crate::http::{Answer, Client};
-use crate::{now_ms, random, show};
+use crate::{credential, now_ms, random, show};
 
 const PROVISION: &str = "/compute/provision";
 
 /// The example pays on this network only: a signature for it is worth nothing anywhere.
 const TEST_CHAIN: u64 = 42_431;
-
-/// The most that a transaction may wait for its block, in seconds.
-const VALIDITY_S: u64 = 25;
 
 /// Somebody with an account on Tempo, and nothing else.
 pub(crate) struct Payer<'a> {
@@ -88,32 +84,21 @@ impl<'a> Payer<'a> {
         let mut offers = offers.into_iter();
         let offer = offers.find(|offer| offer.method() == "tempo");
         let offer = offer.context("no challenge that this example can pay")?;
-        let terms = terms_of(&offer)?;
+        let terms = credential::terms_of(&offer)?;
+        let chain_id = terms.chain_id;
+        ensure!(
+            chain_id == TEST_CHAIN,
+            "{chain_id} is no test network: refusing to pay"
+        );
         let amount = offer.charge()?.amount.get();
         println!(
-            "\nSigning: {amount} base units of {} on chain {} to {}, valid for {VALIDITY_S} s.",
+            "\nSigning: {amount} base units of {} on chain {} to {}, valid for {} s.",
             terms.currency.to_checksum(),
             terms.chain_id,
             terms.recipient.to_checksum(),
+            credential::VALIDITY_S,
         );
-        let charge = TempoCharge {
-            terms: &terms,
-            amount,
-            realm: offer.realm(),
-            challenge_id: offer.id(),
-        };
-        let until = now_s.saturating_add(VALIDITY_S);
-        let transaction = TransactionBuilder::payment(&charge, Some("paid-flow"), until).build();
-        let signed = hex::encode(transaction.sign(&self.key).encode());
-        let payload = Map::from_iter([
-            ("type".to_owned(), "transaction".into()),
-            ("signature".to_owned(), format!("0x{signed}").into()),
-        ]);
-        let source = Source {
-            chain_id: terms.chain_id,
-            address: self.key.address(),
-        };
-        let (_, credential) = client::answer(offer, Some(&source), payload);
+        let credential = credential::answer(offer, &self.key, now_s, "paid-flow")?;
         Ok(("authorization", credential))
     }
 
@@ -150,26 +135,6 @@ impl<'a> Payer<'a> {
         }
         anyhow::bail!("the machine did not start")
     }
-}
-
-/// What a challenge wants, if it is on the test network.
-fn terms_of(offer: &Challenge) -> Result<TempoTerms> {
-    let charge = offer.charge()?;
-    let chain_id = charge.method_details.get("chainId").and_then(Value::as_u64);
-    let chain_id = chain_id.context("the challenge names no chain")?;
-    ensure!(
-        chain_id == TEST_CHAIN,
-        "{chain_id} is no test network: refusing to pay"
-    );
-    let recipient = charge.recipient.context("the challenge names nobody")?;
-    Ok(TempoTerms {
-        chain_id,
-        currency: EvmAddress::parse_any_case(&charge.currency)?,
-        recipient: EvmAddress::parse_any_case(&recipient)?,
-        modes: Modes::Pull,
-        fee_payer: false,
-        takes_key_authorization: false,
-    })
 }
 
 fn told_by_receipt(paid: &Answer) -> Result<()> {

@@ -14,6 +14,7 @@
 )]
 
 mod charge;
+mod credential;
 mod credits;
 mod http;
 mod resize;

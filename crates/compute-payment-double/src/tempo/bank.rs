@@ -29,6 +29,8 @@ const REVERTED_CALL_GAS: u64 = 3_920;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bank {
     balances: BTreeMap<(EvmAddress, EvmAddress), u128>,
+    /// What an account holds before anything was moved.
+    opening: u128,
 }
 
 /// One entry of the log.
@@ -71,16 +73,23 @@ impl Event {
 }
 
 impl Bank {
+    pub(super) fn opened_with(opening: u128) -> Self {
+        Self {
+            balances: BTreeMap::new(),
+            opening,
+        }
+    }
+
     pub(super) fn balance(&self, token: EvmAddress, holder: EvmAddress) -> u128 {
         self.balances
             .get(&(token, holder))
             .copied()
-            .unwrap_or_default()
+            .unwrap_or(self.opening)
     }
 
     pub(super) fn credit(&mut self, token: EvmAddress, holder: EvmAddress, amount: u128) {
-        let balance = self.balances.entry((token, holder)).or_default();
-        *balance = balance.saturating_add(amount);
+        let after = self.balance(token, holder).saturating_add(amount);
+        self.balances.insert((token, holder), after);
     }
 
     /// Takes the amount, or nothing when there is less.

@@ -96,7 +96,7 @@ pub(super) struct Chain {
 impl Chain {
     pub(super) fn new(options: Options, now: u64) -> Self {
         Self {
-            bank: Bank::default(),
+            bank: Bank::opened_with(options.opening_balance),
             blocks: vec![Block {
                 number: options.first_block,
                 time: now,

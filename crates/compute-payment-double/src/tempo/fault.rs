@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What happens to one request of a method. *After* means that the chain did what was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// As JSON `{"kind": "drop_after"}`, or with what it needs `{"kind": "status_after", "with": 504}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "with", rename_all = "snake_case")]
 pub enum Fault {
     /// Nothing: it lets one request pass before the one that is meant.
     Nothing,
@@ -51,35 +55,53 @@ pub enum Fault {
     },
 }
 
-/// The faults that are still to come, by method.
+/// The faults that are still to come, by method, and how often each kind has struck.
 #[derive(Debug, Default)]
-pub(super) struct Faults(BTreeMap<String, VecDeque<Fault>>);
+pub(super) struct Faults {
+    pending: BTreeMap<String, VecDeque<Fault>>,
+    struck: BTreeMap<String, u64>,
+}
 
 impl Faults {
     pub(super) fn push(&mut self, method: &str, fault: Fault) {
-        self.0
+        self.pending
             .entry(method.to_owned())
             .or_default()
             .push_back(fault);
     }
 
     pub(super) fn take(&mut self, method: &str) -> Fault {
-        self.0
-            .get_mut(method)
-            .and_then(VecDeque::pop_front)
-            .unwrap_or(Fault::Nothing)
+        let due = self.pending.get_mut(method).and_then(VecDeque::pop_front);
+        let Some(fault) = due else {
+            return Fault::Nothing;
+        };
+        let strikes = self.struck.entry(fault.kind()).or_default();
+        *strikes = strikes.saturating_add(1);
+        fault
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.values().map(VecDeque::len).sum()
+        self.pending.values().map(VecDeque::len).sum()
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.pending.clear();
+    }
+
+    /// How many are still to strike, and how often each kind has struck so far.
+    pub(super) fn report(&self) -> Value {
+        json!({"pending": self.len(), "struck": self.struck})
     }
 }
 
 impl Fault {
+    /// The word by which it is ordered.
+    fn kind(&self) -> String {
+        let written = serde_json::to_value(self).unwrap_or_default();
+        let kind = written.get("kind").and_then(Value::as_str);
+        kind.unwrap_or_default().to_owned()
+    }
+
     /// Changes a receipt into the one that the fault wants.
     pub(super) fn edit(&self, receipt: &mut Value) {
         let Some(members) = receipt.as_object_mut() else {

@@ -1,3 +1,4 @@
+use compute_outbound::OutboundRequest;
 use compute_payment_double::tempo::Fault;
 use serde_json::{Value, json};
 
@@ -123,4 +124,35 @@ async fn faults_come_in_order_and_can_be_taken_back() {
     town.chain.calm();
     town.result("eth_chainId", json!([])).await;
     assert_eq!(town.chain.requests("eth_chainId"), 3);
+}
+
+/// What runs as a process of its own is disturbed over HTTP.
+#[tokio::test]
+async fn faults_are_ordered_and_counted_over_http() {
+    let town = rich().await;
+    let order = |body: Value| {
+        let request = OutboundRequest::post(&["control", "faults"]).json(&body);
+        town.client.send(request.unwrap())
+    };
+    let report = || async {
+        let request = OutboundRequest::get(&["control", "faults"]);
+        town.client.send(request).await.unwrap().json::<Value>()
+    };
+    let lost = json!({"method": SYNC, "kind": "drop_after"});
+    assert_eq!(order(lost).await.unwrap().status.as_u16(), 204);
+    let late = json!({"method": RECEIPT, "kind": "status_before", "with": 504});
+    assert_eq!(order(late).await.unwrap().status.as_u16(), 204);
+    let unknown = json!({"method": RECEIPT, "kind": "explode"});
+    assert_eq!(order(unknown).await.unwrap().status.as_u16(), 422);
+    assert_eq!(report().await.unwrap()["pending"], 2);
+
+    let sent = town.ask(SYNC, json!([raw(&signed("one"))])).await;
+    assert!(sent.is_err());
+    assert_eq!(town.chain.balance(shop()), AMOUNT);
+    let told = json!({"pending": 1, "struck": {"drop_after": 1}});
+    assert_eq!(report().await.unwrap(), told);
+
+    let calm = OutboundRequest::delete(&["control", "faults"]);
+    assert_eq!(town.client.send(calm).await.unwrap().status.as_u16(), 204);
+    assert_eq!(report().await.unwrap()["pending"], 0);
 }

@@ -225,3 +225,18 @@ async fn who_observes_hears_of_money_before_its_sender() {
     assert_eq!(*heard.lock().unwrap(), town.chain.transfers());
     assert_eq!(heard.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn everybody_may_hold_something_at_first() {
+    let options = Options {
+        clock: Some(NOW),
+        opening_balance: 2_000_000,
+        ..Options::default()
+    };
+    let town = start_with(options).await;
+    assert_eq!(town.chain.balance(buyer().address()), 2_000_000);
+    town.send(&signed("one")).await;
+    assert_eq!(town.chain.balance(shop()), 2_000_000 + AMOUNT);
+    let left = town.chain.balance(buyer().address());
+    assert!((1..2_000_000 - AMOUNT).contains(&left), "{left}");
+}

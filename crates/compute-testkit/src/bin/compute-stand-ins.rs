@@ -1,15 +1,20 @@
-//! Runs a stand-in as a process of its own: a double of the Vultr API, or an x402 facilitator.
+//! Runs a stand-in as a process of its own: a double of the Vultr API, an x402 facilitator, or a node of
+//! the Tempo chain.
 //!
 //! It listens on loopback and prints one JSON line with its address, such as
 //! `{"facilitator":"http://127.0.0.1:40211"}`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use compute_payment_double::tempo;
 use compute_testkit::facilitator::{self, Network};
+use compute_testkit::journal::Journal;
 use compute_testkit::vultr::{self, Pace};
+use serde_json::{Value, json};
 
 /// Stand-ins for the partners of a marketplace, for tests.
 #[derive(Debug, Parser)]
@@ -51,6 +56,18 @@ enum Partner {
         #[arg(long = "network")]
         networks: Vec<Network>,
         /// What every account holds at first, in atomic units.
+        #[arg(long, default_value_t = 1_000_000_000_000)]
+        opening_balance: u128,
+    },
+    /// A node of the Tempo chain that really checks signatures. The chain ends with the process.
+    Tempo {
+        /// Port on loopback; 0 takes a free one.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// File to which each movement of money is added before its sender hears of it.
+        #[arg(long)]
+        journal: Option<PathBuf>,
+        /// What every account holds at first, in base units.
         #[arg(long, default_value_t = 1_000_000_000_000)]
         opening_balance: u128,
     },
@@ -105,11 +122,57 @@ async fn main() -> anyhow::Result<()> {
             announce("facilitator", &facilitator.url());
             facilitator.forever().await;
         }
+        Partner::Tempo {
+            port,
+            journal,
+            opening_balance,
+        } => {
+            let options = tempo::Options {
+                port,
+                opening_balance,
+                ..tempo::Options::default()
+            };
+            let node = tempo::spawn(options)
+                .await
+                .context("starting the Tempo node")?;
+            keep_record(&node, journal.as_deref())?;
+            announce("tempo", &node.url());
+            std::future::pending::<()>().await;
+        }
     }
     Ok(())
 }
 
+/// Writes each payment down in the words of the facilitator's journal.
+fn keep_record(node: &tempo::Handle, journal: Option<&Path>) -> anyhow::Result<()> {
+    let journal = Journal::<Value>::open(journal).context("opening the journal")?;
+    let journal = Mutex::new(journal);
+    node.observe(move |transfer| {
+        let settled = json!({
+            "event": "settled",
+            "transaction": transfer.transaction_hash,
+            "token": transfer.token,
+            "from": transfer.from,
+            "to": transfer.to,
+            "value": transfer.amount.to_string(),
+            "memo": transfer.memo,
+        });
+        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = journal.append(settled) {
+            // Without its record nothing can be proved any more: whoever started this must notice.
+            complain(&error);
+            std::process::abort();
+        }
+    });
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "its last words")]
+fn complain(error: &std::io::Error) {
+    eprintln!("the journal cannot be written: {error}");
+}
+
 #[expect(clippy::print_stdout, reason = "the address is this program's output")]
 fn announce(partner: &str, url: &str) {
-    println!("{}", serde_json::json!({ partner: url }));
+    println!("{}", json!({ partner: url }));
 }

@@ -31,7 +31,7 @@ pub(super) enum End {
 /// A purchase that was answered for good.
 #[derive(Debug, Clone)]
 pub(super) struct Purchase {
-    pub(super) wallet: usize,
+    pub(super) owner: usize,
     pub(super) goods: Goods,
     pub(super) funds: Funds,
     /// In millionths of a dollar, which are also the token's atomic units.
@@ -78,6 +78,10 @@ pub(super) struct Counts {
     pub(super) refunded: u64,
     /// Paid purchases that were answered 402.
     pub(super) declined: u64,
+    /// Purchases that were paid by credential and answered for good, and those of them that showed
+    /// nothing else.
+    pub(super) by_credential: u64,
+    pub(super) anonymous: u64,
     /// Faults, by their id in the catalogue.
     pub(super) faults: BTreeMap<&'static str, u64>,
 }

@@ -62,18 +62,15 @@ impl Order {
 fn settlements(evidence: &Evidence, addresses: &[String], found: &mut Vec<String>) {
     let mut booked: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
     let of_orders = evidence.orders.values();
-    let works = of_orders.flat_map(|order| order.works.iter().map(|work| (order.wallet, work)));
-    let topups = evidence
-        .topups
-        .values()
-        .map(|(wallet, work)| (*wallet, work));
-    for (wallet, work) in works.chain(topups) {
+    let works = of_orders.flat_map(|order| order.works.iter().map(|work| (order.owner, work)));
+    let topups = evidence.topups.values().map(|(owner, work)| (*owner, work));
+    for (owner, work) in works.chain(topups) {
         let inflow = work.sum(INFLOW);
         if work.transaction.is_empty() {
             if inflow > 0 {
                 found.push(format!("{} got {inflow} without a settlement", work.id));
             }
-        } else if booked.insert(&work.transaction, (wallet, inflow)).is_some() {
+        } else if booked.insert(&work.transaction, (owner, inflow)).is_some() {
             found.push(format!("{} paid for two things", work.transaction));
         }
     }
@@ -85,8 +82,10 @@ fn settlements(evidence: &Evidence, addresses: &[String], found: &mut Vec<String
         }
         match booked.get(transaction.as_str()) {
             None => found.push(format!("{transaction} settled and bought nothing")),
-            Some((wallet, inflow)) => {
-                let payer = addresses.get(*wallet).map(String::as_str);
+            Some((owner, inflow)) => {
+                let wallet = evidence.accounts.get(owner).map(|account| account.wallet);
+                let payer = wallet.and_then(|wallet| addresses.get(wallet));
+                let payer = payer.map(String::as_str);
                 if settlement.value != inflow.to_string() || payer != Some(&settlement.from) {
                     found.push(format!("{settlement:?} is booked as {inflow} of {payer:?}"));
                 }
@@ -101,15 +100,20 @@ fn settlements(evidence: &Evidence, addresses: &[String], found: &mut Vec<String
 
 /// What was settled is what owners have: their balances and the value of their orders.
 fn accounts(book: &Book, evidence: &Evidence, addresses: &[String], found: &mut Vec<String>) {
-    for (number, (account, address)) in evidence.accounts.iter().zip(addresses).enumerate() {
+    // What each wallet has settled, and what those have for whom it paid.
+    let mut settled: Vec<u64> = Vec::new();
+    for address in addresses {
         let own = evidence.settlements.iter().filter(|it| it.from == *address);
-        let settled: u64 = own.filter_map(|it| it.value.parse::<u64>().ok()).sum();
-        let told = book.purchases.iter().filter(|it| it.wallet == number);
+        settled.push(own.filter_map(|it| it.value.parse::<u64>().ok()).sum());
+    }
+    let mut held: BTreeMap<usize, Held> = BTreeMap::new();
+    for (number, account) in &evidence.accounts {
+        let told = book.purchases.iter().filter(|it| it.owner == *number);
         let topped_up: u64 = told
             .filter(|it| it.goods == Goods::Credits && it.end == End::Accepted)
             .map(|it| it.price)
             .sum();
-        let orders = evidence.orders.values().filter(|it| it.wallet == number);
+        let orders = evidence.orders.values().filter(|it| it.owner == *number);
         let sum = |reasons: &[&str]| orders.clone().map(|order| order.sum(reasons)).sum::<u64>();
         let (paid, back) = (sum(PAID), sum(BACK));
         // What comes back counts as put in, unless it was spent from the credits and never left.
@@ -119,17 +123,31 @@ fn accounts(book: &Book, evidence: &Evidence, addresses: &[String], found: &mut 
         if account.deposited != put_in {
             let deposited = account.deposited;
             found.push(format!(
-                "{address} put in {put_in}, and has deposited {deposited}"
+                "owner {number} put in {put_in}, and has deposited {deposited}"
             ));
         }
+        let held = held.entry(account.wallet).or_default();
+        held.balance = held.balance.saturating_add(account.balance);
+        held.paid = held.paid.saturating_add(paid);
+        held.back = held.back.saturating_add(back);
+    }
+    for (wallet, (settled, address)) in settled.into_iter().zip(addresses).enumerate() {
+        let held = held.get(&wallet).copied().unwrap_or_default();
         // What was given back is in the balance and not in the orders any more.
-        if settled.checked_add(back) != account.balance.checked_add(paid) {
-            let balance = account.balance;
-            found.push(format!(
-                "{address} settled {settled}, and has {balance} and orders for {paid} less {back}"
-            ));
+        if settled.checked_add(held.back) != held.balance.checked_add(held.paid) {
+            found.push(format!("{address} settled {settled}, and has {held:?}"));
         }
     }
+}
+
+/// What all owners together have for whom one wallet paid.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    balance: u64,
+    /// For orders.
+    paid: u64,
+    /// From orders.
+    back: u64,
 }
 
 /// Every order that was told is there once, with what was told of it, and no other.
@@ -167,7 +185,7 @@ fn orders(book: &Book, evidence: &Evidence, found: &mut Vec<String>) {
 fn order_as_told(book: &Book, purchase: &Purchase, order: &Order, found: &mut Vec<String>) {
     let id = &order.id;
     let (paid, back) = (order.sum(PAID), order.sum(BACK));
-    if order.wallet != purchase.wallet {
+    if order.owner != purchase.owner {
         found.push(format!("the order {id} has another owner"));
     }
     let destroyed: Vec<u64> = book

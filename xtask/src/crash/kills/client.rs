@@ -1,23 +1,19 @@
 //! A client: it buys, looks, lengthens and destroys, and repeats what was not answered for good.
 
+mod buying;
 mod sending;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::buyer::text;
-use super::super::http;
 use super::super::money;
 use super::super::verdict::Verdict;
 use super::super::wallet::Wallet;
 use super::book::{Destruction, Funds, Goods};
 use super::dice::Dice;
 use super::town::Town;
-
-/// A public key whose private half nobody has.
-const SSH_KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
 
 /// Machines that one client has at a time.
 const MACHINES: usize = 4;
@@ -29,13 +25,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// gives up, which no client of an honest server must.
 const TRIES: u32 = 12_000;
 
-/// Dollars of a top-up, in millionths.
-const AMOUNTS: &[u64] = &[1_000_000, 1_000_001, 2_500_000];
-
 /// A machine that a client has bought.
 #[derive(Debug)]
 struct Machine {
     order: String,
+    /// Whose it is, by number, and the owner's API key.
+    owner: usize,
+    api_key: String,
     with_key: bool,
     password: Password,
     is_lengthened: bool,
@@ -63,15 +59,58 @@ pub(super) struct Client<'a> {
     trouble: Option<anyhow::Error>,
 }
 
+/// How a purchase is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Means {
+    /// A payment of x402, with which the API key may go.
+    Payment {
+        is_signed: bool,
+    },
+    /// A credential for a challenge. Without the API key the purchase belongs to nobody known.
+    Credential {
+        is_signed: bool,
+    },
+    Credits,
+}
+
+impl Means {
+    const fn funds(self) -> Funds {
+        match self {
+            Self::Payment { .. } | Self::Credential { .. } => Funds::Payment,
+            Self::Credits => Funds::Credits,
+        }
+    }
+
+    const fn is_signed(self) -> bool {
+        match self {
+            Self::Payment { is_signed } | Self::Credential { is_signed } => is_signed,
+            Self::Credits => true,
+        }
+    }
+
+    /// Whether the answer carries the key of a new owner.
+    const fn is_anonymous(self) -> bool {
+        matches!(self, Self::Credential { is_signed: false })
+    }
+}
+
 /// A purchase as it is sent.
 struct Order {
     path: String,
     body: Value,
     goods: Goods,
-    funds: Funds,
+    means: Means,
     price: u64,
-    /// Whether the API key goes with a payment.
-    is_signed: bool,
+    /// Whose API key goes along, by number, and that key.
+    owner: usize,
+    api_key: String,
+}
+
+/// A purchase that was made, and whose it is.
+struct Bought {
+    reply: Value,
+    owner: usize,
+    api_key: String,
 }
 
 impl<'a> Client<'a> {
@@ -103,10 +142,10 @@ impl<'a> Client<'a> {
 
     fn act(&mut self) {
         match self.dice.below(20) {
-            0..=3 => self.buy_machine(Funds::Payment),
-            4..=5 => self.buy_machine(Funds::Credits),
-            6..=8 => self.top_up(),
-            9..=10 => self.lengthen(Funds::Payment),
+            0..=4 => self.buy_machine(Funds::Payment),
+            5 => self.buy_machine(Funds::Credits),
+            6..=7 => self.top_up(),
+            8..=10 => self.lengthen(Funds::Payment),
             11 => self.lengthen(Funds::Credits),
             12..=13 => self.destroy(),
             14..=15 => self.take_password(),
@@ -117,124 +156,10 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn buy_machine(&mut self, funds: Funds) {
-        if self.machines.len() >= MACHINES {
-            self.destroy();
-            return;
-        }
-        let with_key = self.dice.one_in(2);
-        let mut body = json!({
-            "plan": "vc2-1c-1gb", "region": "ewr", "os_id": 2284, "prepaid_hours": 24,
-            "network": "base", "use_credits": funds == Funds::Credits,
-            "label": format!("k-{}-{}", self.number, self.purchases),
-        });
-        if let (true, Some(members)) = (with_key, body.as_object_mut()) {
-            members.insert("ssh_public_key".to_owned(), SSH_KEY.into());
-        }
-        let is_signed = self.dice.one_in(2);
-        let made = self.purchase(&Order {
-            path: "/compute/provision".to_owned(),
-            body,
-            goods: Goods::Machine { with_key },
-            funds,
-            price: self.town.price,
-            is_signed,
-        });
-        let Some(reply) = made else { return };
-        let order = text(&reply, "/order/id").to_owned();
-        self.machines.push(Machine {
-            order,
-            with_key,
-            password: Password::Unasked,
-            is_lengthened: false,
-        });
-    }
-
-    fn top_up(&mut self) {
-        let amount = self.dice.pick(AMOUNTS).copied().unwrap_or(1_000_000);
-        let dollars = format!("{}.{:06}", amount / 1_000_000, amount % 1_000_000);
-        let amount_json: Value = serde_json::from_str(&dollars).unwrap_or_default();
-        let made = self.purchase(&Order {
-            path: "/compute/credits/topup".to_owned(),
-            body: json!({"amount": amount_json, "network": "base"}),
-            goods: Goods::Credits,
-            funds: Funds::Payment,
-            price: amount,
-            is_signed: true,
-        });
-        let deposited = made.as_ref().and_then(|reply| reply.get("deposited"));
-        if made.is_some() && deposited.and_then(money::micros) != Some(amount) {
-            let text = format!("a top-up of {amount} deposited {deposited:?}");
-            self.town.book().wrong(text);
-        }
-    }
-
-    fn lengthen(&mut self, funds: Funds) {
-        let Some(index) = self.choose() else { return };
-        let Some(machine) = self.machines.get_mut(index) else {
-            return;
-        };
-        // From now on its end says nothing of what it was at first.
-        machine.is_lengthened = true;
-        let order = machine.order.clone();
-        let is_signed = self.dice.one_in(2);
-        let made = self.purchase(&Order {
-            path: format!("/compute/instances/{order}/extend"),
-            body: json!({
-                "extend_hours": 24, "network": "base", "use_credits": funds == Funds::Credits,
-            }),
-            goods: Goods::Time { order },
-            funds,
-            price: self.town.price,
-            is_signed,
-        });
-        let price = made.as_ref().and_then(|reply| reply.get("price"));
-        if made.is_some() && price.and_then(money::micros) != Some(self.town.price) {
-            let text = format!("an extension cost {price:?}");
-            self.town.book().wrong(text);
-        }
-    }
-
     fn choose(&mut self) -> Option<usize> {
         let count = u64::try_from(self.machines.len()).ok()?;
         let chosen = self.dice.below(count);
         usize::try_from(chosen).ok().filter(|_| count > 0)
-    }
-
-    /// Sends a purchase until it is answered for good; the answer when it was made.
-    fn purchase(&mut self, order: &Order) -> Option<Value> {
-        self.purchases += 1;
-        let payment = match order.funds {
-            Funds::Payment => match self.wallet.pay(order.price) {
-                Ok(payment) => Some(payment),
-                Err(error) => {
-                    self.trouble = Some(error);
-                    return None;
-                }
-            },
-            Funds::Credits => None,
-        };
-        let name = format!("kill-{}-{}", self.number, self.purchases);
-        let mut headers = Vec::new();
-        if let Some(payment) = &payment {
-            headers.push(("x-payment", payment.as_str()));
-        }
-        if payment.is_none() || order.is_signed {
-            headers.push(("x-api-key", self.wallet.api_key.as_str()));
-        }
-        if payment.is_none() || self.dice.one_in(3) {
-            headers.push(("idempotency-key", name.as_str()));
-        }
-        let body = order.body.to_string();
-        if self.dice.one_in(25) {
-            // The client goes away before the answer, and comes back with the same.
-            if http::abandon(&self.town.url(), "POST", &order.path, &headers, &body).is_ok() {
-                self.town.book().counts.inject("F158");
-            }
-        }
-        let (verdict, was_declined) =
-            self.until_final("POST", &order.path, &headers, &body, fault_of(order))?;
-        self.close(order, verdict, was_declined)
     }
 
     fn destroy(&mut self) {
@@ -244,7 +169,8 @@ impl<'a> Client<'a> {
         };
         let order = machine.order.clone();
         let path = format!("/compute/instances/{order}");
-        let headers = [("x-api-key", self.wallet.api_key.as_str())];
+        let headers = [("x-api-key", machine.api_key.clone())];
+        let headers = headers.each_ref().map(|(name, key)| (*name, key.as_str()));
         let end = self.until_final("DELETE", &path, &headers, "", None);
         self.machines.retain(|machine| machine.order != order);
         if let Some((Verdict::Made(reply), _)) = end {
@@ -267,7 +193,7 @@ impl<'a> Client<'a> {
         let (order, with_key) = (machine.order.clone(), machine.with_key);
         let before = machine.password;
         let path = format!("/compute/instances/{order}/password");
-        let headers = [("x-api-key", self.wallet.api_key.as_str())];
+        let headers = [("x-api-key", machine.api_key.as_str())];
         let answer = self.send("POST", &path, &headers, "");
         let status = answer.as_ref().map_or(0, |answer| answer.status);
         let body = answer.and_then(|answer| answer.json(status).ok());
@@ -305,7 +231,7 @@ impl<'a> Client<'a> {
         if let Some(machine) = self.choose().and_then(|index| self.machines.get(index)) {
             let path = format!("{folder}{}", machine.order);
             let (order, is_first) = (machine.order.clone(), !machine.is_lengthened);
-            if let Some(reply) = self.ask(&path)
+            if let Some(reply) = self.ask(&path, &machine.api_key)
                 && is_first
                 && text(&reply, "/order/status") == "active"
                 && let Some(end) = money::seconds(text(&reply, "/order/expires_at"))
@@ -316,15 +242,6 @@ impl<'a> Client<'a> {
     }
 
     fn look(&self, path: &str) {
-        self.ask(path);
-    }
-}
-
-/// Which fault it is when the server dies after it accepted the purchase and before it said so.
-const fn fault_of(order: &Order) -> Option<&'static str> {
-    match (&order.goods, order.funds) {
-        (Goods::Machine { .. }, Funds::Credits) => Some("F016"),
-        (Goods::Credits, _) => Some("F017"),
-        _ => None,
+        self.ask(path, &self.wallet.api_key);
     }
 }

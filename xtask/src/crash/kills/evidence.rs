@@ -10,9 +10,8 @@ use super::super::http;
 use super::super::money;
 use super::super::records::{self, Machines, Settlement};
 use super::super::shop::Partners;
-use super::super::wallet::Wallet;
 use super::book::Goods;
-use super::town::Town;
+use super::town::{Owner, Town};
 
 /// A piece of work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub(super) struct Work {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) id: String,
-    pub(super) wallet: usize,
+    pub(super) owner: usize,
     pub(super) status: String,
     /// Whether nothing will happen to it any more.
     pub(super) is_over: bool,
@@ -45,6 +44,8 @@ pub(super) struct Order {
 /// What an owner has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Account {
+    /// The number of the wallet that paid.
+    pub(super) wallet: usize,
     pub(super) balance: u64,
     pub(super) deposited: u64,
 }
@@ -56,30 +57,60 @@ pub(super) struct Evidence {
     pub(super) orders: BTreeMap<String, Order>,
     /// Top-ups by the id of their operation, with their owner.
     pub(super) topups: BTreeMap<String, (usize, Work)>,
-    pub(super) accounts: Vec<Account>,
+    /// By the number of the owner.
+    pub(super) accounts: BTreeMap<usize, Account>,
     pub(super) settlements: Vec<Settlement>,
     pub(super) machines: Machines,
+    /// Owners of a single order that is over: nothing of theirs changes any more.
+    done: BTreeSet<usize>,
+    /// Orders that two owners see.
+    shared: BTreeSet<String>,
 }
 
 impl Evidence {
     /// Reads everything again that can have changed since the last time.
     pub(super) fn refresh(&mut self, town: &Town, partners: &Partners) -> Result<()> {
         let url = town.url();
-        self.accounts.clear();
-        for (number, wallet) in town.wallets.iter().enumerate() {
-            self.accounts.push(read_account(&url, wallet)?);
-            for id in list(&url, wallet)? {
-                if self.orders.get(&id).is_some_and(|order| order.is_over) {
-                    continue;
-                }
-                let path = format!("/compute/orders/{id}");
-                let order = read_order(&ask(&url, wallet, &path)?, number)?;
-                self.orders.insert(id, order);
+        for (number, owner) in town.owners().iter().enumerate() {
+            if self.done.contains(&number) {
+                continue;
+            }
+            let wallet = town.wallets.get(owner.wallet).context("no such wallet")?;
+            let address = town.is_wallet(number).then_some(wallet.address.as_str());
+            // What was over before the account was read has left its last trace in it.
+            let is_over = !town.is_wallet(number) && self.has_nothing_open(number);
+            let account = read_account(&url, owner, address)?;
+            self.accounts.insert(number, account);
+            if is_over {
+                self.done.insert(number);
+            }
+            for id in list(&url, owner)? {
+                self.read_order(&url, &id, number, owner)?;
             }
         }
         self.read_topups(town, &url)?;
         self.settlements = records::read_settlements(&partners.settlements())?;
         self.machines = records::read_machines(&partners.machines())?;
+        Ok(())
+    }
+
+    fn has_nothing_open(&self, owner: usize) -> bool {
+        let mut own = self.orders.values().filter(|order| order.owner == owner);
+        own.clone().next().is_some() && own.all(|order| order.is_over)
+    }
+
+    fn read_order(&mut self, url: &str, id: &str, number: usize, owner: &Owner) -> Result<()> {
+        if let Some(known) = self.orders.get(id) {
+            if known.owner != number {
+                self.shared.insert(id.to_owned());
+            }
+            if known.is_over {
+                return Ok(());
+            }
+        }
+        let path = format!("/compute/orders/{id}");
+        let order = read_order(&ask(url, owner, &path)?, number)?;
+        self.orders.insert(id.to_owned(), order);
         Ok(())
     }
 
@@ -91,16 +122,17 @@ impl Evidence {
                 .iter()
                 .filter(|it| it.goods == Goods::Credits);
             topups
-                .filter_map(|it| Some((it.wallet, it.operation.clone()?)))
+                .filter_map(|it| Some((it.owner, it.operation.clone()?)))
                 .collect()
         };
+        let owners = town.owners();
         for (number, id) in told {
             let is_over = |(_, work): &(usize, Work)| work.state != "running";
             if self.topups.get(&id).is_some_and(is_over) {
                 continue;
             }
-            let wallet = town.wallets.get(number).context("no such wallet")?;
-            let reply = ask(url, wallet, &format!("/compute/operations/{id}"))?;
+            let owner = owners.get(number).context("no such owner")?;
+            let reply = ask(url, owner, &format!("/compute/operations/{id}"))?;
             let work = reply.get("operation").context("no operation")?;
             self.topups.insert(id, (number, read_work(work)?));
         }
@@ -110,6 +142,9 @@ impl Evidence {
     /// What is still going on.
     pub(super) fn unrest(&self) -> Vec<String> {
         let mut unrest = Vec::new();
+        for id in &self.shared {
+            unrest.push(format!("the order {id} has two owners"));
+        }
         let works = self.orders.values().flat_map(|order| &order.works);
         let works = works.chain(self.topups.values().map(|(_, work)| work));
         for work in works.filter(|work| work.state == "running") {
@@ -136,12 +171,12 @@ impl Evidence {
     }
 }
 
-/// The ids of all orders of a wallet, page by page.
-fn list(url: &str, wallet: &Wallet) -> Result<Vec<String>> {
+/// The ids of all orders of an owner, page by page.
+fn list(url: &str, owner: &Owner) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     let mut path = "/compute/instances?limit=200".to_owned();
     loop {
-        let page = ask(url, wallet, &path)?;
+        let page = ask(url, owner, &path)?;
         let rows = page.get("instances").and_then(Value::as_array);
         let rows = rows.context("a list without instances")?;
         ids.extend(rows.iter().map(|row| text(row, "/id").to_owned()));
@@ -153,19 +188,24 @@ fn list(url: &str, wallet: &Wallet) -> Result<Vec<String>> {
     }
 }
 
-fn ask(url: &str, wallet: &Wallet, path: &str) -> Result<Value> {
-    let headers = [("x-api-key", wallet.api_key.as_str())];
+fn ask(url: &str, owner: &Owner, path: &str) -> Result<Value> {
+    let headers = [("x-api-key", owner.api_key.as_str())];
     let answer = http::send(url, "GET", path, &headers, "")?;
     answer.json(200).with_context(|| format!("GET {path}"))
 }
 
-fn read_account(url: &str, wallet: &Wallet) -> Result<Account> {
-    let reply = ask(url, wallet, "/compute/credits/balance")?;
+/// Reads what an owner has, who is the wallet of this address or none.
+fn read_account(url: &str, owner: &Owner, address: Option<&str>) -> Result<Account> {
+    let reply = ask(url, owner, "/compute/credits/balance")?;
     let whose = text(&reply, "/wallet").to_ascii_lowercase();
-    ensure!(whose == wallet.address, "the balance of {whose} was told");
+    ensure!(
+        whose == address.unwrap_or_default(),
+        "the balance of {whose:?} was told, not that of {address:?}"
+    );
     let amount = |name: &str| reply.get(name).and_then(money::micros);
     let read = || {
         Some(Account {
+            wallet: owner.wallet,
             balance: amount("balance")?,
             deposited: amount("total_deposited")?,
         })
@@ -173,7 +213,7 @@ fn read_account(url: &str, wallet: &Wallet) -> Result<Account> {
     read().with_context(|| format!("not a balance: {reply}"))
 }
 
-fn read_order(reply: &Value, wallet: usize) -> Result<Order> {
+fn read_order(reply: &Value, owner: usize) -> Result<Order> {
     let works = reply.get("operations").and_then(Value::as_array);
     let works: Result<Vec<Work>> = works
         .context("an order without operations")?
@@ -187,7 +227,7 @@ fn read_order(reply: &Value, wallet: usize) -> Result<Order> {
     let hours = reply.pointer("/order/prepaid_hours");
     Ok(Order {
         id: text(reply, "/order/id").to_owned(),
-        wallet,
+        owner,
         status: status.to_owned(),
         is_over: is_at_rest && (is_gone || status == "failed"),
         machine: text(reply, "/order/provider_instance_id").to_owned(),

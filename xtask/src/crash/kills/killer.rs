@@ -83,6 +83,14 @@ enum Place {
     Waiting(&'static Wait),
 }
 
+/// Whom the server waits for.
+#[derive(Debug, Clone, Copy)]
+enum Partner {
+    Facilitator,
+    Tempo,
+    Cloud,
+}
+
 /// A call during which the server dies.
 #[derive(Debug)]
 struct Wait {
@@ -90,7 +98,7 @@ struct Wait {
     /// What the partner is told to do, and by which word it tells that it did.
     orders: &'static [&'static str],
     word: &'static str,
-    is_cloud: bool,
+    whose: Partner,
     /// Its id in the catalogue.
     fault: &'static str,
 }
@@ -100,21 +108,35 @@ static WAITS: &[Wait] = &[
         name: "settling, and the money moved",
         orders: &[r#"{"kind":"settle_then_hang"}"#],
         word: "settle_then_hang",
-        is_cloud: false,
+        whose: Partner::Facilitator,
         fault: "F003",
+    },
+    Wait {
+        name: "sending, and the chain has it",
+        orders: &[r#"{"method":"eth_sendRawTransactionSync","kind":"hold_after"}"#],
+        word: "hold_after",
+        whose: Partner::Tempo,
+        fault: "F003",
+    },
+    Wait {
+        name: "sending, and the chain does not have it",
+        orders: &[r#"{"method":"eth_sendRawTransactionSync","kind":"hold_before"}"#],
+        word: "hold_before",
+        whose: Partner::Tempo,
+        fault: "F004",
     },
     Wait {
         name: "creating, and the machine exists",
         orders: &[r#"{"kind":"create_then_hang"}"#],
         word: "create_then_hang",
-        is_cloud: true,
+        whose: Partner::Cloud,
         fault: "F007",
     },
     Wait {
         name: "creating, and nothing exists",
         orders: &[r#"{"kind":"hang_before_create"}"#],
         word: "hang_before_create",
-        is_cloud: true,
+        whose: Partner::Cloud,
         fault: "F008",
     },
     Wait {
@@ -124,7 +146,7 @@ static WAITS: &[Wait] = &[
             r#"{"kind":"create_then_hang"}"#,
         ],
         word: "create_then_hang",
-        is_cloud: true,
+        whose: Partner::Cloud,
         fault: "F009",
     },
 ];
@@ -196,10 +218,10 @@ impl Killer<'_> {
     }
 
     fn die_waiting(&mut self, wait: &Wait) -> Result<()> {
-        let partner = if wait.is_cloud {
-            &self.partners.cloud
-        } else {
-            &self.partners.facilitator
+        let partner = match wait.whose {
+            Partner::Facilitator => &self.partners.facilitator,
+            Partner::Tempo => &self.partners.tempo,
+            Partner::Cloud => &self.partners.cloud,
         };
         let strikes = || {
             Ok(mischief::strikes(

@@ -43,6 +43,60 @@ const PAYMENT_FAULTS: &[(&str, &str, &str)] = &[
     (r#"{"kind":"throttle","retry_after":1}"#, "throttle", "F050"),
 ];
 
+/// What the node of the Tempo chain does wrong.
+const CHAIN_FAULTS: &[(&str, &str, &str)] = &[
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"drop_after"}"#,
+        "drop_after",
+        "F040",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"hold_after"}"#,
+        "hold_after",
+        "F040",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"time_out_after"}"#,
+        "time_out_after",
+        "F040",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"status_after","with":504}"#,
+        "status_after",
+        "F041",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"garbage_after"}"#,
+        "garbage_after",
+        "F041",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"already_known_after"}"#,
+        "already_known_after",
+        "F042",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"time_out_before"}"#,
+        "time_out_before",
+        "",
+    ),
+    (
+        r#"{"method":"eth_sendRawTransactionSync","kind":"reverted"}"#,
+        "reverted",
+        "F048",
+    ),
+    (
+        r#"{"method":"eth_getTransactionReceipt","kind":"null"}"#,
+        "null",
+        "",
+    ),
+    (
+        r#"{"method":"eth_getTransactionReceipt","kind":"drop_before"}"#,
+        "drop_before",
+        "F049",
+    ),
+];
+
 /// The same for the cloud; the first part of the catalogue's chapter on providers.
 const CLOUD_FAULTS: &[(&str, &str, &str)] = &[
     (r#"{"kind":"create_then_drop"}"#, "create_then_drop", "F100"),
@@ -79,11 +133,10 @@ pub(super) fn make(town: &Town, partners: &Partners, mut dice: Dice, is_calm: im
         if is_calm() {
             continue;
         }
-        let at_cloud = dice.one_in(2);
-        let (partner, faults) = if at_cloud {
-            (&partners.cloud, CLOUD_FAULTS)
-        } else {
-            (&partners.facilitator, PAYMENT_FAULTS)
+        let (partner, faults) = match dice.below(4) {
+            0 => (&partners.facilitator, PAYMENT_FAULTS),
+            1 => (&partners.tempo, CHAIN_FAULTS),
+            _ => (&partners.cloud, CLOUD_FAULTS),
         };
         let Some((order, ..)) = dice.pick(faults) else {
             return;
@@ -103,7 +156,7 @@ pub(super) fn make(town: &Town, partners: &Partners, mut dice: Dice, is_calm: im
 
 /// Ends what has not struck yet.
 pub(super) fn calm_down(partners: &Partners) -> Result<()> {
-    for partner in [&partners.facilitator, &partners.cloud] {
+    for partner in [&partners.facilitator, &partners.tempo, &partners.cloud] {
         http::send(partner.url(), "DELETE", "/control/faults", &[], "")?;
     }
     partners.refuse_repeats()
@@ -128,6 +181,7 @@ fn waiting(report: &Value) -> u64 {
 pub(super) fn count(partners: &Partners, counts: &mut Counts) -> Result<()> {
     let pairs = [
         (&partners.facilitator, PAYMENT_FAULTS),
+        (&partners.tempo, CHAIN_FAULTS),
         (&partners.cloud, CLOUD_FAULTS),
     ];
     for (partner, faults) in pairs {
@@ -147,7 +201,8 @@ mod tests {
 
     #[test]
     fn every_fault_is_ordered_by_its_own_word() {
-        for (order, kind, _) in PAYMENT_FAULTS.iter().chain(CLOUD_FAULTS) {
+        let payments = PAYMENT_FAULTS.iter().chain(CHAIN_FAULTS);
+        for (order, kind, _) in payments.chain(CLOUD_FAULTS) {
             let order: Value = serde_json::from_str(order).unwrap();
             assert_eq!(order["kind"], *kind);
         }

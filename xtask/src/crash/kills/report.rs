@@ -43,13 +43,16 @@ pub(super) fn print(killer: &Killer<'_>, evidence: &Evidence, counts: &Counts) -
         println!("  {count:>4} {place}");
     }
     println!(
-        "requests: {}, {} without an answer; acknowledged {}, refused {}, refunded {}, declined {}",
+        "requests: {}, {} without an answer; acknowledged {}, refused {}, refunded {}, declined {}; \
+         {} by credential, {} with nothing else",
         counts.requests,
         counts.broken,
         counts.acknowledged,
         counts.refused,
         counts.refunded,
-        counts.declined
+        counts.declined,
+        counts.by_credential,
+        counts.anonymous
     );
     println!(
         "at rest: {} orders, {} active; {} top-ups, {} settlements, {} machines made",

@@ -9,9 +9,19 @@ use anyhow::{Result, ensure};
 use super::super::wallet::Wallet;
 use super::book::Book;
 
+/// Who owns orders and credits: a wallet, or whoever has the key that came with a purchase.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    /// The number of the wallet that paid.
+    pub(super) wallet: usize,
+    pub(super) api_key: String,
+}
+
 #[derive(Debug)]
 pub(super) struct Town {
     pub(super) wallets: Vec<Wallet>,
+    /// The wallets by their numbers, and after them all others as they come up.
+    owners: Mutex<Vec<Owner>>,
     /// What a machine costs for a day, in millionths; an extension by a day costs the same.
     pub(super) price: u64,
     url: RwLock<String>,
@@ -30,7 +40,12 @@ struct Gate {
 
 impl Town {
     pub(super) fn new(wallets: Vec<Wallet>, price: u64, url: &str) -> Self {
+        let owners = wallets.iter().enumerate().map(|(wallet, own)| Owner {
+            wallet,
+            api_key: own.api_key.clone(),
+        });
         Self {
+            owners: Mutex::new(owners.collect()),
             wallets,
             price,
             url: RwLock::new(url.to_owned()),
@@ -50,6 +65,23 @@ impl Town {
     pub(super) fn moved_to(&self, url: &str) {
         let mut own = self.url.write().unwrap_or_else(PoisonError::into_inner);
         url.clone_into(&mut own);
+    }
+
+    pub(super) fn owners(&self) -> Vec<Owner> {
+        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.clone()
+    }
+
+    /// Notes an owner without a wallet of its own, and returns its number.
+    pub(super) fn add_owner(&self, owner: Owner) -> usize {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.push(owner);
+        owners.len().saturating_sub(1)
+    }
+
+    /// Whether an owner is one of the wallets.
+    pub(super) fn is_wallet(&self, owner: usize) -> bool {
+        owner < self.wallets.len()
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {

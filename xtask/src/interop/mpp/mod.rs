@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 
 use self::tempo::TempoChain;
 use super::empty;
-use super::shop::{AS_TESTS, Programs};
+use super::shop::{self, AS_TESTS, Programs};
 use crate::packages::{self, Bundle, Registry};
 
 /// Where their programs are.
@@ -95,13 +95,23 @@ fn pay(folder: &Path, programs: &Programs) -> Result<()> {
         }
     }
     let mut said = vec![shop.last_lines(20)];
-    println!("our server, serve and dev");
-    for ours in [
-        sale::serve(programs, &chain, &folder.join("serve"))?,
-        sale::dev(programs, &chain, &folder.join("dev"))?,
+    println!("our server: serve and dev on that chain, then serve on the project's stand-in");
+    let beside = folder.join("beside");
+    shop::create(&beside)?;
+    let stand_in = chain.stand_in(programs, &beside)?;
+    for (chain, ours) in [
+        (
+            &chain,
+            sale::serve(programs, &chain, sale::SHORT_LIFE, &folder.join("serve"))?,
+        ),
+        (&chain, sale::dev(programs, &chain, &folder.join("dev"))?),
+        (
+            &stand_in,
+            sale::serve(programs, &stand_in, sale::USUAL_LIFE, &beside.join("serve"))?,
+        ),
     ] {
         for client in CLIENTS.iter().filter(|client| ours.takes(client)) {
-            match sale::buy(client, &chain, &ours, folder) {
+            match sale::buy(client, chain, &ours, folder) {
                 Ok(bought) => println!("  {:<9} {bought}", client.wallet),
                 Err(error) => {
                     println!("  {:<9} FAILED", client.wallet);

@@ -16,8 +16,12 @@ use crate::interop::child::{self, Service};
 use crate::interop::purchase::{last_json, text};
 use crate::interop::shop::{self, Programs};
 
-/// One client signs for a minute, or until a second after the challenge; the chain takes half a minute.
-const CHALLENGE_LIFE: &str = "25s";
+/// One client signs for a minute, or until a second after the challenge; the real chain's present rules take
+/// half a minute.
+pub(super) const SHORT_LIFE: &str = "25s";
+
+/// The setting's default.
+pub(super) const USUAL_LIFE: &str = "5m";
 
 /// The token that `dev` takes.
 const PATH_USD: &str = "0x20c0000000000000000000000000000000000000";
@@ -57,8 +61,13 @@ impl fmt::Display for Bought {
     }
 }
 
-/// `compute-server serve` with the chain, and a cloud on loopback.
-pub(super) fn serve(programs: &Programs, chain: &TempoChain, folder: &Path) -> Result<Sale> {
+/// `compute-server serve` with the chain, and a cloud on loopback; its challenges live so long.
+pub(super) fn serve(
+    programs: &Programs,
+    chain: &TempoChain,
+    challenge_life: &str,
+    folder: &Path,
+) -> Result<Sale> {
     shop::create(folder)?;
     let (vultr, _) = programs.stand_in("vultr", folder)?;
     let till = chain.till()?;
@@ -67,7 +76,7 @@ pub(super) fn serve(programs: &Programs, chain: &TempoChain, folder: &Path) -> R
     let rails = format!(
         r#"[mpp]
 secret = "{secret}"
-challenge_life = "{CHALLENGE_LIFE}"
+challenge_life = "{challenge_life}"
 
 [mpp.tempo]
 recipient = "{recipient}"

@@ -22,7 +22,7 @@ fn work(id: &str, kind: &str, transaction: &str, transfers: &[(&str, u64)]) -> W
 fn order(id: &str, status: &str, days: u64, works: Vec<Work>) -> Order {
     Order {
         id: id.to_owned(),
-        wallet: 0,
+        owner: 0,
         status: status.to_owned(),
         is_over: status != "active",
         machine: format!("machine-{id}"),
@@ -34,7 +34,7 @@ fn order(id: &str, status: &str, days: u64, works: Vec<Work>) -> Order {
 
 fn purchase(goods: Goods, funds: Funds, end: End, operation: &str, order: &str) -> Purchase {
     Purchase {
-        wallet: 0,
+        owner: 0,
         goods,
         funds,
         price: PRICE,
@@ -42,6 +42,15 @@ fn purchase(goods: Goods, funds: Funds, end: End, operation: &str, order: &str) 
         operation: Some(operation.to_owned()),
         order: (!order.is_empty()).then(|| order.to_owned()),
         answer: String::new(),
+    }
+}
+
+/// What an owner has who has spent nothing of it.
+fn account(deposited: u64) -> Account {
+    Account {
+        wallet: 0,
+        balance: deposited,
+        deposited,
     }
 }
 
@@ -90,10 +99,7 @@ fn honest() -> (Book, Evidence) {
     }
     let topup = work("t1", "topup", "0x4", &[("topup", PRICE)]);
     evidence.topups.insert("t1".to_owned(), (0, topup));
-    evidence.accounts.push(Account {
-        balance: PRICE + 190_000,
-        deposited: PRICE + 190_000,
-    });
+    evidence.accounts.insert(0, account(PRICE + 190_000));
     evidence.settlements = (1..=4).map(|n| settled(&format!("0x{n}"), PRICE)).collect();
     let machines = &mut evidence.machines;
     machines
@@ -135,6 +141,10 @@ fn broken(change: impl FnOnce(&mut Book, &mut Evidence)) -> usize {
     violations(&book, &evidence, &[WALLET.to_owned()]).len()
 }
 
+fn account_of(evidence: &mut Evidence, owner: usize) -> &mut Account {
+    evidence.accounts.get_mut(&owner).unwrap()
+}
+
 fn order_of<'e>(evidence: &'e mut Evidence, id: &str) -> &'e mut Order {
     evidence.orders.get_mut(id).unwrap()
 }
@@ -161,16 +171,57 @@ fn a_settlement_without_its_payment_is_found_and_the_other_way_round() {
 
 #[test]
 fn money_that_came_from_nowhere_or_went_there_is_found() {
-    assert!(broken(|_, all| all.accounts[0].balance += 1) > 0);
-    assert!(broken(|_, all| all.accounts[0].deposited += 1) > 0);
+    assert!(broken(|_, all| account_of(all, 0).balance += 1) > 0);
+    assert!(broken(|_, all| account_of(all, 0).deposited += 1) > 0);
     assert!(broken(|_, all| order_of(all, "b").works[0].transfers.truncate(1)) > 0);
     let refunded_twice = |_: &mut Book, all: &mut Evidence| {
         let back = ("spend_reversal".to_owned(), PRICE);
         order_of(all, "b").works[0].transfers.push(back);
-        all.accounts[0].balance += PRICE;
+        account_of(all, 0).balance += PRICE;
     };
     assert!(broken(refunded_twice) > 0);
     assert!(broken(|book, _| book.destructions[0].credited = 1) > 0);
+}
+
+/// Another owner for whom the same wallet paid by credential: an active order, and nothing else.
+fn with_an_anonymous_buyer(book: &mut Book, evidence: &mut Evidence) {
+    let works = vec![work("p5", "provision", "0x5", &[("sale", PRICE)])];
+    let mut own = order("n", "active", 1, works);
+    own.owner = 1;
+    evidence.orders.insert("n".to_owned(), own);
+    evidence.accounts.insert(1, account(0));
+    evidence.settlements.push(settled("0x5", PRICE));
+    let machines = &mut evidence.machines;
+    machines
+        .alive
+        .push(("machine-n".to_owned(), "pw".to_owned()));
+    machines
+        .made_for
+        .insert("machine-n".to_owned(), "p5".to_owned());
+    let machine = Goods::Machine { with_key: true };
+    let mut bought = purchase(machine, Funds::Payment, End::Accepted, "p5", "n");
+    bought.owner = 1;
+    book.purchases.push(bought);
+}
+
+#[test]
+fn a_wallet_that_pays_for_two_owners_has_what_both_have() {
+    assert_eq!(broken(with_an_anonymous_buyer), 0);
+    let other_owner = |book: &mut Book, all: &mut Evidence| {
+        with_an_anonymous_buyer(book, all);
+        order_of(all, "n").owner = 0;
+    };
+    assert!(broken(other_owner) > 0);
+    let other_payer = |book: &mut Book, all: &mut Evidence| {
+        with_an_anonymous_buyer(book, all);
+        account_of(all, 1).wallet = 1;
+    };
+    assert!(broken(other_payer) > 0);
+    let richer = |book: &mut Book, all: &mut Evidence| {
+        with_an_anonymous_buyer(book, all);
+        account_of(all, 1).balance = 1;
+    };
+    assert!(broken(richer) > 0);
 }
 
 #[test]

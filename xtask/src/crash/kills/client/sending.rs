@@ -8,41 +8,73 @@ use super::super::super::buyer::text;
 use super::super::super::http::{self, Answer};
 use super::super::super::verdict::{self, Verdict};
 use super::super::book::{End, Funds, Purchase};
-use super::{Client, Order, PAUSE, TRIES};
+use super::super::town::Owner;
+use super::{Bought, Client, Means, Order, PAUSE, TRIES};
 
 impl Client<'_> {
-    /// Writes the end of a purchase down.
+    /// Writes the end of a purchase down; what was bought when it was made.
     pub(super) fn close(
         &self,
         order: &Order,
         verdict: Verdict,
         was_declined: bool,
-    ) -> Option<Value> {
+    ) -> Option<Bought> {
         let (end, reply) = match verdict {
             Verdict::Made(reply) => (End::Accepted, reply),
             Verdict::Refunded(reply) => (End::Refunded, reply),
             Verdict::Refused(reply) => (End::Refused, reply),
             Verdict::Again | Verdict::Wrong(_) => return None,
         };
+        let owner = self.owner_of(order, &reply);
+        if owner.is_none() && end != End::Refused {
+            let text = format!("a buyer that showed a credential alone got no key: {reply}");
+            self.town.book().wrong(text);
+            return None;
+        }
+        // What was refused to a buyer without a key can be seen by nobody.
+        let is_seen = owner.is_some();
         let named = |pointers: &[&str]| {
             let found = pointers.iter().map(|pointer| text(&reply, pointer));
-            found.map(str::to_owned).find(|id| !id.is_empty())
+            let mut found = found.filter(|id| is_seen && !id.is_empty());
+            found.next().map(str::to_owned)
         };
+        let funds = order.means.funds();
         let mut book = self.town.book();
-        if was_declined && order.funds == Funds::Payment {
-            book.counts.declined += 1;
-        }
+        book.counts.declined += u64::from(was_declined && funds == Funds::Payment);
+        book.counts.by_credential += u64::from(matches!(order.means, Means::Credential { .. }));
+        book.counts.anonymous += u64::from(order.means.is_anonymous());
+        let (owner, api_key) = owner.unwrap_or((order.owner, String::new()));
         book.close(Purchase {
-            wallet: self.wallet_number,
+            owner,
             goods: order.goods.clone(),
-            funds: order.funds,
+            funds,
             price: order.price,
             end,
             operation: named(&["/operation_id"]),
             order: named(&["/order/id", "/order_id"]),
             answer: reply.to_string(),
         });
-        (end == End::Accepted).then_some(reply)
+        (end == End::Accepted).then_some(Bought {
+            reply,
+            owner,
+            api_key,
+        })
+    }
+
+    /// Whose a purchase is, and the key that shows it; nothing when the answer should tell and does not.
+    fn owner_of(&self, order: &Order, reply: &Value) -> Option<(usize, String)> {
+        if !order.means.is_anonymous() {
+            return Some((order.owner, order.api_key.clone()));
+        }
+        let api_key = text(reply, "/management_api_key").to_owned();
+        if api_key.is_empty() {
+            return None;
+        }
+        let number = self.town.add_owner(Owner {
+            wallet: self.wallet_number,
+            api_key: api_key.clone(),
+        });
+        Some((number, api_key))
     }
 
     /// Sends something until it is answered for good; tells also whether that was a 402.
@@ -110,8 +142,8 @@ impl Client<'_> {
     }
 
     /// Reads something that is there: any answer but that, or trouble, is wrong.
-    pub(super) fn ask(&self, path: &str) -> Option<Value> {
-        let headers = [("x-api-key", self.wallet.api_key.as_str())];
+    pub(super) fn ask(&self, path: &str, api_key: &str) -> Option<Value> {
+        let headers = [("x-api-key", api_key)];
         let answer = self.send("GET", path, &headers, "")?;
         match answer.status {
             200 => answer.json(200).ok(),

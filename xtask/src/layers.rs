@@ -356,6 +356,7 @@ pub(crate) const LAYERS: &[Row] = &[
             "compute-outbound",
             "compute-domain",
             "compute-mpp",
+            "compute-payment-double",
             "compute-x402",
             "compute-pricing",
             "compute-evm",

@@ -1,5 +1,6 @@
 //! Purchases paid by challenge and credential (MPP).
 
+mod books;
 mod keys;
 mod payer;
 mod purchase;

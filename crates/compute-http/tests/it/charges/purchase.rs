@@ -155,11 +155,11 @@ async fn a_part_of_a_used_credential_buys_nothing_and_offers_nothing() {
         let kind = answer.text("type");
         assert!(kind.ends_with("/verification-failed"), "{kind}");
     }
-    // A transfer is on a public chain: who makes a challenge up for it learns nothing.
+    // A transfer is on a public chain: who makes a challenge up for it learns no more than that.
     let mut forged = document(&credential);
     forged["challenge"]["id"] = "A".repeat(43).into();
     let stranger = send(&shop, &field(&forged)).await;
-    stranger.expect_problem(402, "invalid_challenge");
+    stranger.expect_problem(409, "payment_already_used");
     assert_eq!((tempo.settled(), shop.provider.machines().len()), (1, 1));
 }
 

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::identity::Caller;
 use crate::names::Named;
 use crate::payment::{AnyProof, VerifiedPayment};
-use crate::ports::{ClaimOutcome, Tx, TxMode};
+use crate::ports::{ClaimOutcome, NameScope, Tx, TxMode};
 use crate::purchase::{Purchase, Submitted, join};
 use crate::subject::Opened;
 
@@ -29,9 +29,7 @@ impl Engine {
         let owner = self
             .owner_for(tx.as_mut(), purchase.caller, verified, now)
             .await?;
-        let scope = self
-            .scope_of_names(tx.as_mut(), purchase, verified, owner, now)
-            .await?;
+        let scope = purchase.scope_of_names(verified, owner);
         let named = match scope {
             Some(scope) => Self::names_in(tx.as_mut(), scope, purchase).await?,
             None => Named::default(),
@@ -153,28 +151,6 @@ impl Engine {
         Ok(tx.ensure_owner(candidate, wallet, now).await?)
     }
 
-    /// Whose names the purchase's are: the owner's, or the paying wallet's where the owner is as new as
-    /// the purchase. Nobody's without either.
-    async fn scope_of_names(
-        &self,
-        tx: &mut dyn Tx,
-        purchase: &Purchase<'_>,
-        verified: &VerifiedPayment,
-        owner: OwnerId,
-        now: Timestamp,
-    ) -> Result<Option<OwnerId>, Error> {
-        if !purchase.is_unclaimed(verified) {
-            return Ok(Some(owner));
-        }
-        match &verified.payer {
-            Some(payer) if !purchase.request_keys.is_empty() => {
-                let candidate = OwnerId::generate(now, self.entropy.as_ref());
-                Ok(Some(tx.ensure_owner(candidate, payer, now).await?))
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// Another copy of this payment was claimed a moment earlier, or another one that shares its
     /// transfer or its challenge.
     async fn join_winner(
@@ -197,11 +173,21 @@ impl Engine {
 
 impl Purchase<'_> {
     /// Whether nobody but the holder of its key will own what is bought.
-    const fn is_unclaimed(&self, verified: &VerifiedPayment) -> bool {
+    pub(crate) const fn is_unclaimed(&self, verified: &VerifiedPayment) -> bool {
         matches!(
             (self.caller, &verified.proof),
             (Caller::Anonymous, AnyProof::Mpp(_))
         )
+    }
+
+    /// Whose names the purchase's are: the owner's, or the paying wallet's where the owner is as new as
+    /// the purchase. Nobody's without either.
+    fn scope_of_names(&self, verified: &VerifiedPayment, owner: OwnerId) -> Option<NameScope> {
+        if self.is_unclaimed(verified) {
+            verified.payer.map(NameScope::Payer)
+        } else {
+            Some(NameScope::Owner(owner))
+        }
     }
 
     /// Whether the client named both purchases, and differently.

@@ -12,7 +12,7 @@ use crate::challenges::RequestFacts;
 use crate::engine::Engine;
 use crate::error::{AuthFailure, Error, PaymentProblem};
 use crate::identity::Caller;
-use crate::names::Named;
+use crate::names::{Named, owner_of_names};
 use crate::payment::{Bought, Identified};
 use crate::ports::{Lease, TxMode};
 use crate::proof::PaymentProof;
@@ -272,14 +272,9 @@ impl Engine {
         }
         self.check_x402_payer(purchase, proof, identified).await?;
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let owner = match (purchase.caller, &identified.payer) {
-            (Caller::ApiKey { owner, .. }, _) => Some(*owner),
-            (Caller::Wallet(wallet), _) => tx.find_owner(&wallet.address).await?,
-            (Caller::Anonymous, Some(payer)) => tx.find_owner(payer).await?,
-            (Caller::Anonymous, None) => None,
-        };
-        let named = match owner {
-            Some(owner) => Self::names_in(tx.as_mut(), owner, purchase).await,
+        let payer = identified.payer.as_ref();
+        let named = match owner_of_names(tx.as_mut(), purchase.caller, payer).await? {
+            Some(owner) => Self::names_in(tx.as_mut(), owner.into(), purchase).await,
             None => Ok(Named::default()),
         };
         tx.rollback().await?;

@@ -115,6 +115,12 @@ impl ChargeProof {
         is_of_method.then(|| Instrument::of(&self.credential))?
     }
 
+    /// Whether the wallet that pays has signed what is shown: not so where only a hash is, which anybody
+    /// can read from the chain.
+    pub(crate) fn is_signed(&self) -> bool {
+        matches!(self.instrument(), Some(Instrument::Transfer(_)))
+    }
+
     /// What a transfer on Tempo has to pay; `None` for another method.
     pub fn tempo_charge(&self) -> Option<TempoCharge<'_>> {
         let ChargeTerms::Tempo(terms) = &self.terms else {

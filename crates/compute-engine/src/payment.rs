@@ -14,6 +14,7 @@ use compute_wallet::WalletAddress;
 use compute_x402::{Authority, PaymentPayload, ValidityWindow, VerifyError};
 
 use crate::charge::ChargeProof;
+use crate::checks::Claimant;
 use crate::credential::recognise;
 use crate::engine::Engine;
 use crate::error::{Error, PaymentProblem};
@@ -64,6 +65,17 @@ pub(crate) struct VerifiedPayment {
     pub(crate) void_after: Timestamp,
     /// The price it pays, which may be a recent one.
     pub(crate) sheet: OfferSheet,
+}
+
+impl VerifiedPayment {
+    /// Who pays, as far as the payment itself proves it.
+    pub(crate) fn claimant(&self) -> Claimant {
+        match (&self.proof, self.payer) {
+            (_, None) => Claimant::Nobody,
+            (AnyProof::Mpp(proof), Some(payer)) if !proof.is_signed() => Claimant::Named(payer),
+            (_, Some(payer)) => Claimant::Signed(payer),
+        }
+    }
 }
 
 impl Engine {

@@ -1,6 +1,8 @@
 //! Every purchase, whatever is bought and however it is paid: recognise a repeat, price, verify,
 //! and have it claimed.
 
+use std::sync::Arc;
+
 use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::operation::Operation;
@@ -9,6 +11,7 @@ use compute_domain::request_key::RequestKey;
 use compute_mpp::ProblemType;
 
 use crate::challenges::RequestFacts;
+use crate::checks::{CheckGate, Entry};
 use crate::engine::Engine;
 use crate::error::{AuthFailure, Error, PaymentProblem};
 use crate::identity::Caller;
@@ -45,6 +48,9 @@ pub struct PurchaseTerms {
     pub resource_url: String,
     /// What its challenges are bound to.
     pub facts: RequestFacts,
+    /// Who lets its payment through to the payment network, when it is a credential; without one it
+    /// always gets through.
+    pub gate: Option<Arc<dyn CheckGate>>,
 }
 
 impl PurchaseTerms {
@@ -56,6 +62,7 @@ impl PurchaseTerms {
             max_total: None,
             resource_url: resource_url.to_owned(),
             facts: RequestFacts::default(),
+            gate: None,
         }
     }
 }
@@ -131,6 +138,7 @@ pub(crate) struct Purchase<'a> {
     pub(crate) max_total: Option<Usd>,
     pub(crate) resource_url: String,
     pub(crate) facts: RequestFacts,
+    pub(crate) gate: Option<Arc<dyn CheckGate>>,
 }
 
 impl Engine {
@@ -149,6 +157,7 @@ impl Engine {
             max_total: terms.max_total,
             resource_url: terms.resource_url,
             facts: terms.facts,
+            gate: terms.gate,
         };
         match terms.funding {
             Funding::Unpaid => Err(self.ask(&purchase, None).await),
@@ -290,6 +299,10 @@ impl Engine {
         let sheet = self.quote(purchase)?;
         let verified = self.verify(proof, purchase, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
+        let _turn = match self.enter_check(purchase, &verified).await? {
+            Entry::Check(turn) => turn,
+            Entry::Bought(submitted) => return Ok(submitted),
+        };
         self.check(purchase, &verified).await?;
         // Nobody pays for what is gone since the price was named. Only now, so that what is no
         // payment asks no provider anything.

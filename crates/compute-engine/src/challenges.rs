@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use compute_domain::money::Usd;
-use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use compute_mpp::accept::order_offers;
 use compute_mpp::header::CredentialField;
 use compute_mpp::method::CHARGE;
-use compute_mpp::{BodyDigest, Challenge, ChallengeTerms, Method, Opaque, Realm, Secrets};
+use compute_mpp::{BodyDigest, Challenge, ChallengeTerms, Opaque, Realm, Secrets};
 use compute_pricing::to_asset;
 
 use crate::charge::Charge;
@@ -96,14 +95,6 @@ impl Engine {
             });
         }
         Ok(charges)
-    }
-
-    /// The method of a rail; none for a rail of x402.
-    pub fn method_of(&self, label: &RailLabel) -> Option<Method> {
-        match self.rail(label)? {
-            AnyRail::Mpp(rail) => Some(rail.spec().terms.method()),
-            AnyRail::X402(_) => None,
-        }
     }
 
     /// The fresh challenges of a sheet, the one that the client likes best first. Each has a nonce of

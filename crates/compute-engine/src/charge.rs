@@ -1,7 +1,7 @@
 //! What rails of the Payment authentication scheme (MPP) ask for, and what is kept of a payment over
 //! them until it settles, sealed.
 
-use compute_domain::payment::RailLabel;
+use compute_domain::payment::{Payment, RailLabel};
 use compute_mpp::stripe::{SharedPaymentToken, StripeDetails};
 use compute_mpp::tempo::{Modes, Sponsorship, TempoCharge, TempoPayload, TempoTerms, Transaction};
 use compute_mpp::{Amount, ChargeRequest, Credential, EncodedRequest, Method, Source};
@@ -11,6 +11,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::proof::UnreadableProof;
+
+/// How the proof keys of each method begin.
+const TEMPO_KEYS: &str = "mpp:tempo:";
+const STRIPE_KEYS: &str = "mpp:stripe:";
 
 /// What is fixed about a rail of the Payment authentication scheme.
 #[derive(Debug, Clone)]
@@ -107,24 +111,14 @@ pub enum Instrument {
 impl ChargeProof {
     /// What the client presents; `None` for what verification lets nobody claim.
     pub fn instrument(&self) -> Option<Instrument> {
-        let credential = &self.credential;
-        match &self.terms {
-            ChargeTerms::Tempo(_) => match TempoPayload::parse(credential.payload()).ok()? {
-                TempoPayload::Transaction(bytes) => {
-                    let transaction = Transaction::decode(&bytes).ok()?;
-                    Some(Instrument::Transfer(Box::new(transaction)))
-                }
-                TempoPayload::Hash(hash) => {
-                    let source = credential.source().ok()??;
-                    Some(Instrument::Sent { hash, source })
-                }
-            },
-            ChargeTerms::Stripe { .. } => {
-                let request = credential.challenge().charge().ok()?;
-                let token = SharedPaymentToken::from_payload(credential.payload(), &request);
-                token.ok().map(Instrument::Card)
-            }
-        }
+        let is_of_method = self.credential.challenge().method() == self.terms.method().as_str();
+        is_of_method.then(|| Instrument::of(&self.credential))?
+    }
+
+    /// Whether the wallet that pays has signed what is shown: not so where only a hash is, which anybody
+    /// can read from the chain.
+    pub(crate) fn is_signed(&self) -> bool {
+        matches!(self.instrument(), Some(Instrument::Transfer(_)))
     }
 
     /// What a transfer on Tempo has to pay; `None` for another method.
@@ -143,6 +137,29 @@ impl ChargeProof {
 }
 
 impl Instrument {
+    /// What a credential presents, by the method of its own challenge. Nothing of it is believed.
+    pub(crate) fn of(credential: &Credential) -> Option<Self> {
+        let challenge = credential.challenge();
+        if challenge.method() == Method::TEMPO.as_str() {
+            return match TempoPayload::parse(credential.payload()).ok()? {
+                TempoPayload::Transaction(bytes) => {
+                    let transaction = Transaction::decode(&bytes).ok()?;
+                    Some(Self::Transfer(Box::new(transaction)))
+                }
+                TempoPayload::Hash(hash) => {
+                    let source = credential.source().ok()??;
+                    Some(Self::Sent { hash, source })
+                }
+            };
+        }
+        if challenge.method() == Method::STRIPE.as_str() {
+            let request = challenge.charge().ok()?;
+            let token = SharedPaymentToken::from_payload(credential.payload(), &request);
+            return token.ok().map(Self::Card);
+        }
+        None
+    }
+
     /// What the payment network itself makes unique.
     pub(crate) fn proof_key(&self) -> String {
         match self {
@@ -158,7 +175,7 @@ impl Instrument {
             // The token is worth money: only its hash is written down in clear.
             Self::Card(token) => {
                 let hash = Sha256::digest(token.expose().as_bytes());
-                format!("mpp:stripe:{}", hex::encode(hash))
+                format!("{STRIPE_KEYS}{}", hex::encode(hash))
             }
         }
     }
@@ -177,7 +194,17 @@ impl Instrument {
 }
 
 fn tempo_key(chain: u64, kind: &str, hash: &Digest32) -> String {
-    format!("mpp:tempo:{chain}:{kind}0x{}", hex::encode(hash))
+    format!("{TEMPO_KEYS}{chain}:{kind}0x{}", hex::encode(hash))
+}
+
+/// By which method a payment was made; `None` for one of x402. Its rail need not be configured any
+/// more.
+pub fn method_of(payment: &Payment) -> Option<Method> {
+    let keys = [(TEMPO_KEYS, Method::TEMPO), (STRIPE_KEYS, Method::STRIPE)];
+    let found = keys
+        .into_iter()
+        .find(|(prefix, _)| payment.proof_key.starts_with(prefix));
+    found.map(|(_, method)| method)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use compute_mpp::tempo::{
 };
 use compute_mpp::{Challenge, Credential, ProblemType};
 
-use crate::charge::{Charge, ChargeProof, ChargeTerms};
+use crate::charge::{Charge, ChargeProof, ChargeTerms, Instrument};
 use crate::engine::Engine;
 use crate::error::{Error, PaymentProblem};
 use crate::offer::OfferSheet;
@@ -24,35 +24,22 @@ const OPEN_TRANSFER_LIFE: Span = Span::from_hours(24);
 /// Stripe forgets idempotency keys after a day; before that the same charge is safe to repeat.
 const CARD_LIFE: Span = Span::from_hours(20);
 
-impl Engine {
-    /// Whose credential this is; `None` when its method is none of ours or its payload does not hold
-    /// together, which verification will name.
-    pub(crate) fn recognise_credential(&self, credential: &Credential) -> Option<Identified> {
-        let method = credential.challenge().method();
-        let terms = self.rails.iter().find_map(|rail| match rail {
-            AnyRail::Mpp(rail) => {
-                let terms = &rail.spec().terms;
-                (terms.method().as_str() == method).then(|| terms.clone())
-            }
-            AnyRail::X402(_) => None,
-        })?;
-        let proof = ChargeProof {
-            credential: credential.clone(),
-            terms,
-            atomic: 0,
-        };
-        let instrument = proof.instrument()?;
-        Some(Identified {
-            proof_key: instrument.proof_key(),
-            challenge_id: Some(credential.challenge().id().to_owned()),
-            payer: instrument.payer()?,
-        })
-    }
+/// Whose credential this is; `None` when its method is none of ours or its payload does not hold
+/// together, which verification will name. Asks no configuration: what was paid stays known when its
+/// method is no longer offered.
+pub(crate) fn recognise(credential: &Credential) -> Option<Identified> {
+    let instrument = Instrument::of(credential)?;
+    Some(Identified {
+        proof_key: instrument.proof_key(),
+        challenge_id: Some(credential.challenge().id().to_owned()),
+        payer: instrument.payer()?,
+    })
+}
 
-    /// Whether a challenge is one of ours, whatever its age.
-    pub(crate) fn is_own_challenge(&self, challenge: &Challenge) -> bool {
-        let mpp = self.config.mpp.as_ref();
-        mpp.is_some_and(|mpp| challenge.is_issued_by(&mpp.secrets))
+impl Engine {
+    /// Whether anything can be paid by a credential here.
+    pub const fn takes_credentials(&self) -> bool {
+        self.config.mpp.is_some()
     }
 
     /// Matches a credential with our own charges: the present ones, or those of prices that changed a

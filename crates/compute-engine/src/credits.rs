@@ -82,7 +82,7 @@ impl Engine {
         // Before the names are looked up: a copy of this request that is faster has written its name
         // when it lets the account go.
         let balance = tx.lock_credits(owner).await?;
-        let named = match Self::names_in(tx.as_mut(), owner, purchase).await {
+        let named = match Self::names_in(tx.as_mut(), owner.into(), purchase).await {
             Ok(named) => named,
             Err(refusal @ Error::RequestKeyReused { .. }) => {
                 tx.commit().await?;
@@ -198,7 +198,7 @@ impl Engine {
             return Err(Error::Internal("credits vanished under a lock".into()));
         }
         if let Some(bound) = self
-            .bind_names(tx.as_mut(), purchase, owner, &operation, named)
+            .bind_names(tx.as_mut(), purchase, owner.into(), &operation, named)
             .await?
         {
             tx.rollback().await?;

@@ -17,6 +17,7 @@ use secrecy::SecretBox;
 
 use crate::catalog::ShelfHistory;
 use crate::challenges::MppTerms;
+use crate::checks::Checking;
 use crate::cloud::{Closed, Cloud};
 use crate::ports::{AnyRail, Caps, Provider, RailHealth, Store, Timer};
 use crate::seal::Sealer;
@@ -158,6 +159,7 @@ pub struct Engine {
     pub(crate) secrets: Secrets,
     pub(crate) shelves: RwLock<ShelfHistory>,
     pub(crate) stocks: Stocks,
+    pub(crate) checking: Checking,
     pub(crate) health: RwLock<BTreeMap<RailLabel, RailHealth>>,
     /// Whether the database committed when it was last asked to.
     pub(crate) stores: AtomicBool,
@@ -225,6 +227,7 @@ impl Engine {
             secrets,
             shelves: RwLock::new(ShelfHistory::default()),
             stocks: Stocks::default(),
+            checking: Checking::default(),
             health: RwLock::new(health),
             stores: AtomicBool::new(true),
             stopping: AtomicBool::new(false),

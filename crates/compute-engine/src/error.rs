@@ -5,6 +5,7 @@ use compute_domain::id::{ApiKeyId, InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::owner::Scope;
 use compute_domain::request_key::RequestKeyKind;
+use compute_domain::time::Span;
 use compute_domain::transition::InvalidTransition;
 use compute_mpp::ProblemType;
 
@@ -239,6 +240,13 @@ pub enum Error {
         code: String,
         /// A sentence for the caller.
         detail: String,
+    },
+    /// This payer, or whoever sends for it, has had too many payments looked at, or has bought too much,
+    /// of late. Nothing moved.
+    #[error("too many payments; wait before the next one")]
+    TooManyChecks {
+        /// How long.
+        wait: Span,
     },
     /// The payment already bought something else.
     #[error("this payment already paid for another request")]

@@ -123,21 +123,24 @@ impl Engine {
         let mut tx = self.store.begin(TxMode::Read).await?;
         let found = tx.find_api_key(&mac).await?;
         tx.rollback().await?;
-        match found {
-            Some(api_key) if api_key.revoked_at.is_some() => Err(AuthFailure::ApiKey.into()),
-            Some(api_key) if api_key.expires_at.is_some_and(|end| end <= self.now()) => {
-                Err(AuthFailure::ApiKeyExpired.into())
-            }
-            Some(api_key) => {
-                self.note_use(api_key.id).await?;
-                Ok(Caller::ApiKey {
-                    id: api_key.id,
-                    owner: api_key.owner,
-                    scopes: api_key.scopes,
-                })
-            }
-            None => Err(AuthFailure::ApiKey.into()),
+        let Some(found) = found else {
+            return Err(AuthFailure::ApiKey.into());
+        };
+        let api_key = found.api_key;
+        if api_key.revoked_at.is_some() {
+            return Err(AuthFailure::ApiKey.into());
         }
+        if api_key.expires_at.is_some_and(|end| end <= self.now()) {
+            return Err(AuthFailure::ApiKeyExpired.into());
+        }
+        if found.is_text_kept {
+            self.note_use(api_key.id).await;
+        }
+        Ok(Caller::ApiKey {
+            id: api_key.id,
+            owner: api_key.owner,
+            scopes: api_key.scopes,
+        })
     }
 
     /// Makes an API key for the wallet that signed the request.

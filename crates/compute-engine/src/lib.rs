@@ -10,6 +10,8 @@ mod arrival;
 mod catalog;
 mod challenges;
 mod charge;
+mod checks;
+mod claim;
 mod cloud;
 mod credential;
 mod credits;
@@ -44,7 +46,8 @@ mod work;
 
 pub use catalog::{PricedPlan, Shelf};
 pub use challenges::{MppTerms, RequestFacts};
-pub use charge::{Charge, ChargeProof, ChargeSpec, ChargeTerms, Instrument};
+pub use charge::{Charge, ChargeProof, ChargeSpec, ChargeTerms, Instrument, method_of};
+pub use checks::{CheckGate, Claimant};
 /// What a signed request presents, as the wallet crate reads it.
 pub use cloud::Closed;
 pub use compute_wallet::AuthClaim;

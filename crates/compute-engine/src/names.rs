@@ -12,7 +12,7 @@ use compute_wallet::WalletAddress;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::ports::{BoundKey, Tx, TxMode};
+use crate::ports::{BoundKey, NameScope, Tx, TxMode};
 use crate::purchase::{Purchase, Submitted};
 
 /// What the names of a purchase stand for.
@@ -33,7 +33,8 @@ impl Named {
 
 impl Engine {
     /// Whether the caller, or the payer when nobody is authenticated, already made a purchase under
-    /// one of these names: then a request with them buys nothing new.
+    /// one of these names: then a request with them buys nothing new. A payer is whoever signed a
+    /// payment of x402; a credential proves nothing before it was verified.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -47,16 +48,11 @@ impl Engine {
             return Ok(false);
         }
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let owner = match (caller, payer) {
-            (Caller::ApiKey { owner, .. }, _) => Some(*owner),
-            (Caller::Wallet(wallet), _) => tx.find_owner(&wallet.address).await?,
-            (Caller::Anonymous, Some(payer)) => tx.find_owner(payer).await?,
-            (Caller::Anonymous, None) => None,
-        };
+        let owner = owner_of_names(tx.as_mut(), caller, payer).await?;
         let mut is_named = false;
         if let Some(owner) = owner {
             for key in request_keys {
-                let bound = tx.find_request_key(owner, key).await?;
+                let bound = tx.find_request_key(owner.into(), key).await?;
                 let operation = match bound {
                     Some(bound) => tx.find_operation(bound.operation).await?,
                     None => None,
@@ -74,12 +70,12 @@ impl Engine {
     /// `RequestKeyReused` when one stands for another request.
     pub(crate) async fn names_in(
         tx: &mut dyn Tx,
-        owner: OwnerId,
+        scope: NameScope,
         purchase: &Purchase<'_>,
     ) -> Result<Named, Error> {
         let mut named = Named::default();
         for key in &purchase.request_keys {
-            let Some(bound) = tx.find_request_key(owner, key).await? else {
+            let Some(bound) = tx.find_request_key(scope, key).await? else {
                 continue;
             };
             let operation = tx.find_operation(bound.operation).await?;
@@ -97,8 +93,8 @@ impl Engine {
         Ok(named)
     }
 
-    /// Gives the purchase's names, which are of `scope`, to its new operation. When an equal request was faster, what it
-    /// bought is returned, and the caller must roll back.
+    /// Gives the purchase's names, which are of `scope`, to its new operation. When an equal request was
+    /// faster, what it bought is returned, and the caller must roll back.
     ///
     /// # Errors
     /// `RequestKeyReused` when another request was faster.
@@ -106,7 +102,7 @@ impl Engine {
         &self,
         tx: &mut dyn Tx,
         purchase: &Purchase<'_>,
-        scope: OwnerId,
+        scope: NameScope,
         operation: &Operation,
         named: &Named,
     ) -> Result<Option<BoundKey>, Error> {
@@ -137,6 +133,20 @@ impl Engine {
         let operation = operation.ok_or(Error::NotFound)?;
         Ok(Submitted::named(&operation))
     }
+}
+
+/// Whose names a caller's are, or an x402 payer's when nobody is authenticated.
+pub(crate) async fn owner_of_names(
+    tx: &mut dyn Tx,
+    caller: &Caller,
+    payer: Option<&WalletAddress>,
+) -> Result<Option<OwnerId>, Error> {
+    Ok(match (caller, payer) {
+        (Caller::ApiKey { owner, .. }, _) => Some(*owner),
+        (Caller::Wallet(wallet), _) => tx.find_owner(&wallet.address).await?,
+        (Caller::Anonymous, Some(payer)) => tx.find_owner(payer).await?,
+        (Caller::Anonymous, None) => None,
+    })
 }
 
 /// Whether nothing was charged for this purchase and nothing will be.

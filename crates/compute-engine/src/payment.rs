@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use compute_domain::money::AssetAmount;
 use compute_domain::operation::Operation;
-use compute_domain::payment::RailLabel;
+use compute_domain::payment::{Payment, RailLabel};
 use compute_domain::time::Timestamp;
 use compute_mpp::ProblemType;
 use compute_wallet::WalletAddress;
 use compute_x402::{Authority, PaymentPayload, ValidityWindow, VerifyError};
 
 use crate::charge::ChargeProof;
+use crate::checks::Claimant;
+use crate::credential::recognise;
 use crate::engine::Engine;
 use crate::error::{Error, PaymentProblem};
 use crate::identity::Caller;
@@ -65,6 +67,17 @@ pub(crate) struct VerifiedPayment {
     pub(crate) sheet: OfferSheet,
 }
 
+impl VerifiedPayment {
+    /// Who pays, as far as the payment itself proves it.
+    pub(crate) fn claimant(&self) -> Claimant {
+        match (&self.proof, self.payer) {
+            (_, None) => Claimant::Nobody,
+            (AnyProof::Mpp(proof), Some(payer)) if !proof.is_signed() => Claimant::Named(payer),
+            (_, Some(payer)) => Claimant::Signed(payer),
+        }
+    }
+}
+
 impl Engine {
     /// Whose proof this is; `None` when it is not on a rail of ours or does not hold together, which
     /// verification will name. What a contract has to say for itself is asked, because whoever holds
@@ -75,9 +88,9 @@ impl Engine {
     pub(crate) async fn identify(&self, proof: &PaymentProof) -> Result<Option<Identified>, Error> {
         let payload = match proof {
             PaymentProof::X402(payload) => payload,
-            PaymentProof::Mpp(credential) => return Ok(self.recognise_credential(credential)),
+            PaymentProof::Mpp(credential) => return Ok(recognise(credential)),
         };
-        let Some((rail, identified)) = self.recognise(payload) else {
+        let Some((rail, identified)) = self.recognise_payload(payload) else {
             return Ok(None);
         };
         let is_signed = match identified.authority {
@@ -96,7 +109,7 @@ impl Engine {
         }))
     }
 
-    fn recognise(
+    fn recognise_payload(
         &self,
         payload: &PaymentPayload,
     ) -> Option<(&Arc<dyn Rail>, compute_x402::Identified)> {
@@ -114,10 +127,10 @@ impl Engine {
     pub fn payer_of(&self, proof: &PaymentProof) -> Option<WalletAddress> {
         match proof {
             PaymentProof::X402(payload) => {
-                let (_, identified) = self.recognise(payload)?;
+                let (_, identified) = self.recognise_payload(payload)?;
                 (identified.authority == Authority::Key).then_some(identified.payer)
             }
-            PaymentProof::Mpp(credential) => self.recognise_credential(credential)?.payer,
+            PaymentProof::Mpp(credential) => recognise(credential)?.payer,
         }
     }
 
@@ -129,41 +142,31 @@ impl Engine {
         let Some(identified) = self.identify(proof).await? else {
             return Ok(false);
         };
-        let bought = self.find_bought(proof, &identified).await?;
+        let bought = self.find_bought(&identified).await?;
         Ok(matches!(bought, Bought::This(_)))
     }
 
     /// The operation that this proof already bought, if any. Who shows a credential must show the
     /// challenge, too: its transfer is on a public chain for everybody to see.
-    pub(crate) async fn find_bought(
-        &self,
-        proof: &PaymentProof,
-        identified: &Identified,
-    ) -> Result<Bought, Error> {
+    ///
+    /// The books alone decide: what was paid under a secret, a method or a realm that is configured no
+    /// more was paid all the same, and no answer may make its buyer pay again.
+    pub(crate) async fn find_bought(&self, identified: &Identified) -> Result<Bought, Error> {
         let mut tx = self.store.begin(TxMode::Read).await?;
         let by_proof = tx.find_payment(&identified.proof_key).await?;
         let by_challenge = match &identified.challenge_id {
             Some(id) => tx.find_payment_for(id).await?,
             None => None,
         };
-        let is_whole = match (&by_proof, &by_challenge) {
-            (Some(one), Some(other)) => one.id == other.id,
-            (Some(_), None) => identified.challenge_id.is_none(),
-            (None, _) => false,
-        };
-        let is_own = match proof {
-            PaymentProof::X402(_) => true,
-            PaymentProof::Mpp(credential) => self.is_own_challenge(credential.challenge()),
-        };
-        let bought = match by_proof {
-            Some(payment) if is_whole => match tx.find_operation(payment.operation).await? {
-                Some(operation) => Bought::This(Box::new(operation)),
-                None => Bought::Nothing,
-            },
-            // Whoever made the challenge up learns nothing.
-            None if by_challenge.is_none() => Bought::Nothing,
-            _ if is_own => Bought::Another,
-            _ => Bought::Nothing,
+        let bought = match (by_proof, by_challenge) {
+            (None, None) => Bought::Nothing,
+            (Some(payment), other) if is_whole(identified, &payment, other.as_ref()) => {
+                match tx.find_operation(payment.operation).await? {
+                    Some(operation) => Bought::This(Box::new(operation)),
+                    None => Bought::Nothing,
+                }
+            }
+            _ => Bought::Another,
         };
         tx.rollback().await?;
         Ok(bought)
@@ -314,6 +317,14 @@ impl Engine {
 
     pub(crate) fn rail(&self, label: &RailLabel) -> Option<&AnyRail> {
         self.rails.iter().find(|rail| rail.label() == label)
+    }
+}
+
+/// Whether everything that was shown belongs to this payment.
+fn is_whole(identified: &Identified, payment: &Payment, by_challenge: Option<&Payment>) -> bool {
+    match by_challenge {
+        Some(other) => other.id == payment.id,
+        None => identified.challenge_id.is_none(),
     }
 }
 

@@ -1,26 +1,26 @@
 //! Every purchase, whatever is bought and however it is paid: recognise a repeat, price, verify,
-//! and bind the payment or the credits to an operation in one transaction.
+//! and have it claimed.
 
-use compute_domain::id::{InstanceId, OperationId, OwnerId, PaymentId};
+use std::sync::Arc;
+
+use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::money::Usd;
 use compute_domain::operation::Operation;
 use compute_domain::owner::Scope;
-use compute_domain::payment::{Payment, PaymentState};
 use compute_domain::request_key::RequestKey;
-use compute_domain::time::{Span, Timestamp};
 use compute_mpp::ProblemType;
-use compute_wallet::WalletAddress;
 
 use crate::challenges::RequestFacts;
+use crate::checks::{CheckGate, Entry};
 use crate::engine::Engine;
 use crate::error::{AuthFailure, Error, PaymentProblem};
 use crate::identity::Caller;
-use crate::names::Named;
-use crate::payment::{AnyProof, Bought, Identified, VerifiedPayment};
-use crate::ports::{ClaimOutcome, Lease, Tx, TxMode};
+use crate::names::{Named, owner_of_names};
+use crate::payment::{Bought, Identified};
+use crate::ports::{Lease, TxMode};
 use crate::proof::PaymentProof;
 use crate::stock::Need;
-use crate::subject::{Opened, Subject};
+use crate::subject::Subject;
 
 /// How a purchase is to be paid.
 #[derive(Debug)]
@@ -48,6 +48,9 @@ pub struct PurchaseTerms {
     pub resource_url: String,
     /// What its challenges are bound to.
     pub facts: RequestFacts,
+    /// Who lets its payment through to the payment network, when it is a credential; without one it
+    /// always gets through.
+    pub gate: Option<Arc<dyn CheckGate>>,
 }
 
 impl PurchaseTerms {
@@ -59,6 +62,7 @@ impl PurchaseTerms {
             max_total: None,
             resource_url: resource_url.to_owned(),
             facts: RequestFacts::default(),
+            gate: None,
         }
     }
 }
@@ -134,6 +138,7 @@ pub(crate) struct Purchase<'a> {
     pub(crate) max_total: Option<Usd>,
     pub(crate) resource_url: String,
     pub(crate) facts: RequestFacts,
+    pub(crate) gate: Option<Arc<dyn CheckGate>>,
 }
 
 impl Engine {
@@ -152,11 +157,14 @@ impl Engine {
             max_total: terms.max_total,
             resource_url: terms.resource_url,
             facts: terms.facts,
+            gate: terms.gate,
         };
         match terms.funding {
             Funding::Unpaid => Err(self.ask(&purchase, None).await),
             Funding::Unreadable(kind, detail) => {
-                self.require_challenges(&purchase)?;
+                if let Some(refusal) = self.refuse_credential(&purchase).await {
+                    return Err(refusal);
+                }
                 let problem = PaymentProblem::mpp(kind, detail);
                 Err(self.ask(&purchase, Some(problem)).await)
             }
@@ -189,21 +197,32 @@ impl Engine {
         purchase: &Purchase<'_>,
         proof: PaymentProof,
     ) -> Result<Submitted, Error> {
-        if matches!(proof, PaymentProof::Mpp(_)) {
-            self.require_challenges(purchase)?;
+        let is_charge = matches!(proof, PaymentProof::Mpp(_));
+        // A credential does not say whose machine it is, so it shows nobody what time it bought.
+        if is_charge
+            && purchase.is_time_for_anybody()
+            && let Some(refusal) = self.refuse_credential(purchase).await
+        {
+            return Err(refusal);
         }
         let identified = self.identify(&proof).await?;
+        if let Some(identified) = &identified {
+            match self.find_bought(identified).await? {
+                Bought::This(bought) => {
+                    self.check_x402_payer(purchase, &proof, identified).await?;
+                    return join(&bought, &purchase.digest);
+                }
+                Bought::Another => return Err(Error::PaymentAlreadyUsed),
+                Bought::Nothing => {}
+            }
+        }
+        // Only what is new needs a shop that still takes it.
+        if is_charge && let Some(refusal) = self.refuse_credential(purchase).await {
+            return Err(refusal);
+        }
         let Some(identified) = identified else {
             return self.settle_later(purchase, proof).await;
         };
-        match self.find_bought(&proof, &identified).await? {
-            Bought::This(bought) => {
-                self.check_x402_payer(purchase, &proof, &identified).await?;
-                return join(&bought, &purchase.digest);
-            }
-            Bought::Another => return Err(Error::PaymentAlreadyUsed),
-            Bought::Nothing => {}
-        }
         if let Some(named) = self.find_named(purchase, &proof, &identified).await? {
             return Ok(named);
         }
@@ -218,14 +237,17 @@ impl Engine {
         }
     }
 
-    /// Refuses a credential where none can pay.
-    fn require_challenges(&self, purchase: &Purchase<'_>) -> Result<(), Error> {
-        match (&purchase.subject, purchase.caller) {
-            _ if self.config.mpp.is_none() => Err(Error::MethodUnsupported),
-            (Subject::Time { .. }, Caller::Anonymous) => Err(AuthFailure::Required.into()),
-            (Subject::Credits(_), _) => Err(Error::MethodUnsupported),
-            _ => Ok(()),
+    /// What is said to a credential where none can pay; nothing where one can. In a shop that takes no
+    /// challenges the header means nothing.
+    async fn refuse_credential(&self, purchase: &Purchase<'_>) -> Option<Error> {
+        if !self.takes_credentials() {
+            return Some(self.ask(purchase, None).await);
         }
+        if purchase.is_time_for_anybody() {
+            return Some(AuthFailure::Required.into());
+        }
+        let is_credits = matches!(purchase.subject, Subject::Credits(_));
+        is_credits.then_some(Error::MethodUnsupported)
     }
 
     /// Under x402 who pays for a caller must be one of its wallets.
@@ -259,14 +281,9 @@ impl Engine {
         }
         self.check_x402_payer(purchase, proof, identified).await?;
         let mut tx = self.store.begin(TxMode::Read).await?;
-        let owner = match (purchase.caller, &identified.payer) {
-            (Caller::ApiKey { owner, .. }, _) => Some(*owner),
-            (Caller::Wallet(wallet), _) => tx.find_owner(&wallet.address).await?,
-            (Caller::Anonymous, Some(payer)) => tx.find_owner(payer).await?,
-            (Caller::Anonymous, None) => None,
-        };
-        let named = match owner {
-            Some(owner) => Self::names_in(tx.as_mut(), owner, purchase).await,
+        let payer = identified.payer.as_ref();
+        let named = match owner_of_names(tx.as_mut(), purchase.caller, payer).await? {
+            Some(owner) => Self::names_in(tx.as_mut(), owner.into(), purchase).await,
             None => Ok(Named::default()),
         };
         tx.rollback().await?;
@@ -282,6 +299,10 @@ impl Engine {
         let sheet = self.quote(purchase)?;
         let verified = self.verify(proof, purchase, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
+        let _turn = match self.enter_check(purchase, &verified).await? {
+            Entry::Check(turn) => turn,
+            Entry::Bought(submitted) => return Ok(submitted),
+        };
         self.check(purchase, &verified).await?;
         // Nobody pays for what is gone since the price was named. Only now, so that what is no
         // payment asks no provider anything.
@@ -301,7 +322,7 @@ impl Engine {
         if matches!(error, Error::PayerMismatch) {
             return Err(error);
         }
-        match self.find_bought(proof, identified).await? {
+        match self.find_bought(identified).await? {
             Bought::This(bought) => return join(&bought, &purchase.digest),
             Bought::Another => return Err(Error::PaymentAlreadyUsed),
             Bought::Nothing => {}
@@ -312,192 +333,14 @@ impl Engine {
             None => Err(error),
         }
     }
-
-    /// Binds the payment to a new operation, in one transaction with everything that follows from
-    /// it. After its commit the operation exists and will be finished by some replica.
-    async fn claim(
-        &self,
-        purchase: &Purchase<'_>,
-        verified: &VerifiedPayment,
-    ) -> Result<Submitted, Error> {
-        let now = self.now();
-        let mut tx = self.store.begin(TxMode::Write).await?;
-        self.spend_nonce(tx.as_mut(), purchase.caller).await?;
-        let owner = self
-            .owner_for(tx.as_mut(), purchase.caller, verified, now)
-            .await?;
-        let scope = self
-            .scope_of_names(tx.as_mut(), purchase, verified, owner, now)
-            .await?;
-        let named = match scope {
-            Some(scope) => Self::names_in(tx.as_mut(), scope, purchase).await?,
-            None => Named::default(),
-        };
-        if let Some(bought) = &named.bought {
-            let joined = Submitted::named(bought);
-            tx.rollback().await?;
-            return Ok(joined);
-        }
-        self.refuse_hanging(tx.as_mut(), owner, verified.payer.as_ref(), purchase, now)
-            .await?;
-        let opened = self
-            .open(tx.as_mut(), purchase, owner, &verified.sheet, None)
-            .await?;
-        let payment = self.payment_for(&opened.operation, verified, now);
-        let sealed = self.seal_proof(&payment, &verified.proof)?;
-        match tx.claim_payment(&payment, &sealed).await? {
-            ClaimOutcome::AlreadyClaimed(winner) => {
-                tx.rollback().await?;
-                return self.join_winner(&winner, verified, &purchase.digest).await;
-            }
-            ClaimOutcome::Claimed => {}
-        }
-        let bound = match scope {
-            Some(scope) => {
-                self.bind_names(tx.as_mut(), purchase, scope, &opened.operation, &named)
-                    .await?
-            }
-            None => None,
-        };
-        if let Some(bought) = bound {
-            tx.rollback().await?;
-            return self.join_named(bought).await;
-        }
-        if purchase.is_unclaimed(verified) {
-            self.make_management_key(tx.as_mut(), &opened.operation)
-                .await?;
-        }
-        let detail = format!("{{\"rail\":\"{}\"}}", payment.rail);
-        let Opened { operation, lease } = opened;
-        tx.append_event(operation.id, now, &self.config.holder, "claimed", &detail)
-            .await?;
-        tx.commit().await?;
-        tracing::info!(
-            operation.id = %operation.id, operation.kind = %operation.kind, owner.id = %owner,
-            payment.rail = %payment.rail, price = %payment.price, "payment claimed"
-        );
-        Ok(Submitted::leased(&operation, lease))
-    }
-
-    /// Refuses a second payment for a request whose first one hangs (decisions.md 3). A client that
-    /// names its purchases differently means two.
-    async fn refuse_hanging(
-        &self,
-        tx: &mut dyn Tx,
-        owner: OwnerId,
-        payer: Option<&WalletAddress>,
-        purchase: &Purchase<'_>,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let timing = self.timing();
-        let since = now.minus(timing.hanging_window);
-        // A settlement that takes longer than any call is one whose process died in it.
-        let overdue = now.minus(Span::from_millis(timing.lease.millis() / 2));
-        let hanging = tx
-            .find_hanging(owner, payer, &purchase.digest, since, overdue)
-            .await?;
-        match hanging {
-            Some(hanging) if !purchase.is_named_apart_from(&hanging) => {
-                Err(Error::OperationInProgress {
-                    operation: Some(hanging.id),
-                    instance: hanging.instance,
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn payment_for(
-        &self,
-        operation: &Operation,
-        verified: &VerifiedPayment,
-        now: Timestamp,
-    ) -> Payment {
-        Payment {
-            id: PaymentId::generate(now, self.entropy.as_ref()),
-            operation: operation.id,
-            owner: operation.owner,
-            rail: verified.rail.clone(),
-            proof_key: verified.proof_key.clone(),
-            challenge_id: verified.challenge_id.clone(),
-            payer: verified.payer,
-            price: verified.sheet.price,
-            asset: verified.asset,
-            void_after: verified.void_after,
-            claimed_at: now,
-            state: PaymentState::Claimed,
-        }
-    }
-
-    async fn owner_for(
-        &self,
-        tx: &mut dyn Tx,
-        caller: &Caller,
-        verified: &VerifiedPayment,
-        now: Timestamp,
-    ) -> Result<OwnerId, Error> {
-        let candidate = OwnerId::generate(now, self.entropy.as_ref());
-        let wallet = match (caller, &verified.proof, &verified.payer) {
-            (Caller::ApiKey { owner, .. }, ..) => return Ok(*owner),
-            (_, AnyProof::X402(_), Some(payer)) => payer,
-            (Caller::Wallet(wallet), ..) => &wallet.address,
-            // A credential only pays. Who shows nothing else gets an owner of its own, and a key to it.
-            (Caller::Anonymous, ..) => {
-                tx.create_owner(candidate, now).await?;
-                return Ok(candidate);
-            }
-        };
-        Ok(tx.ensure_owner(candidate, wallet, now).await?)
-    }
-
-    /// Whose names the purchase's are: the owner's, or the paying wallet's where the owner is as new as
-    /// the purchase. Nobody's without either.
-    async fn scope_of_names(
-        &self,
-        tx: &mut dyn Tx,
-        purchase: &Purchase<'_>,
-        verified: &VerifiedPayment,
-        owner: OwnerId,
-        now: Timestamp,
-    ) -> Result<Option<OwnerId>, Error> {
-        if !purchase.is_unclaimed(verified) {
-            return Ok(Some(owner));
-        }
-        match &verified.payer {
-            Some(payer) if !purchase.request_keys.is_empty() => {
-                let candidate = OwnerId::generate(now, self.entropy.as_ref());
-                Ok(Some(tx.ensure_owner(candidate, payer, now).await?))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Another copy of this payment was claimed a moment earlier, or another one that shares its
-    /// transfer or its challenge.
-    async fn join_winner(
-        &self,
-        winner: &Payment,
-        verified: &VerifiedPayment,
-        digest: &[u8; 32],
-    ) -> Result<Submitted, Error> {
-        let is_copy =
-            winner.proof_key == verified.proof_key && winner.challenge_id == verified.challenge_id;
-        if !is_copy {
-            return Err(Error::PaymentAlreadyUsed);
-        }
-        let mut tx = self.store.begin(TxMode::Read).await?;
-        let operation = tx.find_operation(winner.operation).await?;
-        tx.rollback().await?;
-        join(&operation.ok_or(Error::PaymentAlreadyUsed)?, digest)
-    }
 }
 
 impl Purchase<'_> {
-    /// Whether nobody but the holder of its key will own what is bought.
-    const fn is_unclaimed(&self, verified: &VerifiedPayment) -> bool {
+    /// Whether it is more time that nobody in particular asks for.
+    const fn is_time_for_anybody(&self) -> bool {
         matches!(
-            (self.caller, &verified.proof),
-            (Caller::Anonymous, AnyProof::Mpp(_))
+            (&self.subject, self.caller),
+            (Subject::Time { .. }, Caller::Anonymous)
         )
     }
 
@@ -507,14 +350,6 @@ impl Purchase<'_> {
             Some(maximum) if price > maximum => Err(Error::PriceAboveMaximum { price, maximum }),
             _ => Ok(()),
         }
-    }
-
-    /// Whether the client named both purchases, and differently.
-    fn is_named_apart_from(&self, other: &Operation) -> bool {
-        let theirs = &other.data.request_keys;
-        !self.request_keys.is_empty()
-            && !theirs.is_empty()
-            && !self.request_keys.iter().any(|key| theirs.contains(key))
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{ApiError, Work};
-use crate::rate::{PurchaseLimit, RateLimit, network_of};
+use crate::rate::{Payer, PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
 use crate::render::shelf::ShopWindow;
 use crate::request_id::RequestIds;
@@ -90,6 +90,9 @@ pub struct Limits {
     pub unauthenticated_per_minute: NonZeroU32,
     /// Purchases a minute, and at once, of one payer. A repeat of a known payment never counts.
     pub purchases_per_minute: NonZeroU32,
+    /// New payments by credential, a minute and at once, that one address, and one wallet, may have its
+    /// payment network asked about. A repeat of a known payment never counts.
+    pub checks_per_minute: NonZeroU32,
     /// Whether requests from this machine itself are not counted.
     pub exempt_loopback: bool,
 }
@@ -105,6 +108,7 @@ impl Default for Limits {
             payment_wait: Duration::from_secs(30),
             unauthenticated_per_minute: SIX_HUNDRED,
             purchases_per_minute: SIXTY,
+            checks_per_minute: SIXTY.saturating_add(60),
             exempt_loopback: false,
         }
     }
@@ -171,6 +175,7 @@ struct Parts {
     tasks: TaskTracker,
     rate: RateLimit<IpAddr>,
     purchases: PurchaseLimit,
+    checks: RateLimit<Payer>,
     in_flight: Semaphore,
     verdicts: Verdicts,
     request_ids: RequestIds,
@@ -196,10 +201,12 @@ impl App {
         );
         let purchases =
             PurchaseLimit::new(Arc::clone(&engine), settings.limits.purchases_per_minute);
+        let checks = RateLimit::new(Arc::clone(&engine), settings.limits.checks_per_minute);
         Self(Arc::new(Parts {
             tasks: TaskTracker::new(),
             rate,
             purchases,
+            checks,
             in_flight: Semaphore::new(settings.limits.in_flight.min(Semaphore::MAX_PERMITS)),
             verdicts: Verdicts::default(),
             request_ids: RequestIds::new(settings.request_id_seed),
@@ -237,6 +244,10 @@ impl App {
 
     pub(crate) fn purchases(&self) -> &PurchaseLimit {
         &self.0.purchases
+    }
+
+    pub(crate) fn checks(&self) -> &RateLimit<Payer> {
+        &self.0.checks
     }
 
     pub(crate) fn in_flight(&self) -> &Semaphore {

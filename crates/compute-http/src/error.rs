@@ -30,6 +30,8 @@ pub(crate) enum ApiError {
     },
     /// More than one payment: which of them should pay?
     SeveralPayments,
+    /// The fields that may hold a credential are too large to be looked at, beside a payment that is not.
+    HeadersTooLarge,
     BodyTooLarge {
         limit: usize,
     },
@@ -180,6 +182,11 @@ impl ApiError {
             Self::Engine(error) => engine_row(error),
             Self::Shape { code, .. } => row(S::BAD_REQUEST, code, "Invalid request"),
             Self::SeveralPayments => row(S::BAD_REQUEST, "several_payments", "Several payments"),
+            Self::HeadersTooLarge => row(
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                "Headers too large",
+            ),
             Self::BodyTooLarge { .. } => row(S::PAYLOAD_TOO_LARGE, "too_large", "Body too large"),
             Self::BodyTooSlow => row(S::REQUEST_TIMEOUT, "body_timeout", "Body too slow"),
             Self::CompressedBody | Self::NotJson => row(
@@ -211,6 +218,11 @@ impl ApiError {
             Self::Engine(error) => engine_detail(error),
             Self::Shape { rule, .. } => Cow::Borrowed(rule),
             Self::SeveralPayments => "send one payment, not two".into(),
+            Self::HeadersTooLarge => {
+                "Authorization and Payment-Authorization are too large to be looked at; leave them out \
+                 to pay by x402"
+                    .into()
+            }
             Self::BodyTooLarge { limit } => format!("a body has at most {limit} bytes").into(),
             Self::BodyTooSlow => "the body did not arrive in time".into(),
             Self::CompressedBody => "send the body without compression".into(),
@@ -233,6 +245,10 @@ impl ApiError {
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited { wait } => Some(wait.as_secs().saturating_add(1)),
+            Self::Engine(Error::TooManyChecks { wait }) => {
+                let seconds = u64::try_from(wait.millis()).unwrap_or(0) / 1_000;
+                Some(seconds.saturating_add(1))
+            }
             Self::Overloaded => Some(1),
             Self::Engine(Error::OperationInProgress { .. }) => Some(2),
             Self::Engine(

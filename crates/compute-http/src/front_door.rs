@@ -20,7 +20,7 @@ use tokio::sync::SemaphorePermit;
 
 use crate::app::{App, Mode};
 use crate::error::{ApiError, Carried};
-use crate::render::problem;
+use crate::render::problem::{self, Asked};
 use crate::report;
 use crate::request_id::X_REQUEST_ID;
 use crate::visit::{Reach, Shown, Visit};
@@ -43,8 +43,15 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static(
 );
 
 /// The middleware around all routes.
-pub(crate) async fn front_door(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn front_door(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let visit = Visit::of(&request, &app);
+    if let Some(sender) = visit.sender() {
+        request.extensions_mut().insert(sender);
+    }
     let is_preflight = request.method() == Method::OPTIONS && visit.reach == Reach::Anyone;
     let mut response = match admit(&visit, &app).await {
         Err(refused) => refused.into_response(),
@@ -61,7 +68,11 @@ pub(crate) async fn front_door(State(app): State<App>, request: Request, next: N
     if let Some(error) = carried {
         let error = charge_afterwards(error, &visit, &app);
         report::log(&error, &visit.id);
-        response = problem::render(&error, &visit.id, &app, response);
+        let asked = Asked {
+            id: &visit.id,
+            by_credential: visit.is_credential,
+        };
+        response = problem::render(&error, asked, &app, response);
     }
     add_headers(response.headers_mut(), visit, &app);
     response
@@ -98,24 +109,28 @@ async fn admit<'a>(visit: &Visit, app: &'a App) -> Result<Option<SemaphorePermit
 /// A payment or credentials that were worth nothing count after all, and what certainly is no
 /// repeat of a known payment turns into 429 when the budget is used up.
 fn charge_afterwards(error: ApiError, visit: &Visit, app: &App) -> ApiError {
-    let is_worthless = visit.is_counted && visit.shown != Shown::Nothing && proves_nothing(&error);
+    let is_worthless =
+        visit.is_counted && visit.shown != Shown::Nothing && proves_nothing(&error, visit);
     if !is_worthless {
         return error;
     }
     match app.charge(visit.address) {
-        Err(wait) if may_be_turned_away(&error, visit.shown) => ApiError::RateLimited { wait },
+        Err(wait) if may_be_turned_away(&error, visit) => ApiError::RateLimited { wait },
         _ => error,
     }
 }
 
 /// Whether anybody could have got this answer.
-fn proves_nothing(error: &ApiError) -> bool {
+fn proves_nothing(error: &ApiError, visit: &Visit) -> bool {
     match error {
         // A repeat: that it was declined is known.
         ApiError::Declined(declined) => !declined.replayed,
         // It takes good credentials to learn this.
         ApiError::Engine(Error::InsufficientCredits { .. }) => false,
         ApiError::Engine(Error::NotFound) => true,
+        // Transfers are public, and a challenge can be copied: this tells which of them are used. A
+        // payment of x402 was signed by whoever shows it.
+        ApiError::Engine(Error::PaymentAlreadyUsed) => visit.is_credential,
         _ => matches!(
             error.row().status,
             StatusCode::BAD_REQUEST
@@ -124,13 +139,15 @@ fn proves_nothing(error: &ApiError) -> bool {
                 | StatusCode::REQUEST_TIMEOUT
                 | StatusCode::PAYLOAD_TOO_LARGE
                 | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
         ),
     }
 }
 
 /// Behind a refused payment may still be one that is known; not so behind one that cannot be read,
-/// that belongs to no order, or that is not there after all.
-fn may_be_turned_away(error: &ApiError, shown: Shown) -> bool {
+/// that belongs to no order, or that is not there after all. Nor does a payment excuse credentials that
+/// are false, whoever made it.
+fn may_be_turned_away(error: &ApiError, visit: &Visit) -> bool {
     let is_no_payment = match error {
         ApiError::Engine(Error::PaymentRequired {
             problem: Some(problem),
@@ -144,12 +161,15 @@ fn may_be_turned_away(error: &ApiError, shown: Shown) -> bool {
             Error::NotFound
             | Error::PaymentMalformed { .. }
             | Error::PaymentRequired { problem: None, .. }
+            | Error::Unauthenticated(_)
             | Error::MethodUnsupported,
         )
+        | ApiError::HeadersTooLarge
         | ApiError::SeveralPayments => true,
+        ApiError::Engine(Error::PaymentAlreadyUsed) => visit.is_credential,
         _ => false,
     };
-    is_no_payment || shown == Shown::Claim
+    is_no_payment || visit.shown == Shown::Claim
 }
 
 fn preflight() -> Response {

@@ -13,12 +13,15 @@ use std::time::Duration;
 use compute_domain::WalletAddress;
 use compute_domain::id::OwnerId;
 use compute_domain::time::{Span, Timestamp};
-use compute_engine::Engine;
+use compute_engine::{CheckGate, Claimant, Engine};
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
+
+use crate::app::App;
+use crate::visit::Sender;
 
 /// After this many questions, budgets that are full again are forgotten.
 const QUESTIONS_PER_CLEANING: u32 = 16_384;
@@ -67,6 +70,8 @@ pub(crate) enum Payer {
     Wallet(WalletAddress),
     /// An owner whose API key spends credits.
     Owner(OwnerId),
+    /// Somebody at this address, or in this IPv6 network, who pays by card.
+    Address(IpAddr),
 }
 
 /// Purchases per payer. They are counted once they are claimed, so that copies of one payment count
@@ -109,6 +114,47 @@ impl PurchaseLimit {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The gate before the payment networks, for one request.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    app: App,
+    sender: Sender,
+}
+
+impl Gate {
+    pub(crate) const fn new(app: App, sender: Sender) -> Self {
+        Self { app, sender }
+    }
+}
+
+impl CheckGate for Gate {
+    fn admit(&self, claimant: Claimant) -> Result<(), Span> {
+        let (app, network) = (&self.app, self.sender.network());
+        let payer = match claimant {
+            Claimant::Signed(wallet) | Claimant::Named(wallet) => Some(Payer::Wallet(wallet)),
+            Claimant::Nobody => network,
+        };
+        let now = app.engine().now();
+        let waits = payer.and_then(|payer| app.purchases().wait_for(&payer, now));
+        if let Some(wait) = waits {
+            return Err(span(wait));
+        }
+        // A word is cheap: nobody uses up a wallet's budget who does not hold its key.
+        let wallet = match claimant {
+            Claimant::Signed(wallet) => Some(Payer::Wallet(wallet)),
+            Claimant::Named(_) | Claimant::Nobody => None,
+        };
+        for asks in [network, wallet].into_iter().flatten() {
+            app.checks().charge(&asks).map_err(span)?;
+        }
+        Ok(())
+    }
+}
+
+fn span(wait: Duration) -> Span {
+    Span::from_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// One IPv6 customer has 2^64 addresses: its network is what counts.

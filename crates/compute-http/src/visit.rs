@@ -6,8 +6,9 @@ use axum::extract::Request;
 use http::{HeaderMap, Method};
 
 use crate::app::App;
-use crate::extract::{is_claimed, is_presented};
+use crate::extract::{is_claimed, is_credential, is_presented, is_x402};
 use crate::peer::client_address;
+use crate::rate::{Payer, network_of};
 use crate::request_id::RequestId;
 
 /// A request as the front door sees it.
@@ -17,10 +18,27 @@ pub(crate) struct Visit {
     pub(crate) address: IpAddr,
     pub(crate) reach: Reach,
     pub(crate) shown: Shown,
+    /// Whether what may be a payment is a credential, and not of x402.
+    pub(crate) is_credential: bool,
     /// Whether its address has a budget at all.
     pub(crate) is_counted: bool,
     /// Whether it asks for our health: that must be answered however busy we are.
     pub(crate) is_probe: bool,
+}
+
+/// Who sends a payment, for the limits on what is done about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender {
+    address: IpAddr,
+    is_counted: bool,
+}
+
+impl Sender {
+    /// Who is limited; nobody where the address is exempt.
+    pub(crate) fn network(&self) -> Option<Payer> {
+        self.is_counted
+            .then(|| Payer::Address(network_of(self.address)))
+    }
 }
 
 /// Who may read an answer from within a web page.
@@ -53,14 +71,26 @@ impl Visit {
         // `/healthz` costs nothing; `/readyz` may ask the database, so it is counted.
         let is_heartbeat = is_read(method) && path == "/healthz";
         let is_probe = is_heartbeat || is_read(method) && path == "/readyz";
+        let (shown, is_post) = (shown(method, path, headers), method == Method::POST);
         Self {
             id: app.request_ids().of(headers),
             address,
             reach: reach_of(path),
-            shown: shown(method, path, headers),
+            shown,
+            is_credential: is_post && shown == Shown::Payment && is_credential(headers),
             is_counted: !is_exempt && !is_heartbeat,
             is_probe,
         }
+    }
+}
+
+impl Visit {
+    /// Who sends its payment; nobody without one.
+    pub(crate) fn sender(&self) -> Option<Sender> {
+        (self.shown == Shown::Payment).then_some(Sender {
+            address: self.address,
+            is_counted: self.is_counted,
+        })
     }
 }
 
@@ -73,7 +103,13 @@ fn reach_of(path: &str) -> Reach {
 }
 
 fn shown(method: &Method, path: &str, headers: &HeaderMap) -> Shown {
-    if takes_payment(method, path) && is_presented(headers) {
+    // Reading is free: a credential means nothing there.
+    let is_payment = if is_read(method) {
+        is_x402
+    } else {
+        is_presented
+    };
+    if takes_payment(method, path) && is_payment(headers) {
         Shown::Payment
     } else if authenticates(method, path) && is_claimed(headers) {
         Shown::Claim

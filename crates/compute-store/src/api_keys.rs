@@ -7,7 +7,7 @@ use compute_domain::owner::{ApiKey, Scopes};
 use compute_domain::request_key::RequestKey;
 use compute_domain::text::Label;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{ApiKeys, KeyStored, StoreError};
+use compute_engine::ports::{ApiKeys, FoundKey, KeyStored, StoreError};
 
 use crate::dialect::LOCK_OWNER;
 use crate::row::{RowName, millis, moment};
@@ -43,7 +43,8 @@ WHERE owner_id = $1 AND request_key = $2"
 const FIND_BY_MAC: &str = concat!(
     "SELECT ",
     api_key_columns!(),
-    "
+    ", (SELECT COUNT(*) FROM management_keys
+        WHERE management_keys.api_key_id = api_keys.id AND sealed IS NOT NULL) AS texts
 FROM api_keys
 WHERE key_mac = $1"
 );
@@ -85,6 +86,13 @@ struct ApiKeyRow {
     created_at: i64,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    api_key: ApiKeyRow,
+    texts: i64,
 }
 
 impl ApiKeyRow {
@@ -163,15 +171,21 @@ impl ApiKeys for StoreTx {
         Ok(KeyStored::New)
     }
 
-    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        let row: Option<ApiKeyRow> = fetch!(
+    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<FoundKey>, StoreError> {
+        let row: Option<FoundRow> = fetch!(
             fetch_optional,
             self,
             "api_keys",
             FIND_BY_MAC,
             mac.as_slice()
         )?;
-        row.map(ApiKeyRow::parse).transpose()
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        Ok(Some(FoundKey {
+            is_text_kept: row.texts > 0,
+            api_key: row.api_key.parse()?,
+        }))
     }
 
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError> {

@@ -16,9 +16,30 @@ const FIND: &str = "SELECT api_key_id, sealed
 FROM management_keys
 WHERE operation_id = $1";
 
-const IS_KEPT: &str = "SELECT COUNT(*)
-FROM management_keys
-WHERE api_key_id = $1 AND sealed IS NOT NULL";
+/// Whose payment was declined, or never sent, and who has bought nothing else: nobody gets anything by
+/// these keys, and nobody has used them.
+const LIST_VAIN: &str = "SELECT keys.operation_id, keys.api_key_id
+FROM management_keys AS keys
+JOIN operations ON operations.id = keys.operation_id
+WHERE keys.sealed IS NOT NULL AND keys.stored_at < $1
+    AND operations.state = 'failed'
+    AND operations.failure_code IN ('payment_declined', 'payment_unreachable')
+    AND NOT EXISTS (
+        SELECT 1 FROM instances
+        WHERE instances.owner_id = operations.owner_id
+            AND instances.id <> operations.instance_id)
+    AND NOT EXISTS (
+        SELECT 1 FROM ledger_accounts
+        WHERE ledger_accounts.id = 'credits:' || operations.owner_id)
+ORDER BY keys.stored_at, keys.operation_id
+LIMIT $2";
+
+/// Unless it was used in the meantime.
+const FORGET: &str = "DELETE FROM management_keys
+WHERE operation_id = $1 AND sealed IS NOT NULL";
+
+const FORGET_KEY: &str = "DELETE FROM api_keys
+WHERE id = $1";
 
 const ERASE: &str = "UPDATE management_keys
 SET sealed = NULL
@@ -64,19 +85,22 @@ impl ManagementKeys for StoreTx {
         Ok(Some(KeptKey { api_key, sealed }))
     }
 
-    async fn is_management_key_kept(&mut self, api_key: ApiKeyId) -> Result<bool, StoreError> {
-        let row: Option<(i64,)> = fetch!(
-            fetch_optional,
-            self,
-            "management_keys",
-            IS_KEPT,
-            api_key.to_string()
-        )?;
-        Ok(row.is_some_and(|(count,)| count > 0))
-    }
-
     async fn erase_management_key(&mut self, api_key: ApiKeyId) -> Result<(), StoreError> {
         execute!(self, "management_keys", ERASE, api_key.to_string()).map(|_| ())
+    }
+
+    async fn forget_vain_keys(&mut self, old: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let (old, limit) = (old.millis(), i64::from(limit));
+        let rows: Vec<(String, String)> =
+            fetch!(fetch_all, self, "management_keys", LIST_VAIN, old, limit)?;
+        let mut forgotten: u64 = 0;
+        for (operation, api_key) in rows {
+            if execute!(self, "management_keys", FORGET, operation)? == 1 {
+                execute!(self, "api_keys", FORGET_KEY, api_key)?;
+                forgotten = forgotten.saturating_add(1);
+            }
+        }
+        Ok(forgotten)
     }
 
     async fn expire_management_keys(&mut self, before: Timestamp) -> Result<u64, StoreError> {

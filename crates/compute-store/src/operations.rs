@@ -70,16 +70,34 @@ ORDER BY created_at, id
 LIMIT 1"
 );
 
+macro_rules! is_hanging {
+    () => {
+        "request_sha256 = $2 AND created_at >= $3
+  AND state = 'running'
+  AND (settlement_unknown_since IS NOT NULL OR (step = 'settle' AND begun_at < $4))"
+    };
+}
+
+/// Two questions, each with an index of its own: with OR between them neither was used, and the whole
+/// table was read under the lock of every claim.
 const FIND_HANGING: &str = concat!(
     "SELECT ",
     operation_columns!(),
     "
 FROM operations
-WHERE (owner_id = $1 OR id IN (
-    SELECT operation_id FROM payments WHERE payer = $5 AND state = 'claimed'))
-  AND request_sha256 = $2 AND created_at >= $3
-  AND state = 'running'
-  AND (settlement_unknown_since IS NOT NULL OR (step = 'settle' AND begun_at < $4))
+WHERE owner_id = $1
+  AND ",
+    is_hanging!(),
+    "
+UNION ALL
+SELECT ",
+    operation_columns!(),
+    "
+FROM operations
+WHERE id IN (SELECT operation_id FROM payments WHERE payer = $5 AND state = 'claimed')
+  AND ",
+    is_hanging!(),
+    "
 ORDER BY created_at DESC, id DESC
 LIMIT 1"
 );
@@ -367,3 +385,7 @@ impl Operations for StoreTx {
         Ok(rows.into_iter().map(EventRow::into_event).collect())
     }
 }
+
+#[cfg(test)]
+#[path = "operations/plans.rs"]
+mod plans;

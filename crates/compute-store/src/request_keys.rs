@@ -1,48 +1,97 @@
 //! The clients' names for their purchases.
 
 use async_trait::async_trait;
-use compute_domain::id::{OperationId, OwnerId};
+use compute_domain::id::OperationId;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{BoundKey, RequestKeys, StoreError};
+use compute_engine::ports::{BoundKey, NameScope, RequestKeys, StoreError};
 
 use crate::row::RowName;
 use crate::statement::{contended, execute, fetch};
 use crate::tx::StoreTx;
 
-const FIND: &str = "SELECT operation_id, request_sha256
-FROM request_keys
-WHERE owner_id = $1 AND request_key = $2";
-
-/// A name that stands for something else is left alone. `$6` is the operation it may stand for.
-const BIND: &str = "INSERT INTO request_keys
-    (owner_id, request_key, request_sha256, operation_id, forget_at)
+/// The statements for the names of one kind of scope: which table, and the column of whose they are.
+macro_rules! names {
+    ($table:literal, $whose:literal) => {
+        Names {
+            find: concat!(
+                "SELECT operation_id, request_sha256
+FROM ",
+                $table,
+                "
+WHERE ",
+                $whose,
+                " = $1 AND request_key = $2"
+            ),
+            bind: concat!(
+                "INSERT INTO ",
+                $table,
+                "
+    (",
+                $whose,
+                ", request_key, request_sha256, operation_id, forget_at)
 VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (owner_id, request_key) DO UPDATE
+ON CONFLICT (",
+                $whose,
+                ", request_key) DO UPDATE
 SET request_sha256 = excluded.request_sha256, operation_id = excluded.operation_id,
     forget_at = excluded.forget_at
-WHERE request_keys.operation_id = $6";
-
-const FORGET: &str = "DELETE FROM request_keys
-WHERE (owner_id, request_key) IN (
-    SELECT owner_id, request_key FROM request_keys
+WHERE ",
+                $table,
+                ".operation_id = $6"
+            ),
+            forget: concat!(
+                "DELETE FROM ",
+                $table,
+                "
+WHERE (",
+                $whose,
+                ", request_key) IN (
+    SELECT ",
+                $whose,
+                ", request_key FROM ",
+                $table,
+                "
     WHERE forget_at <= $1
     ORDER BY forget_at
-    LIMIT $2)";
+    LIMIT $2)"
+            ),
+        }
+    };
+}
+
+struct Names {
+    find: &'static str,
+    /// A name that stands for something else is left alone. `$6` is the operation it may stand for.
+    bind: &'static str,
+    forget: &'static str,
+}
+
+const OF_OWNERS: Names = names!("request_keys", "owner_id");
+const OF_PAYERS: Names = names!("payer_request_keys", "payer");
+
+/// The statements for a scope, and whose it is.
+fn names_of(scope: NameScope) -> (&'static Names, String) {
+    match scope {
+        NameScope::Owner(owner) => (&OF_OWNERS, owner.to_string()),
+        NameScope::Payer(wallet) => (&OF_PAYERS, wallet.to_string()),
+    }
+}
 
 #[async_trait]
 impl RequestKeys for StoreTx {
     async fn find_request_key(
         &mut self,
-        owner: OwnerId,
+        scope: NameScope,
         key: &RequestKey,
     ) -> Result<Option<BoundKey>, StoreError> {
+        let (names, whose) = names_of(scope);
         let row: Option<(String, Vec<u8>)> = fetch!(
             fetch_optional,
             self,
             "request_keys",
-            FIND,
-            owner.to_string(),
+            names.find,
+            whose,
             key.as_str(),
         )?;
         row.map(|(operation, digest)| {
@@ -57,19 +106,20 @@ impl RequestKeys for StoreTx {
 
     async fn bind_request_key(
         &mut self,
-        owner: OwnerId,
+        scope: NameScope,
         key: &RequestKey,
         bound: &BoundKey,
         replaces: Option<OperationId>,
         forget_at: Timestamp,
     ) -> Result<Option<BoundKey>, StoreError> {
+        let (names, whose) = names_of(scope);
         // The name in the way may be forgotten between the two statements, but not for ever.
         for _ in 0..8 {
             let rows = execute!(
                 self,
                 "request_keys",
-                BIND,
-                owner.to_string(),
+                names.bind,
+                &whose,
                 key.as_str(),
                 bound.request_digest.as_slice(),
                 bound.operation.to_string(),
@@ -79,7 +129,7 @@ impl RequestKeys for StoreTx {
             if rows == 1 {
                 return Ok(None);
             }
-            if let Some(other) = self.find_request_key(owner, key).await? {
+            if let Some(other) = self.find_request_key(scope, key).await? {
                 return Ok(Some(other));
             }
         }
@@ -87,7 +137,13 @@ impl RequestKeys for StoreTx {
     }
 
     async fn forget_request_keys(&mut self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let limit = i64::from(limit);
-        execute!(self, "request_keys", FORGET, now.millis(), limit)
+        let (now, limit) = (now.millis(), i64::from(limit));
+        let mut forgotten: u64 = 0;
+        for names in [&OF_OWNERS, &OF_PAYERS] {
+            let left = limit.saturating_sub(i64::try_from(forgotten).unwrap_or(limit));
+            let rows = execute!(self, "request_keys", names.forget, now, left)?;
+            forgotten = forgotten.saturating_add(rows);
+        }
+        Ok(forgotten)
     }
 }

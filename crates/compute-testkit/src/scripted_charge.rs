@@ -29,6 +29,7 @@ const USDC_E: &str = "0x20C000000000000000000000b9537d11c60E8b50";
 struct Ledger {
     settled: BTreeMap<String, Evidence>,
     settle_calls: u32,
+    check_calls: u32,
     faults: VecDeque<SettleFault>,
     check_refuses: Option<String>,
     is_down: bool,
@@ -117,6 +118,11 @@ impl ScriptedCharge {
         self.state().settled.len()
     }
 
+    /// How often anybody had a payment checked.
+    pub fn check_calls(&self) -> u32 {
+        self.state().check_calls
+    }
+
     /// How often anybody tried to settle.
     pub fn settle_calls(&self) -> u32 {
         self.state().settle_calls
@@ -134,7 +140,8 @@ impl Rail<Mpp> for ScriptedCharge {
     }
 
     async fn check(&self, _proof: &ChargeProof) -> Result<Check, RailUnavailable> {
-        let state = self.state();
+        let mut state = self.state();
+        state.check_calls = state.check_calls.saturating_add(1);
         if state.is_down {
             let reason = "scripted to be down".to_owned();
             return Err(RailUnavailable { reason });

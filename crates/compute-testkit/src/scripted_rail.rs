@@ -40,6 +40,7 @@ struct Ledger {
     faults: VecDeque<SettleFault>,
     blind_looks: u32,
     check_refuses: Option<String>,
+    is_down: bool,
     has_node: bool,
     in_one_transaction: bool,
     /// What reached us and is final; none while nobody can see it.
@@ -139,6 +140,11 @@ impl ScriptedRail {
         self.state().check_refuses = Some(code.to_owned());
     }
 
+    /// Whether the check before the claim finds the network away.
+    pub fn set_down(&self, is_down: bool) {
+        self.state().is_down = is_down;
+    }
+
     /// From now on the check sees a spent proof's transfer to us on the chain, as a rail with a node does.
     pub fn connect_node(&self) {
         self.state().has_node = true;
@@ -205,6 +211,10 @@ impl Rail for ScriptedRail {
 
     async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {
         let state = self.state();
+        if state.is_down {
+            let reason = "scripted to be down".to_owned();
+            return Err(RailUnavailable { reason });
+        }
         if let Some(code) = state.check_refuses.clone() {
             return Ok(Check::Refused { code });
         }

@@ -35,6 +35,8 @@ section! {
         unauthenticated_per_minute: u32 = 600,
         /// Purchases a minute, and at once, of one payer; a repeat of a known payment never counts.
         purchases_per_minute: u32 = 60,
+        /// New payments by challenge a minute, and at once, that one address, and one wallet, may have its payment network asked about; a repeat of a known payment never counts.
+        checks_per_minute: u32 = 120,
         /// Whether requests from this machine itself are exempt from the limits per address.
         exempt_loopback: bool = false,
         /// Live instances of one owner, those being made included.
@@ -86,6 +88,7 @@ impl Limits {
                 self.unauthenticated_per_minute,
             ),
             ("limits.purchases_per_minute", self.purchases_per_minute),
+            ("limits.checks_per_minute", self.checks_per_minute),
             ("limits.instances_per_owner", self.instances_per_owner),
             ("limits.instances_total", self.instances_total),
         ];
@@ -118,6 +121,7 @@ impl Limits {
                 .unwrap_or(NonZeroU32::MIN),
             purchases_per_minute: NonZeroU32::new(self.purchases_per_minute)
                 .unwrap_or(NonZeroU32::MIN),
+            checks_per_minute: NonZeroU32::new(self.checks_per_minute).unwrap_or(NonZeroU32::MIN),
             exempt_loopback: self.exempt_loopback,
             ..HttpLimits::default()
         };

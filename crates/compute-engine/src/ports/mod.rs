@@ -3,6 +3,8 @@
 
 mod accounts;
 mod arrivals;
+mod found_key;
+mod names;
 mod outbox;
 mod provider;
 mod rail;
@@ -12,6 +14,8 @@ mod watch;
 
 pub use accounts::{AccountRecord, AccountTold, Accounts};
 pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
+pub use found_key::FoundKey;
+pub use names::NameScope;
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
     AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,

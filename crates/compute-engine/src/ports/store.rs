@@ -18,6 +18,7 @@ use super::accounts::Accounts;
 use super::arrivals::Arrivals;
 use super::outbox::Outbox;
 use super::watch::Watch;
+use super::{FoundKey, NameScope};
 
 /// Why the database did not do what was asked. Nothing was committed.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +144,7 @@ pub trait ApiKeys: Send {
         limit: u32,
     ) -> Result<KeyStored, StoreError>;
     /// The key with this keyed hash, revoked or not.
-    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
+    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<FoundKey>, StoreError>;
     /// All keys of an owner, newest first.
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError>;
     /// Charges credits to a key's budget; false, and nothing written, when they exceed it.
@@ -364,20 +365,20 @@ pub struct BoundKey {
     pub request_digest: [u8; 32],
 }
 
-/// The names that clients give to their purchases, each owner's apart.
+/// The names that clients give to their purchases, each scope's apart.
 #[async_trait]
 pub trait RequestKeys: Send {
-    /// What this name of this owner stands for.
+    /// What this name in this scope stands for.
     async fn find_request_key(
         &mut self,
-        owner: OwnerId,
+        scope: NameScope,
         key: &RequestKey,
     ) -> Result<Option<BoundKey>, StoreError>;
     /// Gives the name to a purchase. When it stands for another one than `replaces`, nothing is
     /// written and what it stands for is returned; the caller must roll back then.
     async fn bind_request_key(
         &mut self,
-        owner: OwnerId,
+        scope: NameScope,
         key: &RequestKey,
         bound: &BoundKey,
         replaces: Option<OperationId>,
@@ -526,10 +527,10 @@ pub trait ManagementKeys: Send {
         &mut self,
         operation: OperationId,
     ) -> Result<Option<KeptKey>, StoreError>;
-    /// Whether the text of this key is still kept.
-    async fn is_management_key_kept(&mut self, api_key: ApiKeyId) -> Result<bool, StoreError>;
     /// Erases the text of this key; harmless when there is none.
     async fn erase_management_key(&mut self, api_key: ApiKeyId) -> Result<(), StoreError>;
+    /// Forgets keys, kept before `old` and never used, of purchases whose payment was declined; how many.
+    async fn forget_vain_keys(&mut self, old: Timestamp, limit: u32) -> Result<u64, StoreError>;
     /// Erases texts that were kept before `before`; how many.
     async fn expire_management_keys(&mut self, before: Timestamp) -> Result<u64, StoreError>;
 }

@@ -9,14 +9,17 @@ use crate::ports::TxMode;
 /// How many rows of a kind one transaction deletes: nobody waits long for it.
 const BATCH: u32 = 2_000;
 
+/// The same for keys, which go one by one.
+const KEY_BATCH: u32 = 200;
+
 /// How long it stays known what became of a transaction of ours on a chain: longer than a buyer, a
 /// payment network or an accountant takes to ask.
 const SENT_LIFE: Span = Span::from_hours(90 * 24);
 
 impl Engine {
     /// One round: forgets old nonces, old names of purchases, what was sent to a chain and concluded
-    /// long ago, and old destructions, and erases passwords that nobody read in time, and
-    /// texts of management keys that nobody used.
+    /// long ago, old destructions, and keys to purchases that came to nothing; and erases passwords that
+    /// nobody read in time, and texts of management keys that nobody used.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -45,21 +48,28 @@ impl Engine {
         let passwords = tx
             .expire_passwords(now.minus(timing.password_life), now)
             .await?;
-        let keys = tx
-            .expire_management_keys(now.minus(timing.management_key_life))
-            .await?;
+        let unused = now.minus(timing.management_key_life);
+        let vain = tx.forget_vain_keys(unused, KEY_BATCH).await?;
+        // What has no text any more counts as used.
+        let is_left = vain >= u64::from(KEY_BATCH);
+        let keys = if is_left {
+            0
+        } else {
+            tx.expire_management_keys(unused).await?
+        };
         tx.commit().await?;
-        if nonces + names + sent + passwords + keys > 0 {
+        if nonces + names + sent + passwords + vain + keys > 0 {
             tracing::info!(
                 nonces,
                 names,
                 sent,
                 passwords,
+                vain,
                 keys,
-                "old nonces, names of purchases, chain transactions, unread passwords and texts of unused \
-                 management keys erased"
+                "old nonces, names of purchases, chain transactions, unread passwords, keys to nothing and \
+                 texts of unused management keys erased"
             );
         }
-        Ok(nonces.max(names).max(sent) >= u64::from(BATCH))
+        Ok(is_left || nonces.max(names).max(sent) >= u64::from(BATCH))
     }
 }

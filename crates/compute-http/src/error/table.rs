@@ -61,6 +61,7 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::Unavailable(_) => row(S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
         Error::Internal(_) => row(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         Error::PaymentRequired { .. }
+        | Error::TooManyChecks { .. }
         | Error::MethodUnsupported
         | Error::PaymentMalformed { .. }
         | Error::PaymentAlreadyUsed
@@ -134,6 +135,9 @@ fn purchase_row(error: &Error) -> Row {
         ),
         Error::PaymentMalformed { .. } => {
             row(S::BAD_REQUEST, "payment_malformed", "Malformed payment")
+        }
+        Error::TooManyChecks { .. } => {
+            row(S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests")
         }
         Error::PaymentAlreadyUsed => {
             row(S::CONFLICT, "payment_already_used", "Payment already used")

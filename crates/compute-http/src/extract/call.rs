@@ -6,12 +6,13 @@ use compute_domain::request_key::RequestKey;
 use compute_engine::{AuthFailure, Caller, Error, RequestFacts};
 use compute_mpp::BodyDigest;
 use http::request::Parts;
-use http::{HeaderName, Uri};
+use http::{HeaderName, Method, Uri};
 
 use super::json::ReadBody;
 use super::{auth, body, payment, request_key};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::visit::Sender;
 
 const ACCEPT_PAYMENT: HeaderName = HeaderName::from_static("accept-payment");
 
@@ -34,6 +35,8 @@ pub(crate) struct Open<T> {
     pub(crate) request_keys: Vec<RequestKey>,
     /// What its challenges are bound to.
     pub(crate) facts: RequestFacts,
+    /// Who sends the payment, where there is one.
+    pub(crate) sender: Option<Sender>,
 }
 
 /// Who calls must be known: by signature or API key.
@@ -92,7 +95,11 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let received = receive(request, app).await?;
-        let payment = payment::decode(&received.parts.headers)?;
+        // With a request that only reads, a credential means nothing (mpp.md 21, row 50).
+        let takes_credentials =
+            app.engine().takes_credentials() && received.parts.method == Method::POST;
+        let payment = payment::decode(&received.parts.headers, takes_credentials)?;
+        let sender = received.parts.extensions.get::<Sender>().copied();
         let payload = payment.as_ref().and_then(payment::Payment::payload);
         let identifier = payload.map(request_key::of_payment).transpose()?;
         let facts = facts(&received);
@@ -103,6 +110,7 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
             call,
             payment,
             facts,
+            sender,
         })
     }
 }

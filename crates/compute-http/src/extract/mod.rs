@@ -14,5 +14,5 @@ pub(crate) use auth::is_claimed;
 pub(crate) use call::{Authenticated, Open, Signed};
 pub(crate) use json::{AnyBody, NoBody, ReadBody, parse_json, require_json};
 pub(crate) use path::Id;
-pub(crate) use payment::{Payment, is_presented};
+pub(crate) use payment::{Payment, is_credential, is_presented, is_x402};
 pub(crate) use query::{Paging, parameter};

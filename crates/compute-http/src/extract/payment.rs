@@ -2,8 +2,8 @@
 //! Payment authentication scheme out of `Authorization` or `Payment-Authorization`.
 
 use compute_engine::{Error, PaymentProof};
-use compute_mpp::header::find_credential;
-use compute_mpp::{Credential, CredentialError, ProblemType};
+use compute_mpp::header::{FieldError, find_credential};
+use compute_mpp::{Credential, CredentialError};
 use compute_x402::{DecodeError, PaymentPayload, decode_headers};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
@@ -18,6 +18,9 @@ const PAYMENT_AUTHORIZATION: HeaderName = HeaderName::from_static("payment-autho
 #[derive(Debug)]
 pub(crate) enum Payment {
     Readable(PaymentProof),
+    /// A credential in a shop that takes none: it is looked up, because it may have paid before, and else
+    /// it is no payment.
+    Perhaps(PaymentProof),
     /// A credential that cannot be read: its sender gets a fresh challenge.
     Unreadable(CredentialError),
 }
@@ -29,6 +32,11 @@ impl Payment {
             Self::Readable(PaymentProof::X402(payload)) => Some(payload),
             _ => None,
         }
+    }
+
+    /// Whether it is meant to pay here, well or badly.
+    pub(crate) const fn is_certain(&self) -> bool {
+        !matches!(self, Self::Perhaps(_))
     }
 
     /// For routes that are free: a credential means nothing there (mpp.md 21, row 50).
@@ -45,7 +53,13 @@ pub(crate) fn is_presented(headers: &HeaderMap) -> bool {
     is_x402(headers) || !matches!(find(headers), Ok(None))
 }
 
-fn is_x402(headers: &HeaderMap) -> bool {
+/// Whether what may be a payment is a credential, and not of x402.
+pub(crate) fn is_credential(headers: &HeaderMap) -> bool {
+    !is_x402(headers) && !matches!(find(headers), Ok(None))
+}
+
+/// Whether there is what may be a payment of x402.
+pub(crate) fn is_x402(headers: &HeaderMap) -> bool {
     let is_filled = |value: &http::HeaderValue| !value.as_bytes().trim_ascii().is_empty();
     [X_PAYMENT, PAYMENT_SIGNATURE]
         .iter()
@@ -66,26 +80,44 @@ fn find(headers: &HeaderMap) -> Result<Option<&[u8]>, CredentialError> {
 }
 
 /// The payment. Blank headers are no payment.
-pub(crate) fn decode(headers: &HeaderMap) -> Result<Option<Payment>, ApiError> {
+///
+/// Where no credentials are taken, one is no payment, as for every shop before there was the scheme, but
+/// it is still known when it has paid before; what cannot be read is not looked at.
+pub(crate) fn decode(
+    headers: &HeaderMap,
+    takes_credentials: bool,
+) -> Result<Option<Payment>, ApiError> {
+    let is_x402 = is_x402(headers);
     let credential = match find(headers) {
         Ok(None) => None,
         Ok(Some(text)) => Some(Credential::decode(text)),
+        Err(CredentialError::Field(FieldError::TooLarge | FieldError::TooManyElements))
+            if !takes_credentials =>
+        {
+            None
+        }
         Err(error) => Some(Err(error)),
     };
-    // Another scheme's proof beside ours: which of the two should pay?
-    if credential.is_some() && is_x402(headers) {
-        return Err(ApiError::SeveralPayments);
-    }
     match credential {
+        Some(Err(CredentialError::Field(FieldError::TooLarge | FieldError::TooManyElements)))
+            if is_x402 =>
+        {
+            Err(ApiError::HeadersTooLarge)
+        }
+        // Another scheme's proof beside ours: which of the two should pay?
+        Some(_) if is_x402 => Err(ApiError::SeveralPayments),
         Some(Ok(credential)) => {
             let proof = PaymentProof::Mpp(Box::new(credential));
-            Ok(Some(Payment::Readable(proof)))
+            Ok(Some(if takes_credentials {
+                Payment::Readable(proof)
+            } else {
+                Payment::Perhaps(proof)
+            }))
         }
-        Some(Err(error)) if error.problem_type() == ProblemType::BadRequest => {
-            Err(ApiError::SeveralPayments)
-        }
+        Some(Err(_)) if !takes_credentials => Ok(None),
+        Some(Err(CredentialError::Field(FieldError::Repeated))) => Err(ApiError::SeveralPayments),
         Some(Err(error)) => Ok(Some(Payment::Unreadable(error))),
-        None if is_x402(headers) => {
+        None if is_x402 => {
             let payload = decode_x402(headers)?;
             Ok(payload.map(|payload| Payment::Readable(PaymentProof::X402(payload))))
         }
@@ -117,12 +149,17 @@ mod tests {
 
     use super::*;
 
-    fn check(headers: &[(HeaderName, &'static str)]) -> Result<bool, String> {
+    fn check(headers: &[(HeaderName, &str)]) -> Result<bool, String> {
+        check_in(true, headers)
+    }
+
+    /// In a shop that takes credentials, or none.
+    fn check_in(takes: bool, headers: &[(HeaderName, &str)]) -> Result<bool, String> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(name, HeaderValue::from_static(value));
+            map.append(name, HeaderValue::from_str(value).unwrap());
         }
-        match decode(&map) {
+        match decode(&map, takes) {
             Ok(payment) => Ok(payment.is_some()),
             Err(ApiError::Engine(Error::PaymentMalformed { code, .. })) => Err(code),
             Err(other) => Err(format!("{other:?}")),
@@ -183,5 +220,36 @@ mod tests {
         }
         let listed = check(&[(AUTHORIZATION, "Payment a, Payment b")]);
         assert_eq!(listed, Err("SeveralPayments".to_owned()));
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_looked_at_is_no_second_payment() {
+        let large = format!("Bearer {}", "a".repeat(64 * 1_024));
+        let listed = format!("Bearer a{}", ", Basic b".repeat(300));
+        for text in [&large, &listed] {
+            let alone = [(AUTHORIZATION, text.as_str())];
+            assert_eq!(check(&alone), Ok(true), "a credential that cannot be read");
+            assert_eq!(check_in(false, &alone), Ok(false));
+            let beside = [(X_PAYMENT, "e30="), (AUTHORIZATION, text.as_str())];
+            assert_eq!(check(&beside), Err("HeadersTooLarge".to_owned()));
+            let version = Err("invalid_x402_version".to_owned());
+            assert_eq!(check_in(false, &beside), version, "of x402 alone");
+        }
+    }
+
+    #[test]
+    fn where_no_credentials_are_taken_they_are_no_payment() {
+        for text in ["Payment abc", "Payment a, Payment b", "Payment", "Bearer x"] {
+            let field = (AUTHORIZATION, text);
+            assert_eq!(check_in(false, &[field.clone()]), Ok(false), "{text}");
+            // Beside one, as ever: whoever sends two may have paid with either.
+            let beside = [(X_PAYMENT, "e30="), field];
+            let code = if text == "Bearer x" {
+                "invalid_x402_version"
+            } else {
+                "SeveralPayments"
+            };
+            assert_eq!(check_in(false, &beside), Err(code.to_owned()), "{text}");
+        }
     }
 }

@@ -109,15 +109,28 @@ struct Compensation {
     credited: Dollars,
 }
 
+/// The request that went wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) id: &'a RequestId,
+    /// Whether it shows a credential of the Payment scheme, and nothing of x402.
+    pub(crate) by_credential: bool,
+}
+
 /// Turns an error into the answer; headers that are there already, such as `Allow`, stay.
-pub(crate) fn render(error: &ApiError, id: &RequestId, app: &App, mut bare: Response) -> Response {
+pub(crate) fn render(
+    error: &ApiError,
+    asked: Asked<'_>,
+    app: &App,
+    mut bare: Response,
+) -> Response {
     let row = error.row();
     if row.status == StatusCode::PAYMENT_REQUIRED
-        && let Some(answer) = challenge::render(error, &row, id, app)
+        && let Some(answer) = challenge::render(error, &row, asked.id, app)
     {
         return answer;
     }
-    let body = body(error, &row, id, app);
+    let body = body(error, &row, asked, app);
     *bare.status_mut() = row.status;
     *bare.body_mut() = Body::from(body);
     let headers = bare.headers_mut();
@@ -145,20 +158,20 @@ pub(crate) fn render(error: &ApiError, id: &RequestId, app: &App, mut bare: Resp
     bare
 }
 
-fn body(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> Vec<u8> {
+fn body(error: &ApiError, row: &Row, asked: Asked<'_>, app: &App) -> Vec<u8> {
     let detail = error.detail();
     let short = match error {
         ApiError::Engine(Error::PaymentMalformed { code, .. }) => code,
         _ => row.code.as_ref(),
     };
     let problem = Problem {
-        kind: kind_of(&row.code),
+        kind: kind_of(&row.code, asked.by_credential),
         title: row.title,
         status: row.status.as_u16(),
         detail: &detail,
         code: &row.code,
         error: short,
-        request_id: id.as_str(),
+        request_id: asked.id.as_str(),
         more: more(error, app),
     };
     // Texts, numbers and one exact decimal: this cannot fail, and an empty body is still an error.
@@ -166,9 +179,11 @@ fn body(error: &ApiError, row: &Row, id: &RequestId, app: &App) -> Vec<u8> {
 }
 
 /// The problem type of errors that clients of the Payment authentication scheme meet besides the 402.
-fn kind_of(code: &str) -> &'static str {
+/// For everybody else they have none, as before there was the scheme.
+fn kind_of(code: &str, by_credential: bool) -> &'static str {
     match code {
         "several_payments" => ProblemType::BadRequest.uri(),
+        _ if !by_credential => "about:blank",
         "method_unsupported" => ProblemType::MethodUnsupported.uri(),
         "payment_already_used" => ProblemType::VerificationFailed.uri(),
         "payment_network_unavailable" => ProblemType::InternalPaymentError.uri(),

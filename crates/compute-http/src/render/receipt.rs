@@ -26,12 +26,12 @@ pub(crate) enum Receipt {
 pub(crate) fn of(view: &OperationView, app: &App) -> Option<Receipt> {
     let payment = view.payment.as_ref()?;
     if payment.challenge_id.is_some() {
-        return of_charge(payment, app).map(Receipt::Mpp);
+        return of_charge(payment).map(Receipt::Mpp);
     }
     of_x402(view, payment, app).map(Receipt::X402)
 }
 
-fn of_charge(payment: &Payment, app: &App) -> Option<String> {
+fn of_charge(payment: &Payment) -> Option<String> {
     let (evidence, at) = match &payment.state {
         PaymentState::Settled { evidence, at } => (evidence, at),
         PaymentState::Refunded {
@@ -41,7 +41,7 @@ fn of_charge(payment: &Payment, app: &App) -> Option<String> {
         } => (evidence, settled_at),
         PaymentState::Claimed | PaymentState::Declined { .. } => return None,
     };
-    let method = app.engine().method_of(&payment.rail)?;
+    let method = compute_engine::method_of(payment)?;
     let receipt = compute_mpp::Receipt::new(&method, evidence.reference.as_str(), at.secs());
     Some(receipt.encode())
 }

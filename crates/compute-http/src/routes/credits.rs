@@ -105,6 +105,7 @@ pub(crate) async fn top_up(
         payment,
         request_keys,
         facts,
+        sender,
     }: Open<Wish>,
 ) -> Result<Response, ApiError> {
     if matches!(call.caller, Caller::Anonymous) {
@@ -118,6 +119,7 @@ pub(crate) async fn top_up(
         goods: Goods::Credits(&request),
         url: app.resource_url(&call.uri),
         facts,
+        sender,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, &bought)

@@ -103,6 +103,7 @@ pub(crate) async fn extend(
         payment,
         request_keys,
         facts,
+        sender,
     }: Open<Wish>,
 ) -> Result<Response, ApiError> {
     let Wish { request, paying } = call.body;
@@ -114,6 +115,7 @@ pub(crate) async fn extend(
         goods: Goods::Time(id, &request),
         url: app.resource_url(&call.uri),
         facts,
+        sender,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, id, &bought)

@@ -12,7 +12,7 @@ use self::body::Wish;
 use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::extract::Open;
+use crate::extract::{Open, Payment};
 use crate::render::management::Management;
 use crate::render::order::{Order, UnseenOrder};
 use crate::render::paid::{self, Funds, PENDING_NOTE};
@@ -40,11 +40,13 @@ pub(crate) async fn provision(
         payment,
         request_keys,
         facts,
+        sender,
     }: Open<Wish>,
 ) -> Result<Response, ApiError> {
     let url = app.resource_url(&call.uri);
     let Wish::Order(request, paying) = call.body else {
-        return Err(answer_probe(&app, payment.is_some(), &url, facts));
+        let is_paid = payment.as_ref().is_some_and(Payment::is_certain);
+        return Err(answer_probe(&app, is_paid, &url, facts));
     };
     let tender = Tender::new(payment, request_keys, paying)?;
     let purchase = Purchase {
@@ -53,6 +55,7 @@ pub(crate) async fn provision(
         goods: Goods::Machine(&request),
         url,
         facts,
+        sender,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, &bought, &request)

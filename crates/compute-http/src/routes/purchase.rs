@@ -1,15 +1,17 @@
 //! The way of every purchase, whatever is bought: admit the payer, claim, work, wait, and see what
 //! came of it.
 
+use std::sync::Arc;
+
 use compute_domain::id::InstanceId;
 use compute_domain::instance::FailureCode;
 use compute_domain::operation::{OperationKind, OperationState};
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Span;
 use compute_engine::{
-    Caller, Error, ExtendRequest, Funding, Goal, ManagementKey, OfferSheet, OperationView,
-    PaymentProblem, PaymentProof, ProvisionRequest, PurchaseTerms, RequestFacts, Submitted,
-    TopupRequest,
+    Caller, CheckGate, Error, ExtendRequest, Funding, Goal, ManagementKey, OfferSheet,
+    OperationView, PaymentProblem, PaymentProof, ProvisionRequest, PurchaseTerms, RequestFacts,
+    Submitted, TopupRequest,
 };
 
 use compute_mpp::ProblemType;
@@ -18,8 +20,9 @@ use super::members::Paying;
 use crate::app::App;
 use crate::error::{ApiError, Declined, Undelivered, Work};
 use crate::extract::Payment;
-use crate::rate::Payer;
+use crate::rate::{Gate, Payer};
 use crate::render::receipt;
+use crate::visit::Sender;
 
 /// The decline code of a card whose holder must do something first.
 const ACTION_REQUIRED: &str = "payment_action_required";
@@ -50,6 +53,8 @@ pub(crate) struct Purchase<'a> {
     pub(crate) url: String,
     /// What its challenges are bound to.
     pub(crate) facts: RequestFacts,
+    /// Who sends the payment.
+    pub(crate) sender: Option<Sender>,
 }
 
 /// A purchase that was accepted.
@@ -73,6 +78,7 @@ impl Tender {
         request_keys: Vec<RequestKey>,
         paying: Paying,
     ) -> Result<Self, ApiError> {
+        let payment = payment.filter(|payment| !paying.use_credits || payment.is_certain());
         if paying.use_credits && payment.is_some() {
             return Err(ApiError::field(
                 "use_credits",
@@ -88,16 +94,17 @@ impl Tender {
 
     const fn proof(&self) -> Option<&PaymentProof> {
         match &self.payment {
-            Some(Payment::Readable(proof)) => Some(proof),
+            Some(Payment::Readable(proof) | Payment::Perhaps(proof)) => Some(proof),
             _ => None,
         }
     }
 
     fn into_terms(self, resource_url: &str, facts: RequestFacts) -> PurchaseTerms {
         let funding = match self.payment {
-            Some(Payment::Readable(proof)) => Funding::Payment(proof),
+            Some(Payment::Readable(proof) | Payment::Perhaps(proof)) => Funding::Payment(proof),
+            // Two credentials are refused where they are read.
             Some(Payment::Unreadable(error)) => {
-                Funding::Unreadable(error.problem_type(), error.to_string())
+                Funding::Unreadable(ProblemType::MalformedCredential, error.to_string())
             }
             None if self.paying.use_credits => Funding::Credits,
             None => Funding::Unpaid,
@@ -142,7 +149,17 @@ impl Purchase<'_> {
         let payer = self.admit(&tender).await?;
         let with_credits = tender.paying.use_credits;
         let is_charge = matches!(tender.proof(), Some(PaymentProof::Mpp(_)));
-        let terms = tender.into_terms(&self.url, self.facts.clone());
+        let payer = match tender.proof() {
+            Some(proof) if is_charge => self.charged(proof),
+            _ => payer,
+        };
+        let gate = self.sender.filter(|_| is_charge);
+        let gate =
+            gate.map(|sender| Arc::new(Gate::new(app.clone(), sender)) as Arc<dyn CheckGate>);
+        let terms = PurchaseTerms {
+            gate,
+            ..tender.into_terms(&self.url, self.facts.clone())
+        };
         let submitted = self.submit(terms).await?;
         let work = Work {
             kind: self.goods.kind(),
@@ -194,11 +211,22 @@ impl Purchase<'_> {
         })
     }
 
+    /// Whose purchase a credential is, once it has been claimed: the paying wallet's, or for a card its
+    /// sender's.
+    fn charged(&self, proof: &PaymentProof) -> Option<Payer> {
+        let wallet = self.app.engine().payer_of(proof).map(Payer::Wallet);
+        wallet.or_else(|| self.sender?.network())
+    }
+
     /// Who buys. Who has bought too much of late waits with a new purchase, before anything settles;
-    /// a repeat of a known one is never turned away (decisions.md 28).
+    /// a repeat of a known one is never turned away (decisions.md 28). Nothing is asked about a credential
+    /// before it was verified: its gate comes later.
     async fn admit(&self, tender: &Tender) -> Result<Option<Payer>, ApiError> {
         let engine = self.app.engine();
         let proof = tender.proof();
+        if matches!(proof, Some(PaymentProof::Mpp(_))) {
+            return Ok(None);
+        }
         let wallet = proof.and_then(|proof| engine.payer_of(proof));
         let payer = match (wallet, self.caller) {
             (Some(wallet), _) => Some(Payer::Wallet(wallet)),

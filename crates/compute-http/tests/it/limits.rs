@@ -314,3 +314,44 @@ async fn credentials_that_are_none_count() {
     }
     send().await.expect_problem(429, "rate_limited");
 }
+
+/// Whoever guesses may show whatever beside it.
+#[tokio::test]
+async fn no_payment_excuses_false_credentials() {
+    const ORDER_PATH: &str = "/compute/orders/0190a1b2-0000-7000-8000-000000000000";
+    let extend = crate::shop::extend_path("0190a1b2-0000-7000-8000-000000000000");
+    let junk = "Payment dGhpcyBpcyBqdW5r";
+    for (method, path, body) in [
+        ("GET", ORDER_PATH, ""),
+        (
+            "GET",
+            "/compute/operations/0190a1b2-0000-7000-8000-000000000000",
+            "",
+        ),
+        ("POST", extend.as_str(), "{}"),
+        ("POST", "/compute/provision", ORDER),
+    ] {
+        for key in [None, Some("x402c_guess")] {
+            let charges = vec![Arc::new(ScriptedCharge::tempo(Modes::Pull))];
+            let shop = Shop::open_over(narrow(2), charges).await;
+            let guess = async || {
+                let mut request = Request::builder().method(method).uri(path);
+                request = request.header("content-type", "application/json");
+                request = request.header("authorization", junk);
+                if let Some(key) = key {
+                    request = request.header("x-api-key", key);
+                }
+                shop.send(request.body(Body::from(body.to_owned())).unwrap())
+                    .await
+            };
+            for _ in 0..2 {
+                let answer = guess().await;
+                assert_ne!(answer.status, 429, "{method} {path} {key:?}: {answer:?}");
+                if key.is_some() || method == "GET" {
+                    assert_eq!(answer.status, 401, "{method} {path} {key:?}: {answer:?}");
+                }
+            }
+            guess().await.expect_problem(429, "rate_limited");
+        }
+    }
+}

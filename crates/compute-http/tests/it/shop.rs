@@ -203,16 +203,26 @@ impl Shop {
 
     /// Starts the shop again with this for its challenges.
     pub(crate) async fn restart(&mut self, mpp: MppTerms) {
+        self.restart_taking(Some(mpp), self.charges.clone()).await;
+    }
+
+    /// Starts the shop again with this for its challenges, and these ways to pay them.
+    pub(crate) async fn restart_taking(
+        &mut self,
+        mpp: Option<MppTerms>,
+        charges: Vec<Arc<ScriptedCharge>>,
+    ) {
         let mut config = engine_config(self.rail.spec().label.clone());
-        config.mpp = Some(mpp);
+        config.mpp = mpp;
         let adapters = Adapters {
             store: Arc::clone(&self.store),
             providers: vec![self.provider.clone()],
-            rails: rails_of(&self.rail, &self.charges),
+            rails: rails_of(&self.rail, &charges),
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::new(SeededEntropy::new(3)),
             timer: Arc::new(self.timer.clone()),
         };
+        self.charges = charges;
         self.engine = ready(Engine::new(config, adapters, secrets()).unwrap()).await;
         self.app = App::new(Arc::clone(&self.engine), self.settings.clone());
         self.router = router(self.app.clone());

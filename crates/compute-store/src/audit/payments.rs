@@ -140,6 +140,14 @@ WHERE NOT EXISTS (
     WHERE operations.id = names.operation_id AND operations.owner_id = names.owner_id)
 LIMIT 100";
 
+const NAMES_OF_PAYERS_ARE_OF_WHAT_THEY_PAY: &str = "SELECT 'a name of payer ' || names.payer
+    || ' stands for operation ' || names.operation_id || ', which that wallet does not pay'
+FROM payer_request_keys AS names
+WHERE NOT EXISTS (
+    SELECT 1 FROM payments
+    WHERE payments.operation_id = names.operation_id AND payments.payer = names.payer)
+LIMIT 100";
+
 pub(super) const QUESTIONS: &[Question] = &[
     Question {
         promise: "M3",
@@ -180,5 +188,9 @@ pub(super) const QUESTIONS: &[Question] = &[
     Question {
         promise: "R1",
         sql: NAMES_ARE_OF_OWN_PURCHASES,
+    },
+    Question {
+        promise: "R1",
+        sql: NAMES_OF_PAYERS_ARE_OF_WHAT_THEY_PAY,
     },
 ];

@@ -20,7 +20,7 @@ on_both!(
     every_wrong_pair_of_accounts_is_found,
 );
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "owners",
     "counters",
     "instances",
@@ -30,6 +30,7 @@ const TABLES: [&str; 13] = [
     "ledger_transfers",
     "prepaid_lots",
     "request_keys",
+    "payer_request_keys",
     "arrival_sources",
     "arrival_rails",
     "arrivals",
@@ -300,6 +301,11 @@ const MACHINES: &[Change] = &[
     ),
     Change(
         "UPDATE request_keys SET owner_id = (SELECT MAX(id) FROM owners)",
+        &["R1"],
+    ),
+    Change(
+        "INSERT INTO payer_request_keys (payer, request_key, request_sha256, operation_id, forget_at)
+         SELECT 'somebody', request_key, request_sha256, operation_id, forget_at FROM request_keys",
         &["R1"],
     ),
 ];

@@ -11,12 +11,12 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::raw::{execute, execute_all, number};
 
-/// The migration that is disturbed: the last one. It makes a table, and then its index.
-const LAST: i64 = 17;
+/// The migration that is disturbed: the last one. It makes a table, then its index, and fills it.
+const LAST: i64 = 19;
 
-/// So that it fails at its last statement.
+/// So that it fails in its middle.
 const OBSTACLE: &str = "CREATE TABLE obstacle (at BIGINT);
-    CREATE INDEX management_keys_by_age ON obstacle (at)";
+    CREATE INDEX payer_request_keys_by_forget_at ON obstacle (at)";
 
 fn folder(test: &TestDatabase) -> PathBuf {
     let kind = if test.database().is_sqlite() {
@@ -63,9 +63,9 @@ async fn apply_all_but_the_last(test: &TestDatabase) {
 /// How many of the last migration's tables there are.
 async fn tables_of_last(test: &TestDatabase) -> i64 {
     let sqlite = "SELECT COUNT(*) FROM sqlite_master
-        WHERE type = 'table' AND name = 'management_keys'";
+        WHERE type = 'table' AND name = 'payer_request_keys'";
     let postgres = "SELECT COUNT(*) FROM pg_catalog.pg_class
-        WHERE oid = to_regclass('management_keys')";
+        WHERE oid = to_regclass('payer_request_keys')";
     number(
         test,
         if test.database().is_sqlite() {
@@ -203,6 +203,44 @@ async fn the_ledger_survives_the_migration_that_makes_it_again(fresh: Fresh) {
     }
 }
 
+/// Names that were bound by credentials stood among those of the paying wallet's owner: they are found
+/// where they are looked for now, and the owner's own stay.
+async fn the_names_of_credentials_move_to_their_payers(fresh: Fresh) {
+    let test = fresh.make().await;
+    apply_all_but_the_last(&test).await;
+    let hash = if test.database().is_sqlite() {
+        "zeroblob(32)"
+    } else {
+        "decode(repeat('00', 32), 'hex')"
+    };
+    let mut rows =
+        "INSERT INTO owners (id, created_at) VALUES ('wallet', 0), ('fresh', 0);".to_owned();
+    for (operation, owner, name) in [("p", "wallet", "key:own"), ("q", "fresh", "key:other")] {
+        rows.push_str(&format!(
+            "INSERT INTO operations (id, kind, format, owner_id, state, data, request_sha256,
+                 lease_epoch, created_at)
+             VALUES ('{operation}', 'topup', 1, '{owner}', 'succeeded', '{{}}', {hash}, 0, 0);
+             INSERT INTO payments (id, operation_id, owner_id, rail, proof_key, payer, price_micros,
+                 asset_atomic, asset_decimals, void_after, claimed_at, state, reference, settled_at)
+             VALUES ('{operation}', '{operation}', '{owner}', 'tempo', '{operation}', '0xabc', 5, '5', 6,
+                 0, 0, 'settled', '{operation}', 1);
+             INSERT INTO request_keys (owner_id, request_key, request_sha256, operation_id, forget_at)
+             VALUES ('wallet', '{name}', {hash}, '{operation}', 7);"
+        ));
+    }
+    execute_all(&test, rows).await;
+    test.database().migrate().await.unwrap();
+    let stayed = "SELECT COUNT(*) FROM request_keys
+        WHERE owner_id = 'wallet' AND request_key = 'key:own' AND operation_id = 'p'";
+    let moved = "SELECT COUNT(*) FROM payer_request_keys
+        WHERE payer = '0xabc' AND request_key = 'key:other' AND operation_id = 'q' AND forget_at = 7";
+    let all = "SELECT (SELECT COUNT(*) FROM request_keys)
+        + (SELECT COUNT(*) FROM payer_request_keys)";
+    for (question, count) in [(stayed, 1), (moved, 1), (all, 2)] {
+        assert_eq!(number(&test, question).await, count, "{question}");
+    }
+}
+
 /// No build of ours leaves such a row, but a human, or another tool, can.
 async fn a_migration_marked_as_half_done_is_refused(fresh: Fresh) {
     let test = fresh.make().await;
@@ -265,4 +303,5 @@ on_both!(
     a_migration_that_is_cut_off_is_done_by_the_next_start,
     a_migration_marked_as_half_done_is_refused,
     the_ledger_survives_the_migration_that_makes_it_again,
+    the_names_of_credentials_move_to_their_payers,
 );

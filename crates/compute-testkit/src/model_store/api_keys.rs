@@ -6,7 +6,7 @@ use compute_domain::money::Usd;
 use compute_domain::owner::ApiKey;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{ApiKeys, KeyStored, StoreError};
+use compute_engine::ports::{ApiKeys, FoundKey, KeyStored, StoreError};
 
 use super::state::{ApiKeyRow, MIN_TIME, State, least};
 use super::table::At;
@@ -87,10 +87,15 @@ impl ApiKeys for ModelTx {
         })
     }
 
-    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+    async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<FoundKey>, StoreError> {
         Ok(self.read(|state, at| {
             let id = state.api_keys_by_mac.get(at, mac)?;
-            state.api_keys.get(at, id).map(|row| row.api_key.clone())
+            let api_key = state.api_keys.get(at, id)?.api_key.clone();
+            let mut texts = state.management_keys.iter(at);
+            Some(FoundKey {
+                is_text_kept: texts.any(|(_, row)| row.api_key == *id && row.sealed.is_some()),
+                api_key,
+            })
         }))
     }
 

@@ -79,7 +79,7 @@ impl State {
         })
     }
 
-    fn operation(&self, at: At, id: OperationId) -> Option<&Operation> {
+    pub(super) fn operation(&self, at: At, id: OperationId) -> Option<&Operation> {
         self.operations.get(at, &id).map(|row| &row.operation)
     }
 

@@ -1,10 +1,10 @@
 //! The names that clients give to their purchases.
 
 use async_trait::async_trait;
-use compute_domain::id::{OperationId, OwnerId};
+use compute_domain::id::OperationId;
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{BoundKey, RequestKeys, StoreError};
+use compute_engine::ports::{BoundKey, NameScope, RequestKeys, StoreError};
 
 use super::state::RequestKeyRow;
 use super::tx::{ModelTx, require};
@@ -14,21 +14,21 @@ use crate::planted::PlantedBug;
 impl RequestKeys for ModelTx {
     async fn find_request_key(
         &mut self,
-        owner: OwnerId,
+        scope: NameScope,
         key: &RequestKey,
     ) -> Result<Option<BoundKey>, StoreError> {
         Ok(self.read(|state, at| {
             if state.has_bug(PlantedBug::RequestKeyIgnored) {
                 return None;
             }
-            let row = state.request_keys.get(at, &(owner, key.clone()));
+            let row = state.request_keys.get(at, &(scope, key.clone()));
             row.map(|row| row.bound.clone())
         }))
     }
 
     async fn bind_request_key(
         &mut self,
-        owner: OwnerId,
+        scope: NameScope,
         key: &RequestKey,
         bound: &BoundKey,
         replaces: Option<OperationId>,
@@ -36,18 +36,20 @@ impl RequestKeys for ModelTx {
     ) -> Result<Option<BoundKey>, StoreError> {
         self.deferred.purchases.insert(bound.operation);
         self.write(|state| {
-            let id = (owner, key.clone());
+            let id = (scope, key.clone());
             let version = state.writing();
             if let Some(known) = state.request_keys.get(None, &id).cloned() {
                 let is_ignored = state.has_bug(PlantedBug::RequestKeyIgnored);
                 if Some(known.bound.operation) != replaces && !is_ignored {
                     return Ok(Some(known.bound));
                 }
-                let end = (known.forget_at, owner, key.clone());
+                let end = (known.forget_at, scope, key.clone());
                 state.request_keys_by_end.remove(version, &end);
             }
-            require(state.owners.has(None, &owner), "a name has an owner")?;
-            let end = (forget_at, owner, key.clone());
+            if let NameScope::Owner(owner) = scope {
+                require(state.owners.has(None, &owner), "a name has an owner")?;
+            }
+            let end = (forget_at, scope, key.clone());
             state.request_keys_by_end.put(version, end, ());
             let row = RequestKeyRow {
                 bound: bound.clone(),
@@ -70,8 +72,8 @@ impl RequestKeys for ModelTx {
             let mut forgotten: u64 = 0;
             for end in ended {
                 state.request_keys_by_end.remove(version, &end);
-                let (_, owner, key) = end;
-                state.request_keys.remove(version, &(owner, key));
+                let (_, scope, key) = end;
+                state.request_keys.remove(version, &(scope, key));
                 forgotten = forgotten.saturating_add(1);
             }
             Ok(forgotten)

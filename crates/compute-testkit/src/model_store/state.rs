@@ -19,7 +19,7 @@ use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
 use compute_engine::ports::{
     AccountRecord, ArrivalSource, BoundKey, CatalogRevision, ChainTransaction, Event, Lane,
-    PlanDrift, Quarantine, Suspect,
+    NameScope, PlanDrift, Quarantine, Suspect,
 };
 
 use super::dirty::Dirty;
@@ -221,9 +221,9 @@ tables! {
     /// Index of the running and the stuck ones.
     unfinished: (OwnerId, OperationId) => (),
     events: (OperationId, i64) => EventRow,
-    request_keys: (OwnerId, RequestKey) => RequestKeyRow,
+    request_keys: (NameScope, RequestKey) => RequestKeyRow,
     /// Index.
-    request_keys_by_end: (Timestamp, OwnerId, RequestKey) => (),
+    request_keys_by_end: (Timestamp, NameScope, RequestKey) => (),
     payments: PaymentId => PaymentRow,
     /// Index.
     payments_by_operation: OperationId => PaymentId,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compute_domain::id::{OperationId, OwnerId};
 use compute_domain::request_key::RequestKey;
-use compute_engine::ports::{BoundKey, Store};
+use compute_engine::ports::{BoundKey, NameScope, Store};
 
 use super::fixture::{
     RACERS, add_owner, add_topup, at, begin_read, begin_write, count, fresh_uuid, race,
@@ -25,14 +25,14 @@ async fn purchase(store: &Arc<dyn Store>, owner: OwnerId) -> BoundKey {
 /// Binds, and commits when nothing was in the way.
 async fn bind(
     store: &Arc<dyn Store>,
-    owner: OwnerId,
+    scope: impl Into<NameScope>,
     key: &RequestKey,
     bound: &BoundKey,
     replaces: Option<OperationId>,
 ) -> Option<BoundKey> {
     let mut tx = begin_write(store).await;
     let other = tx
-        .bind_request_key(owner, key, bound, replaces, at(100))
+        .bind_request_key(scope.into(), key, bound, replaces, at(100))
         .await
         .unwrap();
     match other {
@@ -42,9 +42,13 @@ async fn bind(
     other
 }
 
-async fn find(store: &Arc<dyn Store>, owner: OwnerId, key: &RequestKey) -> Option<BoundKey> {
+async fn find(
+    store: &Arc<dyn Store>,
+    scope: impl Into<NameScope>,
+    key: &RequestKey,
+) -> Option<BoundKey> {
     let mut tx = begin_read(store).await;
-    tx.find_request_key(owner, key).await.unwrap()
+    tx.find_request_key(scope.into(), key).await.unwrap()
 }
 
 pub(super) async fn a_name_stands_for_one_purchase(store: Arc<dyn Store>) {
@@ -74,6 +78,39 @@ pub(super) async fn a_name_belongs_to_its_owner(store: Arc<dyn Store>) {
     assert_eq!(bind(&store, other, &name, &second, None).await, None);
     assert_eq!(find(&store, owner, &name).await, Some(first));
     assert_eq!(find(&store, other, &name).await, Some(second));
+}
+
+/// What a wallet calls its purchases who shows no more than a credential is nothing to its owner.
+pub(super) async fn a_payer_has_names_of_its_own(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let payer = |letter: &str| -> NameScope {
+        NameScope::Payer(format!("0x{}", letter.repeat(40)).parse().unwrap())
+    };
+    let (one, other) = (payer("a"), payer("b"));
+    let mut bought = Vec::new();
+    for _ in 0..3 {
+        bought.push(purchase(&store, owner).await);
+    }
+    let name = key("purchase-1");
+    for (scope, purchase) in [(owner.into(), &bought[0]), (one, &bought[1])] {
+        assert_eq!(bind(&store, scope, &name, purchase, None).await, None);
+        assert_eq!(find(&store, other, &name).await, None);
+    }
+    assert_eq!(find(&store, owner, &name).await.as_ref(), bought.first());
+    assert_eq!(find(&store, one, &name).await.as_ref(), bought.get(1));
+    let taken = bind(&store, one, &name, &bought[2], None).await;
+    assert_eq!(taken.as_ref(), bought.get(1));
+    let replaced = Some(bought[1].operation);
+    assert_eq!(bind(&store, one, &name, &bought[2], replaced).await, None);
+    assert_eq!(find(&store, one, &name).await.as_ref(), bought.get(2));
+    // One limit for all.
+    let mut tx = begin_write(&store).await;
+    assert_eq!(tx.forget_request_keys(at(100), 1).await.unwrap(), 1);
+    assert_eq!(tx.forget_request_keys(at(99), 9).await.unwrap(), 0);
+    assert_eq!(tx.forget_request_keys(at(100), 9).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(find(&store, owner, &name).await, None);
+    assert_eq!(find(&store, one, &name).await, None);
 }
 
 pub(super) async fn a_name_passes_on_from_what_it_stood_for(store: Arc<dyn Store>) {
@@ -124,16 +161,19 @@ pub(super) async fn a_name_is_remembered_until_its_time(store: Arc<dyn Store>) {
     let mut tx = begin_write(&store).await;
     for (name, forget_at) in [(&early, at(10)), (&late, at(20))] {
         let other = tx
-            .bind_request_key(owner, name, &bound, None, forget_at)
+            .bind_request_key(owner.into(), name, &bound, None, forget_at)
             .await;
         assert_eq!(other.unwrap(), None);
     }
     assert_eq!(tx.forget_request_keys(at(9), 9).await.unwrap(), 0);
     assert_eq!(tx.forget_request_keys(at(20), 0).await.unwrap(), 0);
     assert_eq!(tx.forget_request_keys(at(10), 9).await.unwrap(), 1);
-    assert_eq!(tx.find_request_key(owner, &early).await.unwrap(), None);
     assert_eq!(
-        tx.find_request_key(owner, &late).await.unwrap(),
+        tx.find_request_key(owner.into(), &early).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        tx.find_request_key(owner.into(), &late).await.unwrap(),
         Some(bound)
     );
     tx.commit().await.unwrap();
@@ -147,7 +187,7 @@ pub(super) async fn a_name_needs_its_purchase(store: Arc<dyn Store>) {
     };
     let mut tx = begin_write(&store).await;
     let outcome = tx
-        .bind_request_key(owner, &key("purchase-1"), &bound, None, at(100))
+        .bind_request_key(owner.into(), &key("purchase-1"), &bound, None, at(100))
         .await;
     let outcome = match outcome {
         // A reference may be checked at the commit.

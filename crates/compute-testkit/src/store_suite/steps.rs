@@ -84,7 +84,7 @@ pub(super) async fn open(tx: &mut dyn Tx, operation: &Operation) {
         request_digest: operation.request_digest,
     };
     let taken = tx
-        .bind_request_key(operation.owner, &name, &bound, None, at(86_400_000))
+        .bind_request_key(operation.owner.into(), &name, &bound, None, at(86_400_000))
         .await;
     assert_eq!(taken.unwrap(), None);
 }

@@ -246,10 +246,12 @@ async fn request_key_ignored(shop: Shop) -> bool {
             operation: operation.id,
             request_digest: operation.request_digest,
         };
-        let answer = tx.bind_request_key(owner, &key, &bound, None, until).await;
+        let answer = tx
+            .bind_request_key(owner.into(), &key, &bound, None, until)
+            .await;
         answers.push(answer.unwrap());
     }
-    let found = tx.find_request_key(owner, &key).await.unwrap();
+    let found = tx.find_request_key(owner.into(), &key).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(answers[0], None);
     assert_eq!(answers[1], found);

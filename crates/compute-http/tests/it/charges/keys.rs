@@ -2,8 +2,11 @@
 
 use axum::body::Body;
 use compute_domain::time::Span;
+use compute_engine::ports::TxMode;
+use compute_engine::{Caller, Presented};
 use compute_testkit::scripted_charge::TempoBuyer;
 use compute_testkit::scripted_provider::CreateFault;
+use compute_testkit::scripted_rail::SettleFault;
 use http::Request;
 use serde_json::Value;
 
@@ -72,6 +75,61 @@ async fn a_lost_answer_is_repeated_until_the_key_is_used() {
     // The key itself goes on.
     let still = read(&shop, key_of(&first), "/compute/instances").await;
     assert_eq!(still.status, 200);
+}
+
+/// What a key opens does not depend on whether its text can be erased now.
+#[tokio::test]
+async fn a_read_with_a_new_key_needs_no_write() {
+    let (shop, ..) = open().await;
+    let credential = sign(&shop, &TempoBuyer::new(1)).await;
+    let first = send(&shop, &credential).await.json();
+    let key = key_of(&first);
+    // The look for the key, and then the erasure, at which the database is gone.
+    shop.crash.at_transaction(2);
+    let caller = shop.engine.authenticate(Presented::ApiKey(key)).await;
+    assert!(matches!(caller, Ok(Caller::ApiKey { .. })), "{caller:?}");
+    assert!(shop.crash.is_dead());
+    shop.crash.restart();
+    assert_eq!(key_of(&send(&shop, &credential).await.json()), key);
+    // The next use tries again.
+    assert_eq!(read(&shop, key, "/compute/instances").await.status, 200);
+    let later = send(&shop, &credential).await.json();
+    assert!(later.get("management_api_key").is_none(), "{later}");
+    // And after that a use is one look.
+    let before = shop.crash.transactions();
+    let caller = shop.engine.authenticate(Presented::ApiKey(key)).await;
+    assert!(caller.is_ok(), "{caller:?}");
+    assert_eq!(shop.crash.transactions(), before + 1);
+}
+
+/// A purchase that came to nothing leaves no key behind; a day later, because the answer that its
+/// settlement is unclear has shown it.
+#[tokio::test]
+async fn a_declined_purchase_leaves_no_key() {
+    let (shop, tempo, _) = open().await;
+    tempo.misbehave([SettleFault::Declines]);
+    let credential = sign(&shop, &TempoBuyer::new(1)).await;
+    send(&shop, &credential)
+        .await
+        .expect_problem(402, "payment_declined");
+    let sold = send(&shop, &sign(&shop, &TempoBuyer::new(2)).await).await;
+    assert_eq!(sold.status, 200, "{sold:?}");
+    let keys = async || {
+        let mut tx = shop.store.begin(TxMode::Write).await.unwrap();
+        let now = shop.engine.now().plus(Span::from_millis(1));
+        tx.forget_vain_keys(now, 9).await.unwrap()
+    };
+    // Not committed: only asked.
+    assert_eq!(keys().await, 1);
+    shop.clock.advance(Span::from_hours(24));
+    shop.engine.clean_up().await.unwrap();
+    assert_eq!(keys().await, 1);
+    shop.clock.advance(Span::from_secs(1));
+    shop.engine.clean_up().await.unwrap();
+    assert_eq!(keys().await, 0);
+    let sold = sold.json();
+    let listed = read(&shop, key_of(&sold), "/compute/instances").await;
+    assert_eq!(listed.status, 200, "{listed:?}");
 }
 
 #[tokio::test]

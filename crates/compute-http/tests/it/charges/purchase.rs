@@ -155,11 +155,11 @@ async fn a_part_of_a_used_credential_buys_nothing_and_offers_nothing() {
         let kind = answer.text("type");
         assert!(kind.ends_with("/verification-failed"), "{kind}");
     }
-    // A transfer is on a public chain: who makes a challenge up for it learns nothing.
+    // A transfer is on a public chain: who makes a challenge up for it learns no more than that.
     let mut forged = document(&credential);
     forged["challenge"]["id"] = "A".repeat(43).into();
     let stranger = send(&shop, &field(&forged)).await;
-    stranger.expect_problem(402, "invalid_challenge");
+    stranger.expect_problem(409, "payment_already_used");
     assert_eq!((tempo.settled(), shop.provider.machines().len()), (1, 1));
 }
 
@@ -260,6 +260,45 @@ async fn names_are_scoped_by_the_paying_account() {
     let theirs = named(&other).await;
     assert_ne!(theirs.json()["order"]["id"], first.json()["order"]["id"]);
     assert_eq!(tempo.settled(), 2);
+}
+
+/// The account that pays by credentials may let others pay for it: its own purchases are not theirs.
+#[tokio::test]
+async fn a_wallet_has_other_names_when_it_shows_a_signature_of_its_own() {
+    let (shop, tempo, _) = open().await;
+    // One key, two protocols.
+    let (visitor, buyer) = (Visitor::new(1), TempoBuyer::new(1));
+    assert_eq!(visitor.wallet(), buyer.address().into());
+    let by_x402 = async || {
+        let payment = visitor.payment(&shop).await;
+        let request = crate::visitor::named(paid(&payment, ORDER), "order-00001");
+        shop.patiently(shop.send(request)).await
+    };
+    let by_credential = async || {
+        let credential = sign(&shop, &buyer).await;
+        let request = with("/compute/provision", ORDER, &credential);
+        let request = crate::visitor::named(request, "order-00001");
+        shop.patiently(shop.send(request)).await
+    };
+    let id = |answer: &crate::shop::Answer| answer.json()["order"]["id"].clone();
+    let own = by_x402().await;
+    assert_eq!(own.status, 200, "{own:?}");
+    let nobodys = by_credential().await;
+    assert_eq!(nobodys.status, 200, "{nobodys:?}");
+    assert_ne!(id(&nobodys), id(&own));
+    // Each finds what it called so, and no more is bought.
+    for (again, first) in [(by_x402().await, own), (by_credential().await, nobodys)] {
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        assert_eq!(id(&again), id(&first));
+    }
+    assert_eq!((shop.rail.settle_calls(), tempo.settled()), (1, 1));
+    // Nor does the auditor mind.
+    let mut tx = shop
+        .store
+        .begin(compute_engine::ports::TxMode::Read)
+        .await
+        .unwrap();
+    assert_eq!(tx.audit().await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use compute_domain::id::OperationId;
 use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::payment::{Payment, PaymentState};
+use compute_engine::ports::NameScope;
 
 use super::Auditor;
 
@@ -201,14 +202,22 @@ impl Auditor<'_> {
         });
     }
 
-    /// R1: a name is of a purchase of its owner's own.
+    /// R1: a name is of a purchase of its owner's own, or of one that its wallet pays.
     pub(super) fn ask_names(&mut self) {
-        for ((owner, _), row) in self.state.request_keys.iter(self.at) {
+        for ((scope, _), row) in self.state.request_keys.iter(self.at) {
             let id = row.bound.operation;
-            let operation = self.state.operations.get(self.at, &id);
-            let is_own = operation.is_some_and(|row| row.operation.owner == *owner);
+            let is_own = match scope {
+                NameScope::Owner(owner) => {
+                    let operation = self.state.operations.get(self.at, &id);
+                    operation.is_some_and(|row| row.operation.owner == *owner)
+                }
+                NameScope::Payer(wallet) => {
+                    let payment = self.state.payment_of(self.at, id);
+                    payment.is_some_and(|row| row.payment.payer == Some(*wallet))
+                }
+            };
             self.expect(is_own, "R1", || {
-                format!("a name of owner {owner} stands for operation {id}, which is not its own")
+                format!("a name of {scope:?} stands for operation {id}, which is not its own")
             });
         }
     }

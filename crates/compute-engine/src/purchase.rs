@@ -19,6 +19,7 @@ use crate::names::Named;
 use crate::payment::{AnyProof, Bought, Identified, VerifiedPayment};
 use crate::ports::{ClaimOutcome, Lease, Tx, TxMode};
 use crate::proof::PaymentProof;
+use crate::sent::{is_sent, is_sent_proof};
 use crate::stock::Need;
 use crate::subject::{Opened, Subject};
 
@@ -204,7 +205,9 @@ impl Engine {
             Bought::Another => return Err(Error::PaymentAlreadyUsed),
             Bought::Nothing => {}
         }
-        if let Some(named) = self.find_named(purchase, &proof, &identified).await? {
+        // What was sent is not given away for a name: it is claimed first.
+        let is_sent = is_sent_proof(&proof);
+        if !is_sent && let Some(named) = self.find_named(purchase, &proof, &identified).await? {
             return Ok(named);
         }
         self.refuse_blocked(purchase.caller, identified.payer.as_ref())
@@ -214,7 +217,10 @@ impl Engine {
             Ok(submitted) => Ok(submitted),
             // Another copy of this payment may have been claimed in the meantime: what it spent (the
             // balance, the nonces) is no fault of this copy, which gets the same order.
-            Err(error) => self.join_after(purchase, &copy, &identified, error).await,
+            Err(error) => match self.join_after(purchase, &copy, &identified, error).await {
+                Err(error) if is_sent => self.keep_sent(purchase, copy, error).await,
+                joined => joined,
+            },
         }
     }
 
@@ -280,6 +286,7 @@ impl Engine {
     ) -> Result<Submitted, Error> {
         self.refresh_stock(&purchase.subject, Need::Quote).await;
         let sheet = self.quote(purchase)?;
+        let is_sent = is_sent_proof(&proof);
         let verified = self.verify(proof, purchase, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
         self.check(purchase, &verified).await?;
@@ -288,7 +295,12 @@ impl Engine {
         self.refresh_stock(&purchase.subject, Need::Sale).await;
         let shelf = self.shelf()?;
         self.price_of(&purchase.subject, &shelf)?;
-        self.claim(purchase, &verified).await
+        let claimed = self.claim(purchase, &verified).await?;
+        if is_sent && claimed.is_by_name {
+            // Its name stands for another order, and the money is here.
+            return self.credit_sent(purchase, &verified).await;
+        }
+        Ok(claimed)
     }
 
     async fn join_after(
@@ -306,6 +318,9 @@ impl Engine {
             Bought::Another => return Err(Error::PaymentAlreadyUsed),
             Bought::Nothing => {}
         }
+        if is_sent_proof(proof) {
+            return Err(error);
+        }
         // Or another payment under the same name.
         match self.find_named(purchase, proof, identified).await? {
             Some(named) => Ok(named),
@@ -315,7 +330,7 @@ impl Engine {
 
     /// Binds the payment to a new operation, in one transaction with everything that follows from
     /// it. After its commit the operation exists and will be finished by some replica.
-    async fn claim(
+    pub(crate) async fn claim(
         &self,
         purchase: &Purchase<'_>,
         verified: &VerifiedPayment,
@@ -343,6 +358,7 @@ impl Engine {
         let opened = self
             .open(tx.as_mut(), purchase, owner, &verified.sheet, None)
             .await?;
+        self.refuse_crowd(tx.as_mut(), verified).await?;
         let payment = self.payment_for(&opened.operation, verified, now);
         let sealed = self.seal_proof(&payment, &verified.proof)?;
         match tx.claim_payment(&payment, &sealed).await? {
@@ -405,6 +421,27 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses one more transfer of a wallet that has many under way. Counted after the place was taken,
+    /// whose row all purchases of machines wait for.
+    async fn refuse_crowd(&self, tx: &mut dyn Tx, verified: &VerifiedPayment) -> Result<(), Error> {
+        let (AnyProof::Mpp(proof), Some(payer)) = (&verified.proof, &verified.payer) else {
+            return Ok(());
+        };
+        let most = self.config.mpp.as_ref().map(|mpp| mpp.unsettled_per_wallet);
+        let is_crowd = match most {
+            // What was sent is here already.
+            Some(most) if !is_sent(&proof.credential) => tx.count_claimed_by(payer).await? >= most,
+            _ => false,
+        };
+        if is_crowd {
+            return Err(Error::OperationInProgress {
+                operation: None,
+                instance: None,
+            });
+        }
+        Ok(())
     }
 
     fn payment_for(

@@ -55,6 +55,8 @@ text_enum! {
         OperatorRefunded = "operator_refunded",
         /// The provider did not bring about a change of plan; everything is as it was.
         ResizeFailed = "resize_failed",
+        /// The money was sent for what it could not buy any more.
+        PaidTooLate = "paid_too_late",
     }
 }
 

@@ -29,6 +29,9 @@ pub struct MppTerms {
     pub secrets: Arc<Secrets>,
     /// How long a challenge can be paid.
     pub challenge_life: Span,
+    /// How many payments of one wallet may be claimed and not decided: one purse passes the check of any
+    /// number of transfers that it can pay only once.
+    pub unsettled_per_wallet: u32,
 }
 
 /// What a request says that its challenges are bound to, or chosen by.

@@ -13,6 +13,7 @@ use crate::names::Named;
 use crate::payment::{AnyProof, VerifiedPayment};
 use crate::ports::{ClaimOutcome, NameScope, Tx, TxMode};
 use crate::purchase::{Purchase, Submitted, join};
+use crate::sent::is_sent;
 use crate::subject::Opened;
 
 impl Engine {
@@ -44,6 +45,7 @@ impl Engine {
         let opened = self
             .open(tx.as_mut(), purchase, owner, &verified.sheet, None)
             .await?;
+        self.refuse_crowd(tx.as_mut(), verified).await?;
         let payment = self.payment_for(&opened.operation, verified, now);
         let sealed = self.seal_proof(&payment, &verified.proof)?;
         match tx.claim_payment(&payment, &sealed).await? {
@@ -106,6 +108,27 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses one more transfer of a wallet that has many under way. Counted after the place was taken,
+    /// whose row all purchases of machines wait for.
+    async fn refuse_crowd(&self, tx: &mut dyn Tx, verified: &VerifiedPayment) -> Result<(), Error> {
+        let (AnyProof::Mpp(proof), Some(payer)) = (&verified.proof, &verified.payer) else {
+            return Ok(());
+        };
+        let most = self.config.mpp.as_ref().map(|mpp| mpp.unsettled_per_wallet);
+        let is_crowd = match most {
+            // What was sent is here already.
+            Some(most) if !is_sent(&proof.credential) => tx.count_claimed_by(payer).await? >= most,
+            _ => false,
+        };
+        if is_crowd {
+            return Err(Error::OperationInProgress {
+                operation: None,
+                instance: None,
+            });
+        }
+        Ok(())
     }
 
     fn payment_for(

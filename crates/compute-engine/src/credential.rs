@@ -6,8 +6,8 @@ use compute_domain::time::{Span, Timestamp};
 use compute_mpp::method::CHARGE;
 use compute_mpp::stripe::SharedPaymentToken;
 use compute_mpp::tempo::{
-    Fault, Sponsorship, TempoCharge, TempoError, TempoPayload, TempoTerms, Transaction,
-    verify_transaction,
+    Fault, PAST_EXPIRY_S, Sponsorship, TempoCharge, TempoError, TempoPayload, TempoTerms,
+    Transaction, verify_transaction,
 };
 use compute_mpp::{Challenge, Credential, ProblemType};
 
@@ -18,8 +18,9 @@ use crate::offer::OfferSheet;
 use crate::payment::{AnyProof, Identified, VerifiedPayment};
 use crate::ports::AnyRail;
 use crate::purchase::Purchase;
+use crate::sent::is_sent;
 
-/// How long a transfer can be settled that names no end: then its nonce decides alone.
+/// How long a transfer is looked for that its buyer sent; it was on the chain when it was checked.
 const OPEN_TRANSFER_LIFE: Span = Span::from_hours(24);
 /// Stripe forgets idempotency keys after a day; before that the same charge is safe to repeat.
 const CARD_LIFE: Span = Span::from_hours(20);
@@ -55,7 +56,7 @@ impl Engine {
         sheet: OfferSheet,
     ) -> Result<VerifiedPayment, Error> {
         self.require_offered(&credential, &sheet)?;
-        if let Err(problem) = self.check_challenge(credential.challenge(), &sheet) {
+        if let Err(problem) = self.check_challenge(&credential, &sheet) {
             return Err(refusal(sheet, problem));
         }
         let mut found = self.match_charge(credential.challenge(), purchase, &sheet);
@@ -120,18 +121,26 @@ impl Engine {
         }
     }
 
-    /// Whether the challenge is ours, for this very request, and in time.
+    /// Whether the challenge is ours, for this very request, and in time. Who has sent the money before
+    /// it shows the hash may be late by as much as a price is kept.
     fn check_challenge(
         &self,
-        challenge: &Challenge,
+        credential: &Credential,
         sheet: &OfferSheet,
     ) -> Result<(), PaymentProblem> {
+        let challenge = credential.challenge();
         let (Some(mpp), Some(binding)) = (&self.config.mpp, &sheet.binding) else {
             let detail = "no challenge is offered for this request";
             return Err(PaymentProblem::mpp(ProblemType::InvalidChallenge, detail));
         };
+        let now = self.now();
+        let at = if is_sent(credential) {
+            now.minus(self.config.sales.price_grace)
+        } else {
+            now
+        };
         challenge
-            .authenticate(&mpp.secrets, &mpp.realm, self.now().secs())
+            .authenticate(&mpp.secrets, &mpp.realm, at.secs())
             .map_err(|error| PaymentProblem::mpp(error.problem_type(), error.to_string()))?;
         let detail = if !challenge.is_for(&binding.operation) {
             "the challenge is for another route or instance"
@@ -169,7 +178,7 @@ impl Engine {
 
     /// Whether the payload pays its challenge, as far as this can be known without the network; until
     /// when it can settle.
-    fn check_payload(&self, proof: &ChargeProof) -> Result<Timestamp, PaymentProblem> {
+    pub(crate) fn check_payload(&self, proof: &ChargeProof) -> Result<Timestamp, PaymentProblem> {
         let now = self.now();
         match &proof.terms {
             ChargeTerms::Tempo(terms) => {
@@ -239,6 +248,12 @@ fn check_transfer(
         now.secs(),
     );
     let verified = verified.map_err(|error| tempo_problem(&error))?;
+    if verified.valid_before.is_none() {
+        // It would hold a place, and what is left of the plan, for as long as nobody takes its nonce.
+        let latest = expires_s.saturating_add(PAST_EXPIRY_S);
+        let detail = format!("expected validBefore at {latest} or earlier, found none");
+        return Err(PaymentProblem::mpp(ProblemType::VerificationFailed, detail));
+    }
     Ok(verified.valid_before)
 }
 

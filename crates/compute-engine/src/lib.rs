@@ -36,6 +36,7 @@ mod purchase;
 mod resize;
 pub(crate) mod saga;
 mod seal;
+mod sent;
 mod stock;
 mod subject;
 mod suspense;

@@ -19,6 +19,7 @@ use crate::names::{Named, owner_of_names};
 use crate::payment::{Bought, Identified};
 use crate::ports::{Lease, TxMode};
 use crate::proof::PaymentProof;
+use crate::sent::is_sent_proof;
 use crate::stock::Need;
 use crate::subject::Subject;
 
@@ -223,7 +224,9 @@ impl Engine {
         let Some(identified) = identified else {
             return self.settle_later(purchase, proof).await;
         };
-        if let Some(named) = self.find_named(purchase, &proof, &identified).await? {
+        // What was sent is not given away for a name: it is claimed first.
+        let is_sent = is_sent_proof(&proof);
+        if !is_sent && let Some(named) = self.find_named(purchase, &proof, &identified).await? {
             return Ok(named);
         }
         self.refuse_blocked(purchase.caller, identified.payer.as_ref())
@@ -233,7 +236,10 @@ impl Engine {
             Ok(submitted) => Ok(submitted),
             // Another copy of this payment may have been claimed in the meantime: what it spent (the
             // balance, the nonces) is no fault of this copy, which gets the same order.
-            Err(error) => self.join_after(purchase, &copy, &identified, error).await,
+            Err(error) => match self.join_after(purchase, &copy, &identified, error).await {
+                Err(error) if is_sent => self.keep_sent(purchase, copy, error).await,
+                joined => joined,
+            },
         }
     }
 
@@ -297,6 +303,7 @@ impl Engine {
     ) -> Result<Submitted, Error> {
         self.refresh_stock(&purchase.subject, Need::Quote).await;
         let sheet = self.quote(purchase)?;
+        let is_sent = is_sent_proof(&proof);
         let verified = self.verify(proof, purchase, sheet).await?;
         purchase.check_price(verified.sheet.price)?;
         let _turn = match self.enter_check(purchase, &verified).await? {
@@ -309,7 +316,12 @@ impl Engine {
         self.refresh_stock(&purchase.subject, Need::Sale).await;
         let shelf = self.shelf()?;
         self.price_of(&purchase.subject, &shelf)?;
-        self.claim(purchase, &verified).await
+        let claimed = self.claim(purchase, &verified).await?;
+        if is_sent && claimed.is_by_name {
+            // Its name stands for another order, and the money is here.
+            return self.credit_sent(purchase, &verified).await;
+        }
+        Ok(claimed)
     }
 
     async fn join_after(
@@ -326,6 +338,9 @@ impl Engine {
             Bought::This(bought) => return join(&bought, &purchase.digest),
             Bought::Another => return Err(Error::PaymentAlreadyUsed),
             Bought::Nothing => {}
+        }
+        if is_sent_proof(proof) {
+            return Err(error);
         }
         // Or another payment under the same name.
         match self.find_named(purchase, proof, identified).await? {

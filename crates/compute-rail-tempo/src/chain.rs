@@ -20,10 +20,6 @@ const NONCE_MANAGER: EvmAddress = EvmAddress::new([
 /// Selector of `getNonce(address,uint256)`.
 const GET_NONCE: [u8; 4] = [0x89, 0x53, 0x58, 0x03];
 
-/// Blocks come twice a second. What happened so many of them ago is known to every machine behind an
-/// address, so that answers of two of them do not contradict each other.
-const SETTLED_BLOCKS: u64 = 10;
-
 /// A sentence of a node with a longer word may hold a signed transaction; a hash has 66 characters.
 const MAX_WORD: usize = 66;
 
@@ -52,10 +48,13 @@ pub(crate) struct TempoChain {
     pub(crate) evm: Chain,
     pub(crate) chain_id: u64,
     pub(crate) token: EvmAddress,
+    /// Seconds that a machine behind the node's address may lag behind another one. What is older by
+    /// the chain's own time is known to all of them, whichever answers.
+    pub(crate) max_lag_s: u64,
 }
 
 impl TempoChain {
-    const fn node(&self) -> &Node {
+    pub(crate) const fn node(&self) -> &Node {
         self.evm.node()
     }
 
@@ -128,15 +127,17 @@ impl TempoChain {
         self.node().block(None).await
     }
 
-    /// How many nonces of a lane are taken, as every machine of the node knows by now.
+    /// How many nonces of a lane are taken in blocks that every machine of the node has by now.
     pub(crate) async fn nonces_taken(
         &self,
         account: EvmAddress,
         lane: Uint256,
         head: Block,
     ) -> Result<u64, NodeError> {
-        let firm = Some(head.number.saturating_sub(SETTLED_BLOCKS));
-        self.next_nonce(account, lane, firm).await
+        let firm_s = head.time.saturating_sub(self.max_lag_s);
+        // Asked as of a block: a machine without that block says so instead of answering.
+        let firm = self.last_block_until(head, firm_s).await?;
+        self.next_nonce(account, lane, Some(firm)).await
     }
 
     /// The next nonce of a lane at a block, the newest when none is given.

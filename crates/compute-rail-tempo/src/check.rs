@@ -44,12 +44,42 @@ impl TempoRail {
         if let Some(told) = tell(self.chain.look(paying).await?) {
             return Ok(told);
         }
-        let Some(code) = self.find_objection(paying, &pull).await? else {
+        let Some(objection) = self.find_objection(paying, &pull).await? else {
             return Ok(Check::Fine);
         };
         // What speaks against it may be that it has just been carried out.
-        let seen = self.chain.look(paying).await?;
-        Ok(tell(seen).unwrap_or_else(|| refused(code)))
+        if let Some(told) = tell(self.chain.look(paying).await?) {
+            return Ok(told);
+        }
+        if self.chain.is_known(&paying.hash).await? {
+            return Err(Unclear::Contradiction("the transaction is in no block yet"));
+        }
+        if objection == Objection::Nonce.code() {
+            self.confirm_nonce(paying, transaction).await?;
+        }
+        Ok(refused(objection))
+    }
+
+    /// Who is told that its nonce is used pays again. So the nonce must have been used in a block that
+    /// every machine has by now, and all of them without this transaction; what is remembered of an
+    /// expiring nonce is the payment itself, in this envelope or in another one.
+    async fn confirm_nonce(
+        &self,
+        paying: &Paying<'_>,
+        transaction: &Transaction,
+    ) -> Result<(), Unclear> {
+        let body = &transaction.body;
+        let is_taken = body.nonce_key != EXPIRING_NONCE_KEY && {
+            let head = self.chain.head().await?;
+            let taken = self.chain.nonces_taken(paying.payer, body.nonce_key, head);
+            taken.await? > body.nonce
+        };
+        if is_taken && matches!(self.chain.look(paying).await?, Verdict::Absent) {
+            return Ok(());
+        }
+        Err(Unclear::Contradiction(
+            "its nonce is used, perhaps by the payment itself",
+        ))
     }
 
     /// What the chain has against a transaction that is not in.

@@ -15,7 +15,9 @@ pub struct TempoConfig {
     pub rpc_url: SecretString,
     /// A private certificate authority of the node, in PEM form.
     pub extra_roots_pem: Option<Vec<u8>>,
-    /// A node whose newest block is older than this, in seconds, is not followed.
+    /// A node whose newest block is older than this, in seconds, is not followed. So far may one of the
+    /// machines behind its address lag behind another one, too: what has not been seen is given up only
+    /// when the chain is this much beyond its end.
     pub max_head_age_s: u64,
     /// So many blocks behind the newest one arrivals are read. Blocks are final at once, but the
     /// machines behind one address do not all have the newest one.

@@ -10,6 +10,7 @@ mod config;
 mod lookup;
 mod paying;
 mod rail;
+mod search;
 mod settle;
 mod verdict;
 

@@ -1,5 +1,8 @@
 //! Finding out whether the money moved, and whether it still can.
 
+use core::time::Duration;
+
+use compute_domain::payment::Evidence;
 use compute_engine::ChargeProof;
 use compute_engine::ports::{ClaimedPayment, Lookup, Mpp, RailUnavailable};
 use compute_evm::Block;
@@ -10,9 +13,9 @@ use crate::paying::{Paying, Way};
 use crate::rail::{TempoRail, unavailable};
 use crate::verdict::{Unclear, Verdict};
 
-/// The chain must be so many seconds beyond a transaction's end: then every machine behind the node's
-/// address has the blocks that could hold it.
-const PAST_END_S: u64 = 5;
+/// How often a transaction is looked for that no block can hold any more, each time with the chain's own
+/// word behind it that its end is past.
+const LAST_LOOKS: u32 = 3;
 
 impl TempoRail {
     pub(crate) async fn try_lookup(
@@ -20,42 +23,78 @@ impl TempoRail {
         payment: &ClaimedPayment<Mpp>,
     ) -> Result<Lookup, RailUnavailable> {
         let paying = read(payment.proof())?;
-        let looked = self.chain.fate(&paying).await;
+        let looked = self.chain.fate(&paying, self.timeouts.poll).await;
         match looked.map_err(|error| unavailable(&error))? {
-            Fate::Seen(Verdict::Paid(evidence)) => Ok(Lookup::Settled(evidence)),
-            Fate::Seen(Verdict::Failed(code)) | Fate::Dead(code) => Ok(Lookup::Never {
+            Fate::Paid(evidence) => Ok(Lookup::Settled(evidence)),
+            Fate::Dead(code) => Ok(Lookup::Never {
                 code: code.to_owned(),
             }),
-            Fate::Seen(Verdict::Absent) => Ok(Lookup::NotYet),
+            Fate::Open => Ok(Lookup::NotYet),
         }
     }
 }
 
 /// What became of a payment, and what can become of it.
+#[derive(Debug)]
 pub(crate) enum Fate {
-    /// What the node shows.
-    Seen(Verdict),
-    /// It is in no block, and no block can take it any more.
+    /// The money arrived, by this transaction or by another one for the same challenge.
+    Paid(Evidence),
+    /// It has not, and still can.
+    Open,
+    /// It has not, and this transaction cannot bring it any more; the code.
     Dead(&'static str),
 }
 
 impl TempoChain {
     /// Looks a payment up, and when it is not there, whether it can still come.
-    pub(crate) async fn fate(&self, paying: &Paying<'_>) -> Result<Fate, Unclear> {
+    ///
+    /// The head of the chain, the receipt and the log may be answers of three machines behind one
+    /// address. That none of them has the transaction proves something because each of them is beyond
+    /// its end: the head is [`max_lag_s`](Self::max_lag_s) beyond it, and a machine that lags by more is
+    /// not followed. A batch of questions would not do: services that balance load take it apart.
+    pub(crate) async fn fate(&self, paying: &Paying<'_>, pause: Duration) -> Result<Fate, Unclear> {
         let seen = self.look(paying).await?;
         let (Verdict::Absent, Way::Pull(transaction)) = (&seen, &paying.way) else {
             // Who sent a transaction by itself can send it again for as long as it is good for.
-            return Ok(Fate::Seen(seen));
+            return self.conclude(paying, seen).await;
         };
-        let head = self.head().await?;
-        let Some(code) = self.find_end(paying, transaction, head).await? else {
-            return Ok(Fate::Seen(seen));
-        };
-        // The first look may have come just before the last block that could take it.
-        match self.look(paying).await? {
-            Verdict::Absent => Ok(Fate::Dead(code)),
-            seen => Ok(Fate::Seen(seen)),
+        let mut over = None;
+        // The first look may have come just before the last block that could take it, or to a machine
+        // that lags more than it should: so it is repeated, and each one needs a head of its own.
+        for look in 0..LAST_LOOKS {
+            if look > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            let head = self.head().await?;
+            over = self.find_end(paying, transaction, head).await?;
+            if over.is_none() {
+                return Ok(Fate::Open);
+            }
+            match self.look(paying).await? {
+                Verdict::Absent => {}
+                seen => return self.conclude(paying, seen).await,
+            }
         }
+        match over {
+            Some(code) => self.conclude(paying, Verdict::Failed(code)).await,
+            None => Ok(Fate::Open),
+        }
+    }
+
+    /// What a verdict means for the money: before a payment is given up, its challenge is looked for in
+    /// the log of the token.
+    pub(crate) async fn conclude(
+        &self,
+        paying: &Paying<'_>,
+        seen: Verdict,
+    ) -> Result<Fate, Unclear> {
+        let code = match seen {
+            Verdict::Paid(evidence) => return Ok(Fate::Paid(evidence)),
+            Verdict::Absent => return Ok(Fate::Open),
+            Verdict::Failed(code) => code,
+        };
+        let other = self.find_by_memo(paying).await?;
+        Ok(other.map_or(Fate::Dead(code), Fate::Paid))
     }
 
     /// Why no block after this head can hold the transaction, if there is a reason.
@@ -67,7 +106,7 @@ impl TempoChain {
     ) -> Result<Option<&'static str>, Unclear> {
         let body = &transaction.body;
         let end = body.valid_before;
-        if end.is_some_and(|end| head.time >= end.saturating_add(PAST_END_S)) {
+        if end.is_some_and(|end| head.time >= end.saturating_add(self.max_lag_s)) {
             return Ok(Some(Objection::Expired.code()));
         }
         if body.nonce_key == EXPIRING_NONCE_KEY {

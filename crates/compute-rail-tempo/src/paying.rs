@@ -57,6 +57,11 @@ impl<'a> Paying<'a> {
         })
     }
 
+    /// When its challenge ends; Unix seconds.
+    pub(crate) fn challenge_expires_s(&self) -> Option<u64> {
+        self.proof.credential.challenge().expires_s()
+    }
+
     /// Whether a transaction pays, as of this second.
     pub(crate) fn verify(
         &self,
@@ -68,7 +73,7 @@ impl<'a> Paying<'a> {
             chain_id: self.charge.terms.chain_id,
         })?;
         let source = source.map(|source| source.to_string());
-        let expires_s = credential.challenge().expires_s().unwrap_or_default();
+        let expires_s = self.challenge_expires_s().unwrap_or_default();
         verify_transaction(
             transaction,
             &self.charge,
@@ -85,9 +90,11 @@ impl<'a> Paying<'a> {
         transaction: &Transaction,
         claimed_s: u64,
     ) -> Result<VerifiedPull, TempoError> {
-        let last = transaction.body.valid_before;
+        let body = &transaction.body;
+        let first = body.valid_after.unwrap_or_default();
+        let last = body.valid_before;
         let last = last.map_or(u64::MAX, |it| it.saturating_sub(MIN_REMAINING_S));
-        self.verify(transaction, claimed_s.min(last))
+        self.verify(transaction, claimed_s.max(first).min(last))
     }
 }
 

@@ -29,7 +29,6 @@ pub struct TempoRail {
     pub(crate) timeouts: TempoTimeouts,
     pub(crate) looks: u32,
     inbox: Inbox,
-    max_head_age_s: u64,
 }
 
 impl TempoRail {
@@ -62,18 +61,18 @@ impl TempoRail {
                 evm: Chain::new(node, config.arrival_blocks),
                 chain_id: terms.chain_id,
                 token: terms.currency,
+                max_lag_s: config.max_head_age_s,
             },
             spec,
             clock,
             timeouts: config.timeouts,
             looks: config.looks,
-            max_head_age_s: config.max_head_age_s,
         })
     }
 
     async fn find_fault(&self) -> Result<(), String> {
         let head = self.chain.head().await.map_err(|error| told(&error))?;
-        let oldest = head.time.saturating_add(self.max_head_age_s);
+        let oldest = head.time.saturating_add(self.chain.max_lag_s);
         if oldest < self.clock.now().secs() {
             return Err("the node is behind".to_owned());
         }

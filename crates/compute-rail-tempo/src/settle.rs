@@ -11,7 +11,7 @@ use crate::chain::{Objection, may_be_under_way, told};
 use crate::lookup::Fate;
 use crate::paying::{Paying, Way, objection_code};
 use crate::rail::TempoRail;
-use crate::verdict::{Unclear, Verdict, judge};
+use crate::verdict::{Verdict, judge};
 
 impl TempoRail {
     pub(crate) async fn try_settle(&self, payment: &ClaimedPayment<Mpp>) -> Settlement {
@@ -20,13 +20,8 @@ impl TempoRail {
         };
         match self.chain.look(&paying).await {
             Ok(Verdict::Absent) => {}
-            Ok(seen) => return outcome(seen),
-            Err(Unclear::Contradiction(reason)) => return unknown(reason),
-            // Its sender has sent it: that we send nothing says nothing of its money.
-            Err(Unclear::Unasked(error)) if matches!(paying.way, Way::Push) => {
-                return unknown(&told(&error));
-            }
-            Err(Unclear::Unasked(error)) => return not_sent(&told(&error)),
+            Ok(seen) => return self.outcome(&paying, seen).await,
+            Err(unclear) => return unknown(&unclear.to_string()),
         }
         let Way::Pull(transaction) = &paying.way else {
             // It was there when it was checked, or somebody claims what nobody sent.
@@ -35,7 +30,10 @@ impl TempoRail {
         let claimed_s = payment.payment().claimed_at.secs();
         let pull = match paying.verify_claimed(transaction, claimed_s) {
             Ok(pull) => pull,
-            Err(error) => return declined(objection_code(&error)),
+            Err(error) => {
+                let seen = Verdict::Failed(objection_code(&error));
+                return self.outcome(&paying, seen).await;
+            }
         };
         match self.chain.send(&pull.raw).await {
             Ok(Some(receipt)) => match judge(&paying, &receipt) {
@@ -47,7 +45,8 @@ impl TempoRail {
                 }
             },
             Ok(None) => self.follow(&paying, "sent, but not in a block yet").await,
-            Err(error @ NodeError::NotSent(_)) => not_sent(&told(&error)),
+            // Its sender has it too: that we sent nothing says nothing of its money.
+            Err(error @ NodeError::NotSent(_)) => unknown(&told(&error)),
             Err(error) if may_be_under_way(&error) => self.follow(&paying, &told(&error)).await,
             Err(error) => self.refused(&paying, &error).await,
         }
@@ -62,46 +61,36 @@ impl TempoRail {
             }
             match self.chain.look(paying).await {
                 Ok(Verdict::Absent) => {}
-                Ok(seen) => return outcome(seen),
+                Ok(seen) => return self.outcome(paying, seen).await,
                 Err(unclear) => reason = unclear.to_string(),
             }
         }
         unknown(&reason)
     }
 
-    /// The node does not want the transaction. That proves something only where the chain itself, or
-    /// the payer's purse, says the same, and the transaction is not in.
+    /// The node does not want the transaction. That proves something only where the chain itself says
+    /// that it cannot take it any more: until then whoever holds it can send it, once the purse is filled
+    /// or another machine is asked. And what took the nonce, or the money, may be the transaction itself,
+    /// in a block that is not shown yet.
     async fn refused(&self, paying: &Paying<'_>, error: &NodeError) -> Settlement {
-        let fate = self.chain.fate(paying).await;
-        match (fate, Objection::of(error)) {
-            (Ok(Fate::Dead(code)), _) => declined(code),
-            (Ok(Fate::Seen(Verdict::Absent)), Objection::Funds) => self.uncovered(paying).await,
-            // What took the nonce may be the transaction itself, in a block that is not shown yet.
-            (Ok(Fate::Seen(Verdict::Absent)), Objection::Nonce) => {
-                self.follow(paying, &told(error)).await
-            }
-            (Ok(Fate::Seen(Verdict::Absent)), _) => unknown(&told(error)),
-            (Ok(Fate::Seen(seen)), _) => outcome(seen),
-            (Err(unclear), _) => unknown(&unclear.to_string()),
-        }
-    }
-
-    /// The payer holds too little; unless what is missing was just taken by this transaction.
-    async fn uncovered(&self, paying: &Paying<'_>) -> Settlement {
-        tokio::time::sleep(self.timeouts.poll).await;
-        match self.chain.look(paying).await {
-            Ok(Verdict::Absent) => declined(Objection::Funds.code()),
-            Ok(seen) => outcome(seen),
+        match self.chain.fate(paying, self.timeouts.poll).await {
+            Ok(Fate::Dead(code)) => declined(code),
+            Ok(Fate::Paid(evidence)) => Settlement::Settled(evidence),
+            Ok(Fate::Open) => match Objection::of(error) {
+                Objection::Funds | Objection::Nonce => self.follow(paying, &told(error)).await,
+                _ => unknown(&told(error)),
+            },
             Err(unclear) => unknown(&unclear.to_string()),
         }
     }
-}
 
-fn outcome(seen: Verdict) -> Settlement {
-    match seen {
-        Verdict::Paid(evidence) => Settlement::Settled(evidence),
-        Verdict::Failed(code) => declined(code),
-        Verdict::Absent => unknown("not in a block yet"),
+    async fn outcome(&self, paying: &Paying<'_>, seen: Verdict) -> Settlement {
+        match self.chain.conclude(paying, seen).await {
+            Ok(Fate::Paid(evidence)) => Settlement::Settled(evidence),
+            Ok(Fate::Dead(code)) => declined(code),
+            Ok(Fate::Open) => unknown("not in a block yet"),
+            Err(unclear) => unknown(&unclear.to_string()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use compute_domain::payment::Evidence;
 use compute_evm::NodeError;
 use compute_mpp::tempo::{ReceiptError, ReceiptView, find_payment};
+use compute_wallet::Digest32;
 use serde_json::Value;
 
 use crate::chain::{TempoChain, told, word};
@@ -77,13 +78,22 @@ impl TempoChain {
 
 /// Reads a receipt of the node.
 pub(crate) fn judge(paying: &Paying<'_>, receipt: &Value) -> Result<Verdict, Unclear> {
+    judge_as(paying, &paying.hash, receipt)
+}
+
+/// The same for a transaction that is said to pay the challenge, too.
+pub(crate) fn judge_as(
+    paying: &Paying<'_>,
+    hash: &Digest32,
+    receipt: &Value,
+) -> Result<Verdict, Unclear> {
     let paid = ReceiptView::parse(receipt)
-        .and_then(|it| find_payment(&it, &paying.charge, &paying.payer, &paying.hash));
+        .and_then(|it| find_payment(&it, &paying.charge, &paying.payer, hash));
     let reason = match (paid, &paying.way) {
         (Ok(paid), _) => match u32::try_from(paid.transfer_log_index) {
             Ok(log_index) => {
                 return Ok(Verdict::Paid(Evidence {
-                    reference: word(&paying.hash),
+                    reference: word(hash),
                     log_index: Some(log_index),
                 }));
             }
@@ -96,7 +106,7 @@ pub(crate) fn judge(paying: &Paying<'_>, receipt: &Value) -> Result<Verdict, Unc
         (Err(ReceiptError::WrongPayment(reason)), Way::Pull(_)) => {
             // We read the transaction, and it can do nothing else: one of us two is wrong.
             tracing::error!(
-                chain.transaction = %word(&paying.hash), reason,
+                chain.transaction = %word(hash), reason,
                 "a transaction that was verified to pay is said to have paid something else"
             );
             "a verified transaction is said to have paid something else"

@@ -1,6 +1,7 @@
 //! Payments: each proof is bound to one operation.
 
 use async_trait::async_trait;
+use compute_domain::WalletAddress;
 use compute_domain::id::OperationId;
 use compute_domain::money::{AssetAmount, Usd};
 use compute_domain::payment::{Evidence, Payment, PaymentState, RailLabel};
@@ -43,6 +44,10 @@ const FIND_BY_CHALLENGE: &str = concat!(
 FROM payments
 WHERE challenge_id = $1 AND state <> 'declined'"
 );
+
+const COUNT_CLAIMED_BY: &str = "SELECT COUNT(*)
+FROM payments
+WHERE payer = $1 AND state = 'claimed'";
 
 const FIND_BY_OPERATION: &str = concat!(
     "SELECT ",
@@ -259,6 +264,17 @@ impl Payments for StoreTx {
             challenge_id
         )?;
         row.map(PaymentRow::parse).transpose()
+    }
+
+    async fn count_claimed_by(&mut self, payer: &WalletAddress) -> Result<u32, StoreError> {
+        let (count,): (i64,) = fetch!(
+            fetch_one,
+            self,
+            "payments",
+            COUNT_CLAIMED_BY,
+            payer.to_string()
+        )?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     async fn payment_of(&mut self, operation: OperationId) -> Result<Option<Payment>, StoreError> {

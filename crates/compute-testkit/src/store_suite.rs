@@ -132,6 +132,7 @@ macro_rules! for_each_store_case {
             payments::an_unknown_payment_cannot_be_saved,
             payments::a_challenge_is_answered_once,
             payments::a_payer_may_have_no_wallet,
+            payments::the_claims_of_a_wallet_are_counted,
             outbox::a_new_lane_begins_at_nonce_zero,
             outbox::a_nonce_is_written_under_the_lock_only,
             outbox::racing_replicas_never_share_a_nonce,

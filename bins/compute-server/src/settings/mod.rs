@@ -284,9 +284,12 @@ impl Settings {
         }
         rails::check_addresses(check, &rails);
         let public_url = server.as_ref().map(|server| &server.public_url);
-        let mpp = self
-            .mpp
-            .check(check, (&self.tempo, &self.stripe), public_url);
+        let mpp = self.mpp.check(
+            check,
+            (&self.tempo, &self.stripe),
+            public_url,
+            self.pricing.grace,
+        );
         let facilitator = self.facilitator.check(check, &rails);
         let (markup_bps, lease) = (self.pricing.markup_bps, self.timing.lease);
         let clouds = [

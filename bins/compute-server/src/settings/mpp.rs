@@ -44,6 +44,8 @@ section! {
         previous_secret_file: Option<PathBuf> = None,
         /// How long a challenge can be paid, and its price is kept; `20s` to `1h`.
         challenge_life: Span = Span::from_secs(300),
+        /// How many payments of one wallet may be under way at once, so that one purse does not hold many machines back that it can pay only once. Transfers that were sent already do not count.
+        unsettled_per_wallet: u32 = 16,
     }
 }
 
@@ -62,7 +64,7 @@ section! {
         currency: Option<String> = None,
         /// Decimals of the token.
         decimals: u32 = 6,
-        /// Whether buyers may also send the transaction themselves and show its hash.
+        /// Whether buyers may also send the transaction themselves and show its hash. Needs a `pricing.grace` of `mpp.challenge_life` at least.
         push: bool = false,
         /// Whether a payment may bring the authorisation of a new access key of the payer with it.
         key_authorization: bool = false,
@@ -118,7 +120,12 @@ impl Mpp {
         check: &mut Check<'_>,
         (tempo, stripe): (&Tempo, &Stripe),
         public_url: Option<&PublicUrl>,
+        price_grace: Span,
     ) -> Option<MppConfig> {
+        if tempo.push && price_grace < self.challenge_life {
+            let what = "needs a pricing.grace of mpp.challenge_life at least: who has sent the money must get what it was sent for";
+            check.problem("mpp.tempo.push", what);
+        }
         let (tempo, stripe) = (tempo.check(check), stripe.check(check));
         let is_on = check.is_dev() || tempo.is_some() || stripe.is_some();
         if !is_on {
@@ -136,6 +143,9 @@ impl Mpp {
         if !(LEAST_LIFE..=MOST_LIFE).contains(&self.challenge_life) {
             check.problem("mpp.challenge_life", "must be 20s to 1h");
         }
+        if self.unsettled_per_wallet == 0 {
+            check.problem("mpp.unsettled_per_wallet", "must be at least 1");
+        }
         let secrets = Secrets {
             current: current?,
             previous,
@@ -145,6 +155,7 @@ impl Mpp {
                 realm: realm?,
                 secrets: Arc::new(secrets),
                 challenge_life: self.challenge_life,
+                unsettled_per_wallet: self.unsettled_per_wallet,
             },
             tempo,
             stripe,

@@ -416,6 +416,8 @@ pub trait Payments: Send {
     /// The payment that answers this challenge; declined ones do not count.
     async fn find_payment_for(&mut self, challenge_id: &str)
     -> Result<Option<Payment>, StoreError>;
+    /// How many payments of a wallet are claimed and not decided, whoever gets what they buy.
+    async fn count_claimed_by(&mut self, payer: &WalletAddress) -> Result<u32, StoreError>;
     /// The payment of an operation.
     async fn payment_of(&mut self, operation: OperationId) -> Result<Option<Payment>, StoreError>;
     /// The sealed proof, while the payment is claimed.

@@ -236,6 +236,7 @@ pub(super) fn failure_row(code: FailureCode) -> Row {
         FailureCode::InstanceGone => (StatusCode::SERVICE_UNAVAILABLE, "Instance gone"),
         FailureCode::OperatorRefunded => (StatusCode::SERVICE_UNAVAILABLE, "Ended by an operator"),
         FailureCode::ResizeFailed => (StatusCode::BAD_GATEWAY, "Plan not changed"),
+        FailureCode::PaidTooLate => (StatusCode::SERVICE_UNAVAILABLE, "Paid too late"),
     };
     row(status, code.as_str(), title)
 }
@@ -268,6 +269,10 @@ pub(super) const fn failure_detail(code: FailureCode) -> &'static str {
             "nobody could tell whether the payment settled; an operator made its price the owner's credit"
         }
         FailureCode::ResizeFailed => unchanged_detail(code),
+        FailureCode::PaidTooLate => {
+            "the transfer cannot buy this any more: it came too late, or what it was sent for is gone or \
+             was bought already; what was paid is the owner's credit now"
+        }
     }
 }
 

@@ -32,6 +32,19 @@ struct ProvisionReply<'a, O> {
     note: Option<&'static str>,
 }
 
+/// While a transfer that can buy no machine any more is looked for on its chain: it becomes credit.
+#[derive(Serialize)]
+struct PendingReply<'a> {
+    success: bool,
+    code: &'static str,
+    settlement: &'static str,
+    #[serde(flatten)]
+    management: Option<Management<'a>>,
+    operation_id: OperationId,
+    status_url: String,
+    note: &'static str,
+}
+
 /// `POST /compute/provision`: 402 with the price, or the machine for the payment or the credits.
 pub(crate) async fn provision(
     State(app): State<App>,
@@ -77,7 +90,18 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
     let management = bought.management.as_ref().map(Management::of);
     let seen = bought.view.as_deref();
     let Some((view, instance)) = seen.and_then(|view| Some((view, view.instance.as_ref()?))) else {
-        let id = bought.work.order.ok_or_else(no_instance)?;
+        let Some(id) = bought.work.order else {
+            let reply = PendingReply {
+                success: false,
+                code: "settlement_pending",
+                settlement: "pending",
+                management,
+                operation_id,
+                status_url,
+                note: PENDING_NOTE,
+            };
+            return paid::pending(&reply, bought.replayed);
+        };
         let reply = ProvisionReply {
             success: true,
             order: UnseenOrder::new(id, request, app.engine().now()),
@@ -100,8 +124,4 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
         note: view.is_settlement_pending().then_some(PENDING_NOTE),
     };
     paid::success(&reply, Some(view), bought.replayed, app)
-}
-
-fn no_instance() -> ApiError {
-    ApiError::internal(std::io::Error::other("an order without its instance"))
 }

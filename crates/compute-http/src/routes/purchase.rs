@@ -270,6 +270,17 @@ impl Purchase<'_> {
     /// failure for the client: it would pay again (decisions.md 1).
     async fn judge(&self, view: OperationView, replayed: bool) -> Result<OperationView, ApiError> {
         match view.operation.state {
+            // The money had been sent, and could not buy what it was sent for.
+            OperationState::Succeeded if self.is_kept(&view) => {
+                Err(ApiError::Undelivered(Box::new(Undelivered {
+                    code: FailureCode::PaidTooLate,
+                    work: Work::of(&view),
+                    credited: view.deposited(),
+                    settlement: receipt::of(&view, self.app),
+                    replayed,
+                    management: None,
+                })))
+            }
             OperationState::Failed {
                 code: FailureCode::PaymentDeclined,
             } => Err(self.declined(&view, replayed).await),
@@ -285,6 +296,12 @@ impl Purchase<'_> {
             }
             _ => Ok(view),
         }
+    }
+
+    /// Whether credits were bought where something else was wanted.
+    fn is_kept(&self, view: &OperationView) -> bool {
+        let is_topup = |kind: OperationKind| kind == OperationKind::Topup;
+        is_topup(view.operation.kind) && !is_topup(self.goods.kind())
     }
 
     async fn declined(&self, view: &OperationView, replayed: bool) -> ApiError {

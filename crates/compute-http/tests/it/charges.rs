@@ -2,8 +2,10 @@
 
 mod beside;
 mod books;
+mod bounds;
 mod keys;
 mod limits;
 mod payer;
 mod purchase;
+mod sent;
 mod table;

@@ -370,6 +370,7 @@ pub(crate) fn mpp_terms(secret: &str) -> MppTerms {
         realm: Realm::parse("compute.example").unwrap(),
         secrets: Arc::new(compute_mpp::Secrets::new(secret)),
         challenge_life: Span::from_secs(300),
+        unsettled_per_wallet: 3,
     }
 }
 

@@ -126,8 +126,7 @@ impl Transaction {
     /// What the sender signed.
     #[must_use]
     pub fn sender_hash(&self) -> Digest32 {
-        self.body
-            .sender_hash(!matches!(self.sponsorship, Sponsorship::None))
+        self.body.sender_hash(self.is_sponsored())
     }
 
     /// What a fee payer signs who pays in `fee_token` for `sender`. Without a token the chain chooses.
@@ -161,14 +160,21 @@ impl Transaction {
 
     /// The name under which the chain remembers an expiring nonce, and nothing for other nonces.
     ///
-    /// Unlike the hash it does not depend on the form of the signature.
+    /// Unlike the hash it does not depend on the form of the signature, nor on who pays the fee. It is the
+    /// hash of what the sender signs, byte for byte, and of its address, as the chain's own types
+    /// (`expiring_nonce_hash` of tempo-primitives) compute it. Published texts say *the hash* of what the
+    /// sender signs, and its address; no chain remembers that one.
     #[must_use]
     pub fn expiring_id(&self, sender: &EvmAddress) -> Option<Digest32> {
         (self.body.nonce_key == EXPIRING_NONCE_KEY).then(|| {
-            let mut bytes = self.sender_hash().to_vec();
+            let mut bytes = self.body.signable(self.is_sponsored());
             bytes.extend_from_slice(sender.as_bytes());
             keccak256(&bytes)
         })
+    }
+
+    const fn is_sponsored(&self) -> bool {
+        !matches!(self.sponsorship, Sponsorship::None)
     }
 
     /// The transaction with a fee payer's signature: complete, and ready to be sent.
@@ -190,12 +196,17 @@ impl TransactionBody {
     /// What the sender signs. Whoever asks for a sponsor leaves the choice of the fee token to it.
     #[must_use]
     pub fn sender_hash(&self, is_sponsored: bool) -> Digest32 {
+        keccak256(&self.signable(is_sponsored))
+    }
+
+    /// The bytes whose hash the sender signs.
+    fn signable(&self, is_sponsored: bool) -> Vec<u8> {
         let items = if is_sponsored {
             self.items(None, &Slot::Placeholder)
         } else {
             self.items(self.fee_token, &Slot::Empty)
         };
-        keccak256(&typed(TRANSACTION_TYPE, &items))
+        typed(TRANSACTION_TYPE, &items)
     }
 
     /// Signs as the sender, who pays the fee too.

@@ -87,7 +87,8 @@ pub(super) struct Chain {
     pub(super) bank: Bank,
     pub(super) blocks: Vec<Block>,
     pub(super) included: Vec<Included>,
-    lanes: BTreeMap<(EvmAddress, Uint256), u64>,
+    /// By account and lane: after which block so many nonces were taken.
+    lanes: BTreeMap<(EvmAddress, Uint256), Vec<(u64, u64)>>,
     pub(super) observers: Observers,
     /// Names of spent expiring nonces, until when they are remembered.
     spent: BTreeMap<Digest32, u64>,
@@ -130,7 +131,40 @@ impl Chain {
     }
 
     pub(super) fn nonce(&self, sender: EvmAddress, lane: Uint256) -> u64 {
-        self.lanes.get(&(sender, lane)).copied().unwrap_or_default()
+        self.nonce_at(sender, lane, u64::MAX)
+    }
+
+    /// The next nonce of a lane, as it was after a block.
+    pub(super) fn nonce_at(&self, sender: EvmAddress, lane: Uint256, block: u64) -> u64 {
+        let taken = self.lanes.get(&(sender, lane));
+        let mut until = taken.into_iter().flatten().rev();
+        until
+            .find(|(at, _)| *at <= block)
+            .map_or(0, |(_, next)| *next)
+    }
+
+    /// The chain as a machine sees it whose newest block is of this second or earlier. Balances are
+    /// those of today.
+    pub(super) fn as_of(&self, time: u64) -> Self {
+        let is_old = |at: u64| at <= time;
+        let mut blocks = self.blocks.clone();
+        blocks.retain(|block| is_old(block.time));
+        blocks.extend(self.blocks.first().filter(|it| !is_old(it.time)).cloned());
+        let latest = blocks.last().map_or(0, |block| block.number);
+        let mut lanes = self.lanes.clone();
+        for taken in lanes.values_mut() {
+            taken.retain(|(at, _)| *at <= latest);
+        }
+        let included = self.included.iter().filter(|it| it.block <= latest);
+        Self {
+            options: self.options.clone(),
+            bank: self.bank.clone(),
+            included: included.cloned().collect(),
+            blocks,
+            lanes,
+            observers: Observers::default(),
+            spent: self.spent.clone(),
+        }
     }
 
     /// Takes a transaction into a block of its own, or refuses it.
@@ -289,7 +323,9 @@ impl Chain {
             }
             None => {
                 let next = body.nonce.saturating_add(1);
-                self.lanes.insert((sender, body.nonce_key), next);
+                let block = self.blocks.last().map_or(0, |it| it.number);
+                let lane = self.lanes.entry((sender, body.nonce_key)).or_default();
+                lane.push((block.saturating_add(1), next));
             }
         }
     }

@@ -38,6 +38,8 @@ pub enum Fault {
     Reverted,
     /// For receipts: null, as if it were not included yet.
     Null,
+    /// For whatever only looks: it is answered by a machine that is so many seconds behind.
+    Behind(u64),
     /// For receipts: the hash of another transaction.
     WrongHash,
     /// For receipts: transfers with the memo of something else.

@@ -125,7 +125,13 @@ impl Node {
         if let Fault::Error { code, message } = fault {
             return Err(RpcError::new(*code, message.clone()));
         }
-        let mut result = view::answer(&chain, method, params)?;
+        let mut result = match fault {
+            Fault::Behind(seconds) => {
+                let behind = chain.as_of(now.saturating_sub(*seconds));
+                view::answer(&behind, method, params)?
+            }
+            _ => view::answer(&chain, method, params)?,
+        };
         if method == "eth_getTransactionReceipt" {
             fault.edit(&mut result);
         }

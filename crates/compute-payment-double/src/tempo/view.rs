@@ -5,7 +5,7 @@ use compute_wallet::{Digest32, EvmAddress, Uint256, keccak256};
 use serde_json::{Map, Value, json};
 
 use super::bank::{INTRINSIC_GAS, PATH_USD, is_token};
-use super::chain::{Chain, fee};
+use super::chain::{Block, Chain, fee};
 use super::rpc::{BAD_PARAMS, NO_METHOD, REVERTED, RpcError};
 use super::wire::{self, quantity, read_number};
 
@@ -52,7 +52,9 @@ pub(super) fn answer(chain: &Chain, method: &str, params: &Value) -> Result<Valu
         "eth_maxPriorityFeePerGas" => Ok(quantity(PRIORITY_FEE)),
         "eth_getTransactionCount" => {
             let sender = address_param(params, 0)?;
-            Ok(quantity(chain.nonce(sender, Uint256::default()).into()))
+            let block = pinned(chain, params)?;
+            let next = chain.nonce_at(sender, Uint256::default(), block);
+            Ok(quantity(next.into()))
         }
         "eth_getTransactionReceipt" => Ok(chain
             .find(&hash_param(params)?)
@@ -65,7 +67,7 @@ pub(super) fn answer(chain: &Chain, method: &str, params: &Value) -> Result<Valu
             Ok(wire::find_logs(chain, filter).into())
         }
         "eth_getCode" => Ok("0x".into()),
-        "eth_call" => call(chain, request(params)?),
+        "eth_call" => call(chain, request(params)?, pinned(chain, params)?),
         "eth_estimateGas" => estimate(chain, request(params)?).map(|gas| quantity(gas.into())),
         "eth_fillTransaction" => fill(chain, request(params)?),
         _ => Err(RpcError::new(
@@ -82,17 +84,40 @@ fn block_by_number(chain: &Chain, params: &Value) -> Value {
         Some("earliest") => Some(chain.options.first_block),
         _ => chain.latest().map(|block| block.number),
     };
-    chain
-        .blocks
-        .iter()
-        .find(|block| Some(block.number) == wanted)
-        .map_or(Value::Null, |block| {
-            wire::block(block, chain.options.base_fee)
-        })
+    let base_fee = chain.options.base_fee;
+    let mut blocks = chain.blocks.iter();
+    if let Some(block) = blocks.find(|block| Some(block.number) == wanted) {
+        return wire::block(block, base_fee);
+    }
+    // The chain is older than the double: two blocks a second, and nothing in them.
+    match (chain.blocks.first(), wanted) {
+        (Some(first), Some(number)) if number < first.number => {
+            let age = first.number.saturating_sub(number).div_ceil(2);
+            let older = Block {
+                number,
+                time: first.time.saturating_sub(age),
+                transactions: Vec::new(),
+            };
+            wire::block(&older, base_fee)
+        }
+        _ => Value::Null,
+    }
+}
+
+/// The block as of which is asked; a machine that does not have it says so.
+fn pinned(chain: &Chain, params: &Value) -> Result<u64, RpcError> {
+    let latest = chain.latest().map_or(0, |block| block.number);
+    match params.get(1).and_then(Value::as_str).and_then(read_number) {
+        Some(number) if number > latest => {
+            Err(RpcError::new(super::rpc::REJECTED, "header not found"))
+        }
+        Some(number) => Ok(number),
+        None => Ok(latest),
+    }
 }
 
 /// A read of a token, or a payment that is only tried.
-fn call(chain: &Chain, object: &Map<String, Value>) -> Result<Value, RpcError> {
+fn call(chain: &Chain, object: &Map<String, Value>, block: u64) -> Result<Value, RpcError> {
     if object.get("calls").is_some_and(Value::is_array) {
         simulate(chain, object)?;
         return Ok(word(1));
@@ -100,7 +125,7 @@ fn call(chain: &Chain, object: &Map<String, Value>) -> Result<Value, RpcError> {
     let token = address_member(object, "to").ok_or_else(|| bad("to"))?;
     let data = data_member(object)?;
     if token == NONCE_MANAGER {
-        return count_nonces(chain, &data);
+        return count_nonces(chain, &data, block);
     }
     if !is_token(token) {
         return Ok("0x".into());
@@ -145,7 +170,7 @@ fn token_function(data: &[u8]) -> Option<&'static str> {
 }
 
 /// `getNonce(address,uint256)`.
-fn count_nonces(chain: &Chain, data: &[u8]) -> Result<Value, RpcError> {
+fn count_nonces(chain: &Chain, data: &[u8], block: u64) -> Result<Value, RpcError> {
     let selector = &keccak256(b"getNonce(address,uint256)");
     let (called, words) = data.split_first_chunk::<4>().ok_or_else(|| bad("data"))?;
     let (words, rest) = words.as_chunks::<32>();
@@ -158,7 +183,7 @@ fn count_nonces(chain: &Chain, data: &[u8]) -> Result<Value, RpcError> {
     if lane == Uint256::default() {
         return Err(reverted("ProtocolNonceNotSupported"));
     }
-    Ok(word(chain.nonce(account, lane).into()))
+    Ok(word(chain.nonce_at(account, lane, block).into()))
 }
 
 /// Tries the calls on a copy of the balances; with a price and a limit of gas, the fee too.

@@ -6,7 +6,9 @@ use compute_mpp::tempo::Transaction;
 use compute_payment_double::tempo::Fault;
 use compute_wallet::Uint256;
 
-use crate::{LIFE_S, NOW_S, PRICE, SEND, SYNC, Town, buyer, payment_of, pulled, signed};
+use crate::{
+    LIFE_S, MAX_LAG, NOW_S, PRICE, RECEIPT, SEND, SYNC, Town, buyer, payment_of, pulled, signed,
+};
 
 fn refused(code: &str) -> Result<Check, compute_engine::ports::RailUnavailable> {
     Ok(Check::Refused {
@@ -151,7 +153,8 @@ async fn counted_nonces_must_be_next() {
     town.fund(1, 9_000_000);
     for lane in [0_u64, 7] {
         let in_lane = |nonce: u64, gas: u64| {
-            let mut body = payment_of(1).lane(Uint256::from(lane), nonce).build();
+            let payment = payment_of(1).valid_before(NOW_S + 300);
+            let mut body = payment.lane(Uint256::from(lane), nonce).build();
             body.gas_limit += gas;
             body.sign(&buyer(1))
         };
@@ -159,6 +162,10 @@ async fn counted_nonces_must_be_next() {
         let code = check(&town, 1, &in_lane(1, 0)).await;
         assert_eq!(code.as_deref(), Some("nonce_too_high"));
         town.chain.submit(&in_lane(0, 1).encode()).unwrap();
+        // Not before every machine has the block in which it was taken.
+        let used = pulled(1, &in_lane(0, 0));
+        assert!(town.rail.check(used.proof()).await.is_err());
+        town.advance(MAX_LAG);
         let code = check(&town, 1, &in_lane(0, 0)).await;
         assert_eq!(code.as_deref(), Some("nonce_used"));
         assert_eq!(check(&town, 1, &in_lane(1, 0)).await, None);
@@ -216,4 +223,48 @@ async fn a_node_that_does_not_answer_refuses_nobody() {
         let checked = town.rail.check(payment.proof()).await;
         assert!(checked.is_err(), "{fault:?}: {checked:?}");
     }
+}
+
+/// The payer has paid, and is told to pay again by nobody whose machine lags.
+#[tokio::test]
+async fn a_nonce_that_the_payment_itself_took_is_no_refusal() {
+    let lag = Fault::Behind(MAX_LAG.into());
+    for lane in [0_u64, 7] {
+        let town = Town::open().await;
+        town.fund(1, 5_000_000);
+        let payment = payment_of(1).valid_before(NOW_S + 300);
+        let transaction = payment.lane(lane.into(), 0).build().sign(&buyer(1));
+        town.chain.submit(&transaction.encode()).unwrap();
+        let payment = pulled(1, &transaction);
+        for seconds in [1, MAX_LAG - 2] {
+            town.advance(seconds);
+            town.chain.disturb_times(RECEIPT, &lag, 2);
+            town.chain.disturb("eth_getTransactionByHash", lag.clone());
+            let checked = town.rail.check(payment.proof()).await;
+            assert!(checked.is_err(), "lane {lane}, {seconds}: {checked:?}");
+            assert_eq!(town.chain.faults_left(), 0);
+        }
+        assert_eq!(town.rail.check(payment.proof()).await, Ok(Check::Fine));
+    }
+    // What is remembered of an expiring nonce is the payment itself.
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    let message = "expiring nonce already used".to_owned();
+    let code = -32_000;
+    town.chain
+        .disturb("eth_call", Fault::Error { code, message });
+    assert!(town.rail.check(payment.proof()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_the_node_has_heard_of_is_refused_for_nothing() {
+    let town = Town::open().await;
+    let payment = town.pay(1);
+    town.chain.submit(&signed(1).encode()).unwrap();
+    town.chain.disturb_times(RECEIPT, &Fault::Null, 2);
+    let message = "execution reverted: InsufficientBalance".to_owned();
+    town.chain
+        .disturb("eth_call", Fault::Error { code: 3, message });
+    assert!(town.rail.check(payment.proof()).await.is_err());
+    assert_eq!(town.chain.faults_left(), 0);
 }

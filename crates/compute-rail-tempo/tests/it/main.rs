@@ -10,6 +10,7 @@ mod arrivals;
 mod check;
 mod conformance;
 mod lookup;
+mod memos;
 mod node;
 mod push;
 mod settle;
@@ -42,10 +43,13 @@ const PLENTY: u128 = 5_000_000;
 /// No transaction of these tests can be included for so many seconds.
 const AN_AGE: u32 = 900;
 const LIFE_S: u64 = 25;
+/// By so many seconds a machine behind the node's address may lag.
+const MAX_LAG: u32 = 60;
 
 const SYNC: &str = "eth_sendRawTransactionSync";
 const SEND: &str = "eth_sendRawTransaction";
 const RECEIPT: &str = "eth_getTransactionReceipt";
+const LOGS: &str = "eth_getLogs";
 
 fn shop() -> EvmAddress {
     EvmAddress::new([0xaa; 20])

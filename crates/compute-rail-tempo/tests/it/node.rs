@@ -115,8 +115,7 @@ async fn nothing_is_sent_to_a_node_that_is_gone() {
     let payment = town.pay(1);
     // Nobody listens on the first port.
     let rail = rail_with("http://127.0.0.1:1", &town.clock, |_| ());
-    let outcome = rail.settle(&payment).await;
-    assert!(matches!(outcome, Settlement::NotSent { .. }), "{outcome:?}");
+    crate::assert_unknown(&rail.settle(&payment).await);
     assert!(rail.check(payment.proof()).await.is_err());
     assert!(rail.lookup(&payment).await.is_err());
     assert!(matches!(rail.health().await, RailHealth::Withdrawn { .. }));
@@ -145,14 +144,15 @@ async fn answer_once(listener: TcpListener) {
 }
 
 #[tokio::test]
-async fn a_node_that_went_away_after_the_first_look_was_sent_nothing() {
+async fn a_node_that_went_away_after_the_first_look_leaves_everything_open() {
     let town = Town::open().await;
     let payment = town.pay(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let rail = rail_with(&url, &town.clock, |_| ());
+    // Its buyer may send the transaction as well as we.
     let (outcome, ()) = tokio::join!(rail.settle(&payment), answer_once(listener));
-    assert!(matches!(outcome, Settlement::NotSent { .. }), "{outcome:?}");
+    crate::assert_unknown(&outcome);
 }
 
 #[tokio::test]

@@ -1,12 +1,23 @@
 //! Sending: whatever happens on the way, the answer is true and the money moves at most once.
 
 use compute_engine::ports::{ClaimedPayment, Lookup, Mpp, Rail as _, Settlement};
-use compute_payment_double::tempo::Fault;
+use compute_mpp::tempo::TransactionBuilder;
+use compute_mpp::tempo::abi::TokenTransfer;
+use compute_payment_double::tempo::{Fault, USDC_E};
 
 use crate::{
-    AN_AGE, NOW_S, PRICE, RECEIPT, SEND, SYNC, Town, assert_unknown, declined, payment_of, pulled,
-    shop, signed, text,
+    AN_AGE, MAX_LAG, NOW_S, PRICE, RECEIPT, SEND, SYNC, Town, assert_unknown, declined, payment_of,
+    pulled, shop, signed, text,
 };
+
+/// A transfer to somebody else.
+fn gift() -> TokenTransfer {
+    TokenTransfer {
+        to: crate::buyer(9).address(),
+        amount: 1_u64.into(),
+        memo: None,
+    }
+}
 
 fn error(code: i64, message: &str) -> Fault {
     Fault::Error {
@@ -114,7 +125,7 @@ async fn money_that_moved_is_unknown_while_the_node_does_not_show_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_when_the_node_cannot_be_asked_first() {
+async fn a_node_that_cannot_be_asked_first_is_sent_nothing_and_says_nothing() {
     for fault in [
         Fault::DropBefore,
         Fault::StatusBefore(503),
@@ -123,10 +134,29 @@ async fn nothing_is_sent_when_the_node_cannot_be_asked_first() {
         let town = Town::open().await;
         let payment = town.pay(1);
         town.chain.disturb(RECEIPT, fault);
-        let outcome = town.rail.settle(&payment).await;
-        assert!(matches!(outcome, Settlement::NotSent { .. }), "{outcome:?}");
+        assert_unknown(&town.rail.settle(&payment).await);
         assert_eq!(town.chain.requests(SYNC), 0);
         assert_eq!(town.times_paid(1), 0);
+    }
+}
+
+/// Its buyer has the transaction, too: that we sent nothing does not mean that nobody has.
+#[tokio::test]
+async fn what_its_buyer_sent_is_never_called_unsent() {
+    for fault in [
+        Fault::DropBefore,
+        Fault::StatusBefore(503),
+        Fault::GarbageAfter,
+    ] {
+        let town = Town::open().await;
+        let payment = town.pay(1);
+        town.chain.submit(&signed(1).encode()).unwrap();
+        let seen = town.rail.check(payment.proof()).await;
+        assert_eq!(seen, Ok(compute_engine::ports::Check::Fine));
+        town.chain.disturb(RECEIPT, fault);
+        assert_unknown(&town.rail.settle(&payment).await);
+        let outcome = town.rail.settle(&payment).await;
+        assert_eq!(outcome, Settlement::Settled(town.evidence(1)));
     }
 }
 
@@ -226,15 +256,9 @@ async fn two_replicas_at_once_move_the_money_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_counts_when_purse_or_chain_says_the_same() {
+async fn a_refusal_counts_when_the_chain_says_the_same() {
     let town = Town::open().await;
-    let poor = pulled(1, &signed(1));
-    assert_eq!(
-        town.rail.settle(&poor).await,
-        declined("insufficient_funds")
-    );
-
-    // Another transaction took the nonce.
+    // Another transaction took the nonce, in a block that every machine has.
     town.fund(2, 5_000_000);
     let counted = |gas: u64| {
         let mut body = payment_of(2).lane(7_u64.into(), 0).build();
@@ -242,17 +266,45 @@ async fn a_refusal_counts_when_purse_or_chain_says_the_same() {
         body.gas_limit += gas;
         body.sign(&crate::buyer(2))
     };
-    town.chain.submit(&counted(1).encode()).unwrap();
-    let outcome = town.rail.settle(&pulled(2, &counted(0))).await;
-    assert_eq!(outcome, declined("nonce_used"));
+    let other = town.chain.submit(
+        &TransactionBuilder::transfer(4217, USDC_E, &gift())
+            .lane(7_u64.into(), 0)
+            .build()
+            .sign(&crate::buyer(2))
+            .encode(),
+    );
+    other.unwrap();
+    let payment = pulled(2, &counted(0));
+    assert_unknown(&town.rail.settle(&payment).await);
+    town.advance(MAX_LAG);
+    assert_eq!(town.rail.settle(&payment).await, declined("nonce_used"));
 
     // Its time is over on the chain, with a margin.
     let late = town.pay(3);
     town.advance(AN_AGE);
     let outcome = town.rail.settle(&late).await;
     assert_eq!(outcome, declined("transaction_expired"));
-    let paid: Vec<_> = [1, 2, 3].map(|it| town.times_paid(it)).into();
-    assert_eq!(paid, [0, 1, 0]);
+    let paid: Vec<_> = [2, 3].map(|it| town.times_paid(it)).into();
+    assert_eq!(paid, [0, 0]);
+}
+
+/// Whoever holds a signed transaction can send it until its end, and the purse may be filled by then.
+#[tokio::test]
+async fn an_empty_purse_declines_nothing_while_the_transaction_is_good() {
+    let town = Town::open().await;
+    let payment = pulled(1, &signed(1));
+    assert_unknown(&town.rail.settle(&payment).await);
+    town.fund(1, crate::PLENTY);
+    town.chain.submit(&signed(1).encode()).unwrap();
+    let outcome = town.rail.settle(&payment).await;
+    assert_eq!(outcome, Settlement::Settled(town.evidence(1)));
+
+    let poor = pulled(2, &signed(2));
+    assert_unknown(&town.rail.settle(&poor).await);
+    assert_eq!(town.rail.lookup(&poor).await, Ok(Lookup::NotYet));
+    town.advance(AN_AGE);
+    let outcome = town.rail.settle(&poor).await;
+    assert_eq!(outcome, declined("transaction_expired"));
 }
 
 #[tokio::test]

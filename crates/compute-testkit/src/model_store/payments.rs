@@ -1,6 +1,7 @@
 //! Payments: each proof is bound to one operation.
 
 use async_trait::async_trait;
+use compute_domain::WalletAddress;
 use compute_domain::id::OperationId;
 use compute_domain::payment::{Payment, PaymentState};
 use compute_engine::ports::{ClaimOutcome, Payments, StoreError};
@@ -124,6 +125,16 @@ impl Payments for ModelTx {
         challenge_id: &str,
     ) -> Result<Option<Payment>, StoreError> {
         Ok(self.read(|state, at| state.answering(at, challenge_id).cloned()))
+    }
+
+    async fn count_claimed_by(&mut self, payer: &WalletAddress) -> Result<u32, StoreError> {
+        Ok(self.read(|state, at| {
+            let claimed = state.payments.iter(at).filter(|(_, row)| {
+                row.payment.state == PaymentState::Claimed
+                    && row.payment.payer.as_ref() == Some(payer)
+            });
+            u32::try_from(claimed.count()).unwrap_or(u32::MAX)
+        }))
     }
 
     async fn payment_of(&mut self, operation: OperationId) -> Result<Option<Payment>, StoreError> {

@@ -7,8 +7,8 @@ use compute_domain::payment::Payment;
 use compute_engine::ports::{ClaimOutcome, Store, StoreError};
 
 use super::fixture::{
-    RACERS, add_operation, at, begin_read, begin_write, count, evidence, fresh_uuid, payment_for,
-    race, refund_for,
+    RACERS, add_operation, at, begin_read, begin_write, count, evidence, fresh_uuid, fresh_wallet,
+    payment_for, race, refund_for,
 };
 use crate::faults_log::injected;
 
@@ -276,4 +276,28 @@ pub(super) async fn a_payer_may_have_no_wallet(store: Arc<dyn Store>) {
     assert_eq!(claim(&store, &payment).await, ClaimOutcome::Claimed);
     let mut tx = begin_read(&store).await;
     assert_eq!(tx.payment_of(operation.id).await.unwrap(), Some(payment));
+}
+
+pub(super) async fn the_claims_of_a_wallet_are_counted(store: Arc<dyn Store>) {
+    let wallet = fresh_wallet();
+    let mut claimed = Vec::new();
+    for expected in 1..=2 {
+        let (operation, _) = add_operation(&store).await;
+        let payment = Payment {
+            payer: Some(wallet),
+            ..payment_for(&operation, &fresh_uuid().to_string())
+        };
+        assert_eq!(claim(&store, &payment).await, ClaimOutcome::Claimed);
+        claimed.push(payment);
+        let mut tx = begin_read(&store).await;
+        assert_eq!(tx.count_claimed_by(&wallet).await.unwrap(), expected);
+    }
+    // What is decided counts no more, and nor does what others pay.
+    let declined = claimed.remove(0).decline("no".into()).unwrap();
+    let mut tx = begin_write(&store).await;
+    tx.save_payment(&declined).await.unwrap();
+    assert_eq!(tx.count_claimed_by(&wallet).await.unwrap(), 1);
+    let stranger = fresh_wallet();
+    assert_eq!(tx.count_claimed_by(&stranger).await.unwrap(), 0);
+    tx.commit().await.unwrap();
 }

@@ -76,6 +76,11 @@ fn what_is_missing_or_wrong_is_named() {
             "[mpp]\nchallenge_life = \"3601s\"",
             "mpp.challenge_life: must be 20s to 1h",
         ),
+        (
+            "[mpp]",
+            "[mpp]\nunsettled_per_wallet = 0",
+            "mpp.unsettled_per_wallet: must be at least 1",
+        ),
         (rpc_url, "", "mpp.tempo.rpc_url: is needed"),
         (
             "https://node",
@@ -111,6 +116,24 @@ fn what_is_missing_or_wrong_is_named() {
             "{found}"
         );
     }
+}
+
+#[test]
+fn who_may_send_the_money_first_gets_the_price_it_was_sent_for() {
+    let life = |life: &str| format!("[mpp]\nchallenge_life = \"{life}\"");
+    let longer = good_tempo().replace("[mpp]", &life("301s"));
+    check(&longer).unwrap();
+    let push = |text: &str| text.replace("[mpp.tempo]", "[mpp.tempo]\npush = true");
+    let found = problems(&push(&longer));
+    assert!(
+        found.contains("mpp.tempo.push: needs a pricing.grace"),
+        "{found}"
+    );
+    let mpp = check(&push(&good_tempo())).unwrap().mpp.unwrap();
+    let ChargeTerms::Tempo(terms) = mpp.tempo.unwrap().spec.terms else {
+        panic!("Tempo")
+    };
+    assert_eq!(terms.modes, compute_mpp::tempo::Modes::PullAndPush);
 }
 
 #[test]

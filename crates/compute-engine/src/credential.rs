@@ -21,7 +21,8 @@ use crate::purchase::Purchase;
 
 /// How long a transfer can be settled that names no end: then its nonce decides alone.
 const OPEN_TRANSFER_LIFE: Span = Span::from_hours(24);
-/// Stripe forgets idempotency keys after a day; before that the same charge is safe to repeat.
+/// Stripe forgets idempotency keys after a day; before that the same charge is safe to repeat. The rail
+/// goes by the end of this (`void_after`): after it no call that takes money is made.
 const CARD_LIFE: Span = Span::from_hours(20);
 
 impl Engine {
@@ -40,6 +41,7 @@ impl Engine {
             credential: credential.clone(),
             terms,
             atomic: 0,
+            account: None,
         };
         let instrument = proof.instrument()?;
         Some(Identified {
@@ -81,10 +83,12 @@ impl Engine {
             let problem = PaymentProblem::mpp(ProblemType::InvalidChallenge, detail);
             return Err(refusal(sheet, problem));
         };
+        let account = self.rail(&charge.rail).and_then(AnyRail::account);
         let proof = ChargeProof {
             credential,
             terms: charge.terms,
             atomic: charge.atomic,
+            account,
         };
         let void_after = match self.check_payload(&proof) {
             Ok(void_after) => void_after,

@@ -13,12 +13,21 @@ use std::sync::Arc;
 
 use axum::Router;
 
-pub use books::{Card, Flaw, Taken, Token};
+pub use books::{Card, Flaw, Refunded, Taken, Token};
 pub use fault::Fault;
 pub use handle::Handle;
 
-/// The one secret key that it takes.
+/// The secret key of the account that tests use.
 pub const SECRET_KEY: &str = "sk_test_double";
+
+/// That account.
+pub const ACCOUNT: &str = "acct_double";
+
+/// The secret key of another account, which has never sold anything.
+pub const OTHER_KEY: &str = "sk_test_stranger";
+
+/// The one version of the API that it speaks.
+pub const VERSION: &str = "2026-07-29.preview";
 
 /// Starts it on a free port of loopback, with its clock at this unix second; it stops when the last
 /// handle is dropped.

@@ -42,6 +42,8 @@ pub struct Dispute {
     pub currency: String,
     /// In Stripe's words, such as `needs_response`, `won` and `lost`.
     pub status: String,
+    /// When it was opened, in unix seconds.
+    pub created: u64,
 }
 
 #[derive(Deserialize)]
@@ -88,9 +90,8 @@ impl StripeRail {
     /// When they cannot all be listed.
     pub async fn disputes_since(&self, since: Timestamp) -> Result<Vec<Dispute>, StripeError> {
         let path = ["v1", "disputes"];
-        let listed = self
-            .api
-            .list_since(&path, since.secs(), |it: &Dispute| &it.reference);
+        let since = [("created[gte]", since.secs().to_string())];
+        let listed = self.api.list(&path, &since, |it: &Dispute| &it.reference);
         listed.await
     }
 }

@@ -1,8 +1,8 @@
 //! The rail: what the engine asks of it.
 
 use core::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use compute_domain::time::Clock;
@@ -11,6 +11,7 @@ use compute_engine::ports::{
 };
 use compute_engine::{ChargeProof, ChargeSpec, ChargeTerms};
 use compute_outbound::{HeaderValue, OutboundRequest};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::api::{Api, StripeError};
@@ -30,6 +31,16 @@ pub struct StripeRail {
     timeouts: StripeTimeouts,
     /// Until when, in unix seconds, our key counts as refused.
     refused_until_s: AtomicU64,
+    /// The account that the key belongs to: a key never changes its account.
+    account: OnceLock<String>,
+}
+
+/// The longest name of an account that is believed.
+const MAX_ACCOUNT: usize = 64;
+
+#[derive(Deserialize)]
+struct Account {
+    id: String,
 }
 
 impl StripeRail {
@@ -57,6 +68,7 @@ impl StripeRail {
             clock,
             timeouts: config.timeouts,
             refused_until_s: AtomicU64::new(0),
+            account: OnceLock::new(),
         })
     }
 
@@ -65,13 +77,54 @@ impl StripeRail {
         self.refused_until_s.store(until, Ordering::Relaxed);
     }
 
-    async fn find_fault(&self) -> Result<(), StripeError> {
+    /// Why nothing can be sold; for the operator.
+    async fn find_fault(&self) -> Result<(), String> {
         let request = OutboundRequest::get(&INTENTS).query("limit", "1");
-        self.api.get::<IgnoredAny>(request).await.into_result()?;
+        let listed = self.api.get::<IgnoredAny>(request).await.into_result();
+        listed.map_err(|error| error.to_string())?;
+        // What is sold must be found again in the account that it was paid to.
+        let account = self.own_account().await;
+        account.map_err(|error| format!("the key does not tell its account: {error}"))?;
         if self.clock.now().secs() < self.refused_until_s.load(Ordering::Relaxed) {
-            return Err(StripeError::Key);
+            return Err(StripeError::Key.to_string());
         }
         Ok(())
+    }
+}
+
+impl StripeRail {
+    /// The account that our key belongs to; asked for once.
+    pub(crate) async fn own_account(&self) -> Result<&str, StripeError> {
+        if let Some(known) = self.account.get() {
+            return Ok(known);
+        }
+        let request = OutboundRequest::get(&["v1", "account"]);
+        let Account { id } = self.api.get(request).await.into_result()?;
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if !id.starts_with("acct_") || id.len() > MAX_ACCOUNT || !id.bytes().all(is_allowed) {
+            return Err(crate::api::unknown("the account has no name that is known"));
+        }
+        Ok(self.account.get_or_init(|| id))
+    }
+
+    /// Whether our key is of the account that the payment was claimed for: what another account does
+    /// not know may still be in that one. Why not, for the log.
+    pub(crate) async fn expect_account(&self, payment: &ClaimedPayment<Mpp>) -> Result<(), String> {
+        let Some(claimed_for) = &payment.proof().account else {
+            return Ok(());
+        };
+        match self.own_account().await {
+            Ok(own) if own == claimed_for => Ok(()),
+            Ok(own) => {
+                tracing::error!(
+                    account.claimed = claimed_for,
+                    account.own = own,
+                    "the secret key of Stripe is of another account than the payment was claimed for"
+                );
+                Err("the key is of another account".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
@@ -87,12 +140,14 @@ impl Rail<Mpp> for StripeRail {
         &self.spec
     }
 
+    fn account(&self) -> Option<String> {
+        self.account.get().cloned()
+    }
+
     async fn health(&self) -> RailHealth {
         match tokio::time::timeout(self.timeouts.call, self.find_fault()).await {
             Ok(Ok(())) => RailHealth::Ready,
-            Ok(Err(error)) => RailHealth::Withdrawn {
-                reason: error.to_string(),
-            },
+            Ok(Err(reason)) => RailHealth::Withdrawn { reason },
             Err(_) => RailHealth::Withdrawn {
                 reason: "time ran out".to_owned(),
             },

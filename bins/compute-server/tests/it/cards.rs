@@ -134,18 +134,34 @@ async fn a_card_pays_once(backend: Backend) {
 
 async fn a_card_that_does_not_pay_buys_nothing(backend: Backend) {
     let shop = Shop::open(backend).await;
-    for (name, card, kind) in [
+    for (name, card, kind, code) in [
         (
             "spt_no",
             Card::Declines("generic_decline"),
             "/verification-failed",
+            "card_declined",
         ),
-        ("spt_asks", Card::WantsAction, "/payment-action-required"),
+        (
+            "spt_poor",
+            Card::Declines("insufficient_funds"),
+            "/verification-failed",
+            "insufficient_funds",
+        ),
+        (
+            "spt_asks",
+            Card::WantsAction,
+            "/payment-action-required",
+            "payment_action_required",
+        ),
     ] {
         let credential = shop.sign(name, card).await;
         injected("F081");
         let refused = shop.send(&credential).await;
         assert!(ends_with(&refused, kind), "{kind}");
+        let problem = refused.json(402).unwrap();
+        assert_eq!(problem["error"], code);
+        // The double's own sentence, as Stripe sends one with each error.
+        assert!(!problem.to_string().contains("in words"), "{problem}");
         // With a fresh challenge: nothing was taken.
         let fresh = challenge(&refused);
         assert!(!credential.contains(fresh.id()));

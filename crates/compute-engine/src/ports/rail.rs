@@ -207,6 +207,11 @@ pub trait Rail<P: Protocol = X402>: Send + Sync + core::fmt::Debug {
     fn spec(&self) -> &P::Spec;
     /// Whether it can settle now. Asked in the background, never for one request.
     async fn health(&self) -> RailHealth;
+    /// Which account at its payment network is paid, as the network names it; none where there is no
+    /// such thing, or before [`Rail::health`] has found it out. It is kept with each claim.
+    fn account(&self) -> Option<String> {
+        None
+    }
     /// Balance, nonce, simulation: what only the network knows. Moves nothing.
     async fn check(&self, proof: &P::Proof) -> Result<Check, RailUnavailable>;
     /// Whether the payer, a contract, says that it signed this payment (ERC-1271): what a payment
@@ -268,6 +273,14 @@ impl AnyRail {
         match self {
             Self::X402(rail) => rail.health().await,
             Self::Mpp(rail) => rail.health().await,
+        }
+    }
+
+    /// As [`Rail::account`].
+    pub fn account(&self) -> Option<String> {
+        match self {
+            Self::X402(rail) => rail.account(),
+            Self::Mpp(rail) => rail.account(),
         }
     }
 

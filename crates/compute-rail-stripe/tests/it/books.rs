@@ -1,6 +1,6 @@
 use compute_domain::time::Timestamp;
 use compute_engine::ports::Rail as _;
-use compute_payment_double::stripe::Fault;
+use compute_payment_double::stripe::{Fault, Refunded};
 use compute_rail_stripe::{RefundState, StripeError};
 
 use crate::{NOW_S, PRICE, Town, good};
@@ -22,7 +22,13 @@ async fn a_refund_is_made_once() {
     let code = "charge_already_refunded".to_owned();
     let second = town.rail.refund(&paid, "refund_2").await;
     assert_eq!(second, Err(StripeError::Refused { code }));
-    assert_eq!(town.stripe.refunded(), [paid]);
+    let amount = PRICE;
+    let payment_intent = paid;
+    let once = Refunded {
+        payment_intent,
+        amount,
+    };
+    assert_eq!(town.stripe.refunded(), [once]);
 }
 
 #[tokio::test]
@@ -40,6 +46,7 @@ async fn disputes_are_listed_from_a_moment_on() {
         new.iter()
             .all(|it| it.payment_intent.as_deref() == Some("pi_new"))
     );
+    assert_eq!(new[0].created, NOW_S + 100);
     assert_eq!(
         since(NOW_S).await.unwrap().last().unwrap().reference,
         "dp_0"

@@ -12,6 +12,8 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 pub use books::{Card, Flaw, Refunded, Taken, Token};
 pub use fault::Fault;
@@ -41,4 +43,14 @@ pub async fn spawn(now_s: u64) -> io::Result<Handle> {
         .with_state(Arc::clone(&desk));
     let listening = crate::listen::listen(0, router).await?;
     Ok(Handle::new(desk, listening))
+}
+
+/// The signature header of a webhook with this body, signed under a secret at this unix second.
+#[must_use]
+pub fn sign_webhook(secret: &str, at_s: u64, body: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+        return String::new();
+    };
+    mac.update(format!("{at_s}.{body}").as_bytes());
+    format!("t={at_s},v1={}", hex::encode(mac.finalize().into_bytes()))
 }

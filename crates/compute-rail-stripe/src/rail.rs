@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use compute_domain::time::Clock;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lookup, Mpp, Rail, RailHealth, RailUnavailable, Settlement,
+    CardDesk, Check, ClaimedPayment, Lookup, Mpp, Rail, RailHealth, RailUnavailable, Settlement,
 };
 use compute_engine::{ChargeProof, ChargeSpec, ChargeTerms};
 use compute_outbound::{HeaderValue, OutboundRequest};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -28,7 +29,8 @@ pub struct StripeRail {
     spec: ChargeSpec,
     pub(crate) api: Api,
     pub(crate) clock: Arc<dyn Clock>,
-    timeouts: StripeTimeouts,
+    pub(crate) timeouts: StripeTimeouts,
+    pub(crate) webhook_secret: Option<SecretString>,
     /// Until when, in unix seconds, our key counts as refused.
     refused_until_s: AtomicU64,
     /// The account that the key belongs to: a key never changes its account.
@@ -67,6 +69,7 @@ impl StripeRail {
             api: Api::new(config.connect()?, config.secret_key.clone(), version),
             clock,
             timeouts: config.timeouts,
+            webhook_secret: config.webhook_secret.clone(),
             refused_until_s: AtomicU64::new(0),
             account: OnceLock::new(),
         })
@@ -83,7 +86,7 @@ impl StripeRail {
         let listed = self.api.get::<IgnoredAny>(request).await.into_result();
         listed.map_err(|error| error.to_string())?;
         // What is sold must be found again in the account that it was paid to.
-        let account = self.own_account().await;
+        let account = self.account_id().await;
         account.map_err(|error| format!("the key does not tell its account: {error}"))?;
         if self.clock.now().secs() < self.refused_until_s.load(Ordering::Relaxed) {
             return Err(StripeError::Key.to_string());
@@ -94,7 +97,7 @@ impl StripeRail {
 
 impl StripeRail {
     /// The account that our key belongs to; asked for once.
-    pub(crate) async fn own_account(&self) -> Result<&str, StripeError> {
+    pub(crate) async fn account_id(&self) -> Result<&str, StripeError> {
         if let Some(known) = self.account.get() {
             return Ok(known);
         }
@@ -113,7 +116,7 @@ impl StripeRail {
         let Some(claimed_for) = &payment.proof().account else {
             return Ok(());
         };
-        match self.own_account().await {
+        match self.account_id().await {
             Ok(own) if own == claimed_for => Ok(()),
             Ok(own) => {
                 tracing::error!(
@@ -163,6 +166,10 @@ impl Rail<Mpp> for StripeRail {
         tokio::time::timeout(self.timeouts.call, self.try_settle(payment))
             .await
             .unwrap_or_else(|_| unknown("time ran out"))
+    }
+
+    fn card_desk(&self) -> Option<&dyn CardDesk> {
+        Some(self)
     }
 
     async fn lookup(&self, payment: &ClaimedPayment<Mpp>) -> Result<Lookup, RailUnavailable> {

@@ -3,15 +3,21 @@
 
 mod accounts;
 mod arrivals;
+mod cards;
+mod catalogs;
 mod outbox;
 mod provider;
 mod rail;
+mod reserves;
+mod secrets;
 mod store;
 mod timer;
 mod watch;
 
 pub use accounts::{AccountRecord, AccountTold, Accounts};
 pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
+pub use cards::{CardDesk, Notice, RefundLook, RefundOrder, SeenDispute};
+pub use catalogs::{CatalogRevision, Catalogs};
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
 pub use provider::{
     AccountState, ActionId, ActionState, Ambiguity, CreateSpec, Created, MachineState, MachineTag,
@@ -21,11 +27,12 @@ pub use rail::{
     AnyRail, ArrivalPage, Check, ClaimedPayment, Lookup, Mpp, Protocol, Rail, RailHealth, RailSpec,
     RailUnavailable, SeenTransfer, Settlement, Settler, X402,
 };
+pub use reserves::Reserves;
+pub use secrets::{KeptKey, ManagementKeys, TakenPassword, Vault};
 pub use store::{
-    ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,
-    Identities, Instances, KeptKey, KeyStored, Lease, Leases, Ledger, Lots, ManagementKeys, Opened,
-    Operations, Payments, PlaceTaken, Places, Posted, RequestKeys, Store, StoreError,
-    TakenPassword, Tx, TxMode, Vault,
+    ApiKeys, Audit, BoundKey, Caps, ClaimOutcome, Event, Finding, Identities, Instances, KeyStored,
+    Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken, Places, Posted,
+    RequestKeys, Store, StoreError, Tx, TxMode,
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};

@@ -11,6 +11,7 @@ use compute_domain::time::Timestamp;
 use compute_wallet::WalletAddress;
 use compute_x402::{Amount, Offer, PaymentPayload, ProofKey, Recipient, TokenTerms};
 
+use super::cards::CardDesk;
 use crate::charge::{ChargeProof, ChargeSpec};
 use crate::proof::StoredProof;
 
@@ -224,6 +225,10 @@ pub trait Rail<P: Protocol = X402>: Send + Sync + core::fmt::Debug {
     async fn settle(&self, payment: &ClaimedPayment<P>) -> Settlement;
     /// The probe after an unclear `settle`.
     async fn lookup(&self, payment: &ClaimedPayment<P>) -> Result<Lookup, RailUnavailable>;
+    /// What becomes of payments after they settled, where their network has a say in it.
+    fn card_desk(&self) -> Option<&dyn CardDesk> {
+        None
+    }
     /// One round over what this rail itself has under way on its network. Moves no money but the
     /// shop's own; most rails have nothing to do.
     async fn tend(&self) {}
@@ -281,6 +286,14 @@ impl AnyRail {
         match self {
             Self::X402(rail) => rail.account(),
             Self::Mpp(rail) => rail.account(),
+        }
+    }
+
+    /// As [`Rail::card_desk`].
+    pub fn card_desk(&self) -> Option<&dyn CardDesk> {
+        match self {
+            Self::X402(rail) => rail.card_desk(),
+            Self::Mpp(rail) => rail.card_desk(),
         }
     }
 

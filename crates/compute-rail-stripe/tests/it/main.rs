@@ -164,11 +164,19 @@ impl Town {
     }
 }
 
-fn rail_with(clock: &ManualClock, url: String, key: &str) -> StripeRail {
+fn config(url: String, key: &str) -> StripeConfig {
     let mut config = StripeConfig::new(key.to_owned());
     config.base_url = url;
     config.timeouts.request = Duration::from_secs(5);
-    StripeRail::new(spec(), &config, Arc::new(clock.clone())).unwrap()
+    config
+}
+
+fn rail_of(clock: &ManualClock, config: &StripeConfig) -> StripeRail {
+    StripeRail::new(spec(), config, Arc::new(clock.clone())).unwrap()
+}
+
+fn rail_with(clock: &ManualClock, url: String, key: &str) -> StripeRail {
+    rail_of(clock, &config(url, key))
 }
 
 fn declined(code: &str) -> Settlement {

@@ -1,6 +1,8 @@
 //! Card payments that go back to their buyers: refunds by an operator, and disputes. The double of Stripe
 //! says what went back.
 
+use std::process::Output;
+
 use compute_domain::money::Usd;
 use compute_payment_double::stripe::{Card, Fault, sign_webhook as sign};
 use compute_testkit::faults_log::injected;
@@ -116,84 +118,93 @@ fn assert_books(shop: &Shop) {
     assert_eq!(audit["ok"], true, "{audit}");
 }
 
-/// In part and then the rest, though the answer is lost and the server killed.
-async fn an_operator_gives_a_card_payment_back(backend: Backend) {
-    let mut shop = Shop::open(backend).await;
-    let sale = buy(&shop, "spt_one").await;
-    let refund = |more: &[&str]| {
-        let words = [
-            "refund",
-            &sale.operation,
-            "--to-card",
-            "--reason",
-            "asked for it",
-        ];
-        ops(&shop.home, &[["--json"].as_slice(), &words, more].concat())
-    };
-    // The machine runs: nothing is left as credit.
-    said(&refund(&[]), 2);
-    let credit = end(&shop.server, &sale).await;
-    assert_eq!(balance(&shop.server, &sale).await, credit);
-    assert!(whole_cents(credit) > 100, "{credit}");
-
-    shop.api.disturb("POST refunds", Fault::DropAfter);
-    let first = ["--amount", "1", "--key", "ticket-1"];
-    let begun: Value = serde_json::from_str(&said(&refund(&first), 0)).unwrap();
-    assert_eq!(
-        (&begun["new"], &begun["refund"]["amount"]),
-        (&json!(true), &json!("1.00"))
-    );
-    // Taken at once, and once.
-    let again: Value = serde_json::from_str(&said(&refund(&first), 0)).unwrap();
-    assert_eq!(again["new"], false);
-    assert_eq!(again["refund"]["id"], begun["refund"]["id"]);
-    said(&refund(&["--amount", "2", "--key", "ticket-1"]), 2);
-    said(&refund(&["--amount", "1000", "--key", "ticket-2"]), 2);
-    said(&refund(&["--amount", "0.001", "--key", "ticket-2"]), 2);
-    let dollar = Usd::parse("1").unwrap();
-    let rest = credit.checked_sub(dollar).unwrap();
-    assert_eq!(balance(&shop.server, &sale).await, rest);
-    let sent = async {
-        while refunded(&shop, &sale).is_empty() {
-            pause().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, sent).await.unwrap();
-    shop.server.kill();
-    injected("F081");
-    shop.server = shop.serve(&[]);
-    let done = |count: usize| {
-        move |said: &Value| {
-            let all = said["refunds"].as_array().unwrap();
-            all.len() == count && all.iter().all(|it| it["state"] == "succeeded")
-        }
-    };
-    told(&shop, &["refunds"], done(1)).await;
-    assert_eq!(refunded(&shop, &sale), [100]);
-
+/// Orders a refund of a sale.
+fn refund(shop: &Shop, sale: &Sale, more: &[&str]) -> Output {
     let words = [
+        "--json",
         "refund",
         &sale.operation,
         "--to-card",
         "--reason",
-        "the rest",
+        "asked for it",
     ];
-    let text = said(
-        &ops(&shop.home, &[&words[..], &["--key", "ticket-2"]].concat()),
-        0,
-    );
-    assert!(text.contains("go back to the card"), "{text}");
-    told(&shop, &["refunds"], done(2)).await;
+    ops(&shop.home, &[words.as_slice(), more].concat())
+}
+
+fn parsed(output: &Output) -> Value {
+    serde_json::from_str(&said(output, 0)).unwrap()
+}
+
+async fn wait_until_sent(shop: &Shop, sale: &Sale) {
+    let sent = async {
+        while refunded(shop, sale).is_empty() {
+            pause().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, sent).await.unwrap();
+}
+
+async fn wait_until_done(shop: &Shop, count: usize) {
+    let done = |said: &Value| {
+        let all = said["refunds"].as_array().unwrap();
+        all.len() == count && all.iter().all(|it| it["state"] == "succeeded")
+    };
+    told(shop, &["refunds"], done).await;
+}
+
+/// In part and then the rest, though the answer is lost and the server killed.
+async fn an_operator_gives_a_card_payment_back(backend: Backend) {
+    let mut shop = Shop::open(backend).await;
+    let sale = buy(&shop, "spt_one").await;
+    // The machine runs: nothing is left as credit.
+    said(&refund(&shop, &sale, &[]), 2);
+    let credit = end(&shop.server, &sale).await;
+    assert!(whole_cents(credit) > 100, "{credit}");
+    shop.api.disturb("POST refunds", Fault::DropAfter);
+    order_a_dollar(&shop, &sale);
+    let rest = credit.checked_sub(Usd::parse("1").unwrap()).unwrap();
+    assert_eq!(balance(&shop.server, &sale).await, rest);
+    wait_until_sent(&shop, &sale).await;
+    shop.server.kill();
+    injected("F081");
+    shop.server = shop.serve(&[]);
+    wait_until_done(&shop, 1).await;
+    assert_eq!(refunded(&shop, &sale), [100]);
+
+    let rest_of_it = ["--key", "ticket-2"];
+    let ordered = parsed(&refund(&shop, &sale, &rest_of_it));
+    assert_eq!(ordered["new"], true);
+    wait_until_done(&shop, 2).await;
     assert_eq!(refunded(&shop, &sale), [100, whole_cents(rest)]);
     let left = balance(&shop.server, &sale).await;
     assert!(left < Usd::parse("0.01").unwrap(), "{left}");
-    said(
-        &ops(&shop.home, &[&words[..], &["--key", "ticket-3"]].concat()),
-        2,
-    );
+    said(&refund(&shop, &sale, &["--key", "ticket-3"]), 2);
     let shown = said(&ops(&shop.home, &["show", &sale.operation]), 0);
     assert!(shown.contains("card_refund.paid"), "{shown}");
+    let text = said(&ops(&shop.home, &["refunds"]), 0);
+    assert!(text.contains("ticket-1") && text.contains("re_0"), "{text}");
     assert_books(&shop);
+}
+
+/// Taken at once, and once.
+fn order_a_dollar(shop: &Shop, sale: &Sale) {
+    let dollar = ["--amount", "1", "--key", "ticket-1"];
+    let begun = parsed(&refund(shop, sale, &dollar));
+    assert_eq!(
+        (&begun["new"], &begun["refund"]["amount"]),
+        (&json!(true), &json!("1.00"))
+    );
+    let again = parsed(&refund(shop, sale, &dollar));
+    assert_eq!(again["new"], false);
+    assert_eq!(again["refund"]["id"], begun["refund"]["id"]);
+    for (amount, name) in [
+        ("2", "ticket-1"),
+        ("1000", "ticket-2"),
+        ("0.001", "ticket-2"),
+    ] {
+        let refused = refund(shop, sale, &["--amount", amount, "--key", name]);
+        said(&refused, 2);
+    }
 }
 
 async fn a_refund_that_stripe_refuses_is_credit_again(backend: Backend) {
@@ -201,20 +212,8 @@ async fn a_refund_that_stripe_refuses_is_credit_again(backend: Backend) {
     let sale = buy(&shop, "spt_one").await;
     let credit = end(&shop.server, &sale).await;
     shop.api.begin_refunds_as("pending");
-    let words = [
-        "refund",
-        &sale.operation,
-        "--to-card",
-        "--reason",
-        "asked for it",
-    ];
-    said(&ops(&shop.home, &words), 0);
-    let sent = async {
-        while refunded(&shop, &sale).is_empty() {
-            pause().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, sent).await.unwrap();
+    said(&refund(&shop, &sale, &[]), 0);
+    wait_until_sent(&shop, &sale).await;
     // While it is on its way, nobody can spend it.
     let list = document(&shop.home, &["list"], 0);
     assert_eq!(list["refunds"][0]["state"], "pending", "{list}");
@@ -255,14 +254,7 @@ async fn a_disputed_payment_is_frozen_until_it_is_won(backend: Backend) {
     let headers = [("x-api-key", sale.key.clone())];
     let refused = post(&shop.server, &order, &headers).await;
     assert_eq!(refused.status, 402, "{:?}", refused.json(refused.status));
-    let words = [
-        "refund",
-        &sale.operation,
-        "--to-card",
-        "--reason",
-        "asked for it",
-    ];
-    said(&ops(&shop.home, &words), 2);
+    said(&refund(&shop, &sale, &[]), 2);
     assert_books(&shop);
 
     shop.api.set_dispute(&dispute, "won");
@@ -303,11 +295,7 @@ async fn notify(server: &Server, signature: Option<String>, body: &str) -> u16 {
         .map(|signature| ("stripe-signature", signature))
         .into_iter()
         .collect();
-    server
-        .send("POST", WEBHOOK, &headers, body)
-        .await
-        .status
-        .into()
+    server.send("POST", WEBHOOK, &headers, body).await.status
 }
 
 /// And nothing more: what it says of the dispute is not true.

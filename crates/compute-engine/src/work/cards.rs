@@ -16,8 +16,11 @@ use crate::refund::atomic_of;
 /// The duty's name among the leases.
 const DUTY: &str = "cards";
 
-/// How many refunds, and how many open disputes, one round looks at.
-const BATCH: u32 = 100;
+/// How many refunds one round looks at.
+const REFUNDS_MAX: u32 = 100;
+
+/// How many open disputes one round looks at.
+const DISPUTES_MAX: u32 = 1_000;
 
 /// Disputes are read again for so long: a payment whose settlement is still unknown here can be disputed
 /// already, and clocks differ.
@@ -70,7 +73,8 @@ impl Engine {
         Ok(heard)
     }
 
-    /// Whether all networks could be asked for everything.
+    /// Whether all networks told of all disputes. Of refunds nothing is asked: the next round goes on
+    /// with them, and a bank may take days.
     async fn look_at_cards(&self) -> Result<bool, Error> {
         let mut is_complete = true;
         for rail in &self.rails {
@@ -89,7 +93,7 @@ impl Engine {
                 }
             };
             is_complete &= self.read_disputes(rail, desk, &account).await?;
-            is_complete &= self.send_refunds(rail, desk, &account).await?;
+            self.send_refunds(rail, desk, &account).await?;
         }
         Ok(is_complete)
     }
@@ -107,7 +111,7 @@ impl Engine {
             Some(read) => read,
             None => tx.first_claim(label).await?.unwrap_or(now),
         };
-        let open = tx.list_disputes(true, BATCH).await?;
+        let open = tx.list_disputes(true, DISPUTES_MAX).await?;
         tx.rollback().await?;
         let seen = match desk.disputes_since(since.minus(OVERLAP)).await {
             Ok(seen) => seen,
@@ -236,21 +240,20 @@ impl Engine {
         rail: &AnyRail,
         desk: &dyn CardDesk,
         account: &str,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let mut tx = self.store.begin(TxMode::Read).await?;
         let held = tx
-            .held_reserves(rail.label(), ReserveKind::Refund, BATCH)
+            .held_reserves(rail.label(), ReserveKind::Refund, REFUNDS_MAX)
             .await?;
         tx.rollback().await?;
-        let mut is_complete = true;
         for reserve in held {
             if self.is_stopping() {
-                return Ok(is_complete);
+                return Ok(());
             }
             let look = self.send_refund(desk, account, &reserve).await?;
-            is_complete &= self.conclude_refund(reserve, look).await?;
+            self.conclude_refund(reserve, look).await?;
         }
-        Ok(is_complete)
+        Ok(())
     }
 
     async fn send_refund(
@@ -303,8 +306,8 @@ impl Engine {
         Ok(desk.send_refund(&order).await)
     }
 
-    /// Writes down what became of a refund; whether that is known.
-    async fn conclude_refund(&self, reserve: Reserve, look: RefundLook) -> Result<bool, Error> {
+    /// Writes down what became of a refund, once that is known.
+    async fn conclude_refund(&self, reserve: Reserve, look: RefundLook) -> Result<(), Error> {
         let (id, now) = (reserve.id, self.now());
         let (event, detail, closed) = match look {
             RefundLook::Done { reference } => (
@@ -317,11 +320,11 @@ impl Engine {
             }
             RefundLook::UnderWay { reason } => {
                 report_under_way(&reserve, &reason, now.since(reserve.created_at));
-                return Ok(false);
+                return Ok(());
             }
             RefundLook::Unmade | RefundLook::Stranger => {
                 report_under_way(&reserve, "not made", now.since(reserve.created_at));
-                return Ok(false);
+                return Ok(());
             }
         };
         let mut tx = self.store.begin(TxMode::Write).await?;
@@ -332,8 +335,7 @@ impl Engine {
         tx.open_credits(closed.owner).await?;
         if !self.close_reserve(tx.as_mut(), &closed).await? {
             // Another replica was faster.
-            tx.rollback().await?;
-            return Ok(true);
+            return Ok(tx.rollback().await?);
         }
         tx.commit().await?;
         match &closed.state {
@@ -346,7 +348,7 @@ impl Engine {
                 "a payment was given back to its card"
             ),
         }
-        Ok(true)
+        Ok(())
     }
 }
 

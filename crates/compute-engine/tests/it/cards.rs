@@ -515,14 +515,19 @@ async fn another_account_is_asked_for_no_refund() {
 #[tokio::test]
 async fn only_a_signed_notice_makes_us_ask() {
     let shop = Shop::open().await;
+    // A refund that is on its way keeps nobody from being heard.
+    shop.refund(Some("1.00"), "a").await.unwrap();
+    shop.network.books().trouble = Trouble::Unseen;
     shop.dispute(DisputeState::Open, "needs_response");
     let heard = shop.engine.hear_notice(b"{}", "bad").await.unwrap();
     assert_eq!(heard, Some(Notice::Forged));
-    assert_eq!(shop.balance().await, usd(PRICE));
+    assert_eq!(shop.balance().await, usd("4.00"));
+    assert_eq!(shop.sent(), [0; 0]);
     for _ in 0..2 {
         let heard = shop.engine.hear_notice(b"{}", "good").await.unwrap();
         assert_eq!(heard, Some(Notice::News));
         assert_eq!(shop.balance().await, Usd::ZERO);
     }
+    assert_eq!(shop.sent(), [100]);
     shop.audit().await;
 }

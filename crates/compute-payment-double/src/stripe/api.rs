@@ -116,7 +116,7 @@ fn unknown_field<'a>(route: &str, form: &'a Form) -> Option<&'a str> {
     let has_metadata = matches!(route, "POST payment_intents" | "POST refunds");
     let is_metadata = |name: &str| name.starts_with("metadata[") && name.ends_with(']');
     let mut names = form.keys().map(String::as_str);
-    names.find(|name| !known.contains(name) && !(has_metadata && is_metadata(name)))
+    names.find(|name| !(known.contains(name) || has_metadata && is_metadata(name)))
 }
 
 pub(super) async fn serve(

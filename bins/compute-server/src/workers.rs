@@ -137,6 +137,12 @@ impl Workers {
                 "what has arrived could not be compared with the payments",
             );
         });
+        self.start_guarded("cards", self.every.cards, |engine| async move {
+            report(
+                engine.watch_cards().await,
+                "disputes and refunds of card payments could not be written down",
+            );
+        });
         // The engine logs what it finds.
         self.start_guarded("auditor", self.every.audit, |engine| async move {
             report(

@@ -85,6 +85,8 @@ typed_id! {
     TransferId,
     /// Our record of money that a chain shows to have reached an address of ours.
     ArrivalId,
+    /// Credit that is set aside.
+    ReserveId,
 }
 
 #[cfg(test)]

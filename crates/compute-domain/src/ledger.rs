@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::id::{ArrivalId, OperationId, OwnerId, TransferId};
+use crate::id::{ArrivalId, OperationId, OwnerId, ReserveId, TransferId};
 use crate::money::Usd;
 use crate::payment::RailLabel;
 use crate::text_enum;
@@ -73,8 +73,14 @@ text_enum! {
         Unmatched = "unmatched",
         /// It was a payment's after all: suspense back to clearing.
         UnmatchedReversal = "unmatched_reversal",
-        /// A payment was taken back by its network: what is left of the credit, credits to suspense.
+        /// A buyer's bank asks for a payment: what is left of the credit, credits to suspense.
         Dispute = "dispute",
+        /// An operator gives a payment back over its network: credits to suspense.
+        CardRefund = "card_refund",
+        /// What was set aside for a payment went back over its network: suspense to clearing.
+        ReservePaid = "reserve_paid",
+        /// What was set aside is the owner's again: suspense to credits.
+        ReserveReleased = "reserve_released",
     }
 }
 
@@ -89,14 +95,25 @@ impl TransferReason {
             Self::SpendReversal | Self::PaymentRefund | Self::EarlyDestroy | Self::LostMachine => {
                 matches!((debit, credit), (Sales, Credits(_)))
             }
-            Self::OperatorRefund => matches!((debit, credit), (Suspense, Credits(_))),
+            Self::OperatorRefund | Self::ReserveReleased => {
+                matches!((debit, credit), (Suspense, Credits(_)))
+            }
             Self::Unmatched => matches!((debit, credit), (Clearing(_), Suspense)),
-            Self::UnmatchedReversal => matches!((debit, credit), (Suspense, Clearing(_))),
-            Self::Dispute => matches!((debit, credit), (Credits(_), Suspense)),
+            Self::UnmatchedReversal | Self::ReservePaid => {
+                matches!((debit, credit), (Suspense, Clearing(_)))
+            }
+            Self::Dispute | Self::CardRefund => {
+                matches!((debit, credit), (Credits(_), Suspense))
+            }
         }
     }
 
-    /// Whether the owner gets something back with it.
+    /// Whether it undoes an earlier debit of the same credits, so that neither counts as one.
+    pub const fn is_reversal(self) -> bool {
+        matches!(self, Self::SpendReversal | Self::ReserveReleased)
+    }
+
+    /// Whether the owner gets something back with it that was paid for a purchase.
     pub const fn is_giving_back(self) -> bool {
         matches!(
             self,
@@ -127,6 +144,8 @@ pub enum Cause {
     Operation(OperationId),
     /// Money that no work of ours asked for.
     Arrival(ArrivalId),
+    /// Credit that is set aside.
+    Reserve(ReserveId),
 }
 
 impl Cause {
@@ -134,15 +153,23 @@ impl Cause {
     pub const fn operation(self) -> Option<OperationId> {
         match self {
             Self::Operation(id) => Some(id),
-            Self::Arrival(_) => None,
+            Self::Arrival(_) | Self::Reserve(_) => None,
         }
     }
 
     /// The arrival, when it was one.
     pub const fn arrival(self) -> Option<ArrivalId> {
         match self {
-            Self::Operation(_) => None,
+            Self::Operation(_) | Self::Reserve(_) => None,
             Self::Arrival(id) => Some(id),
+        }
+    }
+
+    /// The reserve, when it was one.
+    pub const fn reserve(self) -> Option<ReserveId> {
+        match self {
+            Self::Operation(_) | Self::Arrival(_) => None,
+            Self::Reserve(id) => Some(id),
         }
     }
 }
@@ -159,12 +186,19 @@ impl From<ArrivalId> for Cause {
     }
 }
 
+impl From<ReserveId> for Cause {
+    fn from(id: ReserveId) -> Self {
+        Self::Reserve(id)
+    }
+}
+
 /// The id alone: no two things share one.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operation(id) => write!(f, "{id}"),
             Self::Arrival(id) => write!(f, "{id}"),
+            Self::Reserve(id) => write!(f, "{id}"),
         }
     }
 }
@@ -214,7 +248,8 @@ mod tests {
             let comes = [Account::Sales, Account::Suspense]
                 .iter()
                 .any(|from| reason.allows(from, &owner));
-            assert_eq!(reason.is_giving_back(), comes, "{reason}");
+            let is_own = *reason == TransferReason::ReserveReleased;
+            assert_eq!(reason.is_giving_back(), comes && !is_own, "{reason}");
         }
     }
 
@@ -239,6 +274,9 @@ mod tests {
             (TransferReason::Unmatched, 0, 3),
             (TransferReason::UnmatchedReversal, 3, 0),
             (TransferReason::Dispute, 2, 3),
+            (TransferReason::CardRefund, 2, 3),
+            (TransferReason::ReservePaid, 3, 0),
+            (TransferReason::ReserveReleased, 3, 2),
         ];
         assert_eq!(expected.len(), TransferReason::ALL.len());
         for (reason, debit, credit) in expected {

@@ -15,6 +15,7 @@ pub mod owner;
 pub mod payment;
 pub mod prepaid;
 pub mod request_key;
+pub mod reserve;
 pub mod setup;
 pub mod text;
 pub mod time;

@@ -90,6 +90,9 @@ pub struct ChargeProof {
     pub terms: ChargeTerms,
     /// How much, in the smallest unit.
     pub atomic: u128,
+    /// The account at the payment network that the rail was paid to when the payment was claimed, as
+    /// the network names it; none where a network has no accounts.
+    pub account: Option<String>,
 }
 
 /// What the client of a charge presents, decoded.
@@ -212,6 +215,8 @@ struct Stored {
     credential: Value,
     terms: StoredTerms,
     amount: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -299,6 +304,7 @@ impl ChargeProof {
             credential: self.credential.to_json(),
             terms: StoredTerms::of(&self.terms),
             amount: self.atomic.to_string(),
+            account: self.account.clone(),
         })
     }
 
@@ -309,6 +315,7 @@ impl ChargeProof {
             credential: Credential::from_json(stored.credential).map_err(|_| UnreadableProof)?,
             terms: stored.terms.read()?,
             atomic: stored.amount.parse().map_err(|_| UnreadableProof)?,
+            account: stored.account,
         })
     }
 }
@@ -319,7 +326,7 @@ mod tests {
 
     use super::*;
 
-    fn check_round_trip(terms: ChargeTerms, payload: &Value) {
+    fn check_round_trip(terms: &ChargeTerms, payload: &Value) {
         let credential = json!({
             "challenge": {
                 "id": "x", "realm": "compute.example", "method": "tempo", "intent": "charge",
@@ -328,13 +335,16 @@ mod tests {
             "payload": payload,
             "source": "did:pkh:eip155:4217:0x1111111111111111111111111111111111111111",
         });
-        let proof = ChargeProof {
-            credential: Credential::from_json(credential).unwrap(),
-            terms,
-            atomic: u128::MAX,
-        };
-        let read = ChargeProof::from_bytes(&proof.to_bytes().unwrap()).unwrap();
-        assert_eq!(read, proof);
+        for account in [None, Some("acct_1".to_owned())] {
+            let proof = ChargeProof {
+                credential: Credential::from_json(credential.clone()).unwrap(),
+                terms: terms.clone(),
+                atomic: u128::MAX,
+                account,
+            };
+            let read = ChargeProof::from_bytes(&proof.to_bytes().unwrap()).unwrap();
+            assert_eq!(read, proof);
+        }
     }
 
     #[test]
@@ -349,7 +359,7 @@ mod tests {
                 takes_key_authorization: !flag,
             };
             let payload = json!({ "type": "transaction", "signature": "0x76" });
-            check_round_trip(ChargeTerms::Tempo(terms), &payload);
+            check_round_trip(&ChargeTerms::Tempo(terms), &payload);
         }
         let details = StripeDetails {
             network_id: "profile_1".to_owned(),
@@ -358,7 +368,7 @@ mod tests {
         };
         let currency = "usd".to_owned();
         check_round_trip(
-            ChargeTerms::Stripe { details, currency },
+            &ChargeTerms::Stripe { details, currency },
             &json!({ "spt": "spt_1" }),
         );
     }

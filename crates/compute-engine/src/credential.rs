@@ -22,7 +22,8 @@ use crate::sent::is_sent;
 
 /// How long a transfer is looked for that its buyer sent; it was on the chain when it was checked.
 const OPEN_TRANSFER_LIFE: Span = Span::from_hours(24);
-/// Stripe forgets idempotency keys after a day; before that the same charge is safe to repeat.
+/// Stripe forgets idempotency keys after a day; before that the same charge is safe to repeat. The rail
+/// goes by the end of this (`void_after`): after it no call that takes money is made.
 const CARD_LIFE: Span = Span::from_hours(20);
 
 /// Whose credential this is; `None` when its method is none of ours or its payload does not hold
@@ -69,10 +70,12 @@ impl Engine {
             let problem = PaymentProblem::mpp(ProblemType::InvalidChallenge, detail);
             return Err(refusal(sheet, problem));
         };
+        let account = self.rail(&charge.rail).and_then(AnyRail::account);
         let proof = ChargeProof {
             credential,
             terms: charge.terms,
             atomic: charge.atomic,
+            account,
         };
         let void_after = match self.check_payload(&proof) {
             Ok(void_after) => void_after,

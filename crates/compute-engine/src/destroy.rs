@@ -227,7 +227,11 @@ impl Engine {
             created_at: self.now(),
         };
         match tx.post_transfer(&transfer).await? {
-            Posted::New => Ok(credit),
+            Posted::New => {
+                self.freeze_given(tx, operation.id, operation.owner, credit)
+                    .await?;
+                Ok(credit)
+            }
             Posted::Already | Posted::Insufficient => Err(Error::Internal(
                 "the credit of a new operation was posted before".into(),
             )),

@@ -47,6 +47,10 @@ pub(crate) enum Bought {
 
 /// What settles a payment, of either protocol.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a value lives for one purchase; boxing it buys nothing"
+)]
 pub(crate) enum AnyProof {
     X402(StoredProof),
     Mpp(ChargeProof),

@@ -159,6 +159,7 @@ impl Engine {
             credential,
             terms,
             atomic,
+            account: None,
         };
         let void_after = self.check_payload(&proof).ok()?;
         let instrument = proof.instrument()?;

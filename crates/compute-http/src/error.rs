@@ -1,5 +1,6 @@
 //! The one table from what went wrong to status, code and title.
 
+mod decline;
 mod table;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use http::StatusCode;
 
 use crate::render::receipt::Receipt;
 
+pub(crate) use self::decline::decline_detail;
 use self::table::{engine_detail, engine_row, failure_detail, failure_row, unchanged_detail};
 
 /// What a request came to when it did not come to what was asked.

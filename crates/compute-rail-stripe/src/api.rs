@@ -130,18 +130,20 @@ impl Api {
         self.get(request).await
     }
 
-    /// Everything created since a second, newest first; an error when that cannot be read to its end.
-    pub(crate) async fn list_since<T: DeserializeOwned>(
+    /// Everything that fits some conditions, newest first; an error when that cannot be read to its
+    /// end.
+    pub(crate) async fn list<T: DeserializeOwned>(
         &self,
         path: &[&str],
-        since_s: u64,
+        conditions: &[(&'static str, String)],
         id: impl Fn(&T) -> &str,
     ) -> Result<Vec<T>, StripeError> {
         let mut all: Vec<T> = Vec::new();
         for _ in 0..MAX_PAGES {
-            let mut request = OutboundRequest::get(path)
-                .query("created[gte]", since_s.to_string())
-                .query("limit", PAGE);
+            let mut request = OutboundRequest::get(path).query("limit", PAGE);
+            for (name, value) in conditions {
+                request = request.query(name, value.clone());
+            }
             if let Some(last) = all.last() {
                 request = request.query("starting_after", id(last));
             }

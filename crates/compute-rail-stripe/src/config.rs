@@ -13,6 +13,8 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub struct StripeConfig {
     /// The seller's secret key (`sk_…`, `rk_…`).
     pub secret_key: SecretString,
+    /// The secret under which Stripe signs its webhooks (`whsec_…`); none where none are taken.
+    pub webhook_secret: Option<SecretString>,
     /// Where the API is: `https://`, or `http://` to a loopback address.
     pub base_url: String,
     /// The version of the API that is asked for in every call.
@@ -61,6 +63,7 @@ impl StripeConfig {
     pub fn new(secret_key: impl Into<SecretString>) -> Self {
         Self {
             secret_key: secret_key.into(),
+            webhook_secret: None,
             base_url: "https://api.stripe.com".to_owned(),
             version: "2026-07-29.preview".to_owned(),
             extra_roots_pem: None,

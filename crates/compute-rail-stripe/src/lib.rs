@@ -11,8 +11,8 @@ mod intent;
 mod lookup;
 mod rail;
 mod settle;
+mod webhook;
 
 pub use api::StripeError;
-pub use books::{Dispute, Refund, RefundState};
 pub use config::{StripeConfig, StripeConfigError, StripeTimeouts};
 pub use rail::StripeRail;

@@ -7,20 +7,17 @@ use crate::intent::{Fate, Intent, Paying};
 use crate::rail::{StripeRail, unavailable};
 use crate::settle::INTENTS;
 
-/// Stripe keeps an idempotency key for 24 hours at least. For so long after the claim it is relied
-/// on, and no call that takes money is made later.
-const PROTECTED: Span = Span::from_hours(20);
-
-/// For so long beyond that a call made at the last moment may still be under way.
+/// A call that takes money, made before the payment was void, may still be under way for so long.
 const LAST_CALL: Span = Span::from_secs(600);
 
-/// So far may Stripe's clock be behind ours.
+/// So far may Stripe's clock be from ours.
 const SKEW: Span = Span::from_secs(300);
 
 impl StripeRail {
-    /// Whether Stripe certainly still knows the idempotency key of a call made for this payment.
+    /// Whether Stripe certainly still knows the idempotency key of a call made for this payment: it
+    /// keeps keys for 24 hours at least, and a claim by card is void well before that.
     pub(crate) fn is_protected(&self, payment: &ClaimedPayment<Mpp>) -> bool {
-        self.clock.now() < payment.payment().claimed_at.plus(PROTECTED)
+        self.clock.now() < payment.payment().void_after
     }
 
     pub(crate) async fn try_lookup(
@@ -29,19 +26,29 @@ impl StripeRail {
     ) -> Result<Lookup, RailUnavailable> {
         let paying = Paying::of(payment);
         let paying = paying.ok_or_else(|| unavailable(&"the stored proof is no card payment"))?;
-        let claimed_at = payment.payment().claimed_at;
+        if let Err(reason) = self.expect_account(payment).await {
+            return Err(unavailable(&reason));
+        }
+        let record = payment.payment();
+        let last_call = record.void_after.plus(LAST_CALL);
         // Before the list is asked for: what it may lack must not have become possible since.
-        let is_over = self.clock.now() >= claimed_at.plus(PROTECTED).plus(LAST_CALL);
-        let since_s = claimed_at.minus(SKEW).secs();
-        let listed = self.api.list_since(&INTENTS, since_s, |it: &Intent| &it.id);
+        let is_over = self.clock.now() >= last_call;
+        // However long ago that was, the list is no longer than what was sold in that time.
+        let within = [
+            ("created[gte]", record.claimed_at.minus(SKEW).secs()),
+            ("created[lte]", last_call.plus(SKEW).secs()),
+        ];
+        let within = within.map(|(name, second)| (name, second.to_string()));
+        let listed = self.api.list(&INTENTS, &within, |it: &Intent| &it.id);
         let mut ours = listed.await.map_err(|error| unavailable(&error))?;
         ours.retain(|intent| intent.is_for(&paying));
         if ours.is_empty() {
-            return Ok(if is_over {
-                never("payment_not_found")
-            } else {
-                Lookup::NotYet
-            });
+            return match (is_over, &payment.proof().account) {
+                (false, _) => Ok(Lookup::NotYet),
+                (true, Some(_)) => Ok(never("payment_not_found")),
+                // It may be in another account than the one that was looked at.
+                (true, None) => Err(unavailable(&"it is not known which account was to be paid")),
+            };
         }
         let paid = ours.iter().find_map(|intent| match intent.fate(&paying) {
             Fate::Paid(evidence) => Some(evidence),

@@ -1,16 +1,18 @@
 //! The rail: what the engine asks of it.
 
 use core::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use compute_domain::time::Clock;
 use compute_engine::ports::{
-    Check, ClaimedPayment, Lookup, Mpp, Rail, RailHealth, RailUnavailable, Settlement,
+    CardDesk, Check, ClaimedPayment, Lookup, Mpp, Rail, RailHealth, RailUnavailable, Settlement,
 };
 use compute_engine::{ChargeProof, ChargeSpec, ChargeTerms};
 use compute_outbound::{HeaderValue, OutboundRequest};
+use secrecy::SecretString;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::api::{Api, StripeError};
@@ -27,9 +29,20 @@ pub struct StripeRail {
     spec: ChargeSpec,
     pub(crate) api: Api,
     pub(crate) clock: Arc<dyn Clock>,
-    timeouts: StripeTimeouts,
+    pub(crate) timeouts: StripeTimeouts,
+    pub(crate) webhook_secret: Option<SecretString>,
     /// Until when, in unix seconds, our key counts as refused.
     refused_until_s: AtomicU64,
+    /// The account that the key belongs to: a key never changes its account.
+    account: OnceLock<String>,
+}
+
+/// The longest name of an account that is believed.
+const MAX_ACCOUNT: usize = 64;
+
+#[derive(Deserialize)]
+struct Account {
+    id: String,
 }
 
 impl StripeRail {
@@ -56,7 +69,9 @@ impl StripeRail {
             api: Api::new(config.connect()?, config.secret_key.clone(), version),
             clock,
             timeouts: config.timeouts,
+            webhook_secret: config.webhook_secret.clone(),
             refused_until_s: AtomicU64::new(0),
+            account: OnceLock::new(),
         })
     }
 
@@ -65,13 +80,54 @@ impl StripeRail {
         self.refused_until_s.store(until, Ordering::Relaxed);
     }
 
-    async fn find_fault(&self) -> Result<(), StripeError> {
+    /// Why nothing can be sold; for the operator.
+    async fn find_fault(&self) -> Result<(), String> {
         let request = OutboundRequest::get(&INTENTS).query("limit", "1");
-        self.api.get::<IgnoredAny>(request).await.into_result()?;
+        let listed = self.api.get::<IgnoredAny>(request).await.into_result();
+        listed.map_err(|error| error.to_string())?;
+        // What is sold must be found again in the account that it was paid to.
+        let account = self.account_id().await;
+        account.map_err(|error| format!("the key does not tell its account: {error}"))?;
         if self.clock.now().secs() < self.refused_until_s.load(Ordering::Relaxed) {
-            return Err(StripeError::Key);
+            return Err(StripeError::Key.to_string());
         }
         Ok(())
+    }
+}
+
+impl StripeRail {
+    /// The account that our key belongs to; asked for once.
+    pub(crate) async fn account_id(&self) -> Result<&str, StripeError> {
+        if let Some(known) = self.account.get() {
+            return Ok(known);
+        }
+        let request = OutboundRequest::get(&["v1", "account"]);
+        let Account { id } = self.api.get(request).await.into_result()?;
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if !id.starts_with("acct_") || id.len() > MAX_ACCOUNT || !id.bytes().all(is_allowed) {
+            return Err(crate::api::unknown("the account has no name that is known"));
+        }
+        Ok(self.account.get_or_init(|| id))
+    }
+
+    /// Whether our key is of the account that the payment was claimed for: what another account does
+    /// not know may still be in that one. Why not, for the log.
+    pub(crate) async fn expect_account(&self, payment: &ClaimedPayment<Mpp>) -> Result<(), String> {
+        let Some(claimed_for) = &payment.proof().account else {
+            return Ok(());
+        };
+        match self.account_id().await {
+            Ok(own) if own == claimed_for => Ok(()),
+            Ok(own) => {
+                tracing::error!(
+                    account.claimed = claimed_for,
+                    account.own = own,
+                    "the secret key of Stripe is of another account than the payment was claimed for"
+                );
+                Err("the key is of another account".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
@@ -87,12 +143,14 @@ impl Rail<Mpp> for StripeRail {
         &self.spec
     }
 
+    fn account(&self) -> Option<String> {
+        self.account.get().cloned()
+    }
+
     async fn health(&self) -> RailHealth {
         match tokio::time::timeout(self.timeouts.call, self.find_fault()).await {
             Ok(Ok(())) => RailHealth::Ready,
-            Ok(Err(error)) => RailHealth::Withdrawn {
-                reason: error.to_string(),
-            },
+            Ok(Err(reason)) => RailHealth::Withdrawn { reason },
             Err(_) => RailHealth::Withdrawn {
                 reason: "time ran out".to_owned(),
             },
@@ -108,6 +166,10 @@ impl Rail<Mpp> for StripeRail {
         tokio::time::timeout(self.timeouts.call, self.try_settle(payment))
             .await
             .unwrap_or_else(|_| unknown("time ran out"))
+    }
+
+    fn card_desk(&self) -> Option<&dyn CardDesk> {
+        Some(self)
     }
 
     async fn lookup(&self, payment: &ClaimedPayment<Mpp>) -> Result<Lookup, RailUnavailable> {

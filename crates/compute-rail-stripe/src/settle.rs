@@ -20,6 +20,9 @@ impl StripeRail {
             // Stripe may have forgotten the key, and would take the money again.
             return told(self.try_lookup(payment).await);
         }
+        if let Err(reason) = self.expect_account(payment).await {
+            return Settlement::NotSent { reason };
+        }
         let key = paying.idempotency_key();
         match self.api.post(&INTENTS, Some(&key), &paying.fields()).await {
             Outcome::Done(intent) => self.judge(&paying, &intent).await,
@@ -95,15 +98,43 @@ fn code_of(objection: &Objection) -> &'static str {
             "payment_refused"
         };
     }
-    let decline = objection.decline_code.as_deref();
-    match (objection.code.as_deref(), decline) {
-        (_, Some("insufficient_funds")) => "insufficient_funds",
-        (Some("expired_card"), _) => "expired_card",
-        (Some("authentication_required"), _) | (_, Some("authentication_required")) => {
-            "payment_action_required"
-        }
-        _ => "card_declined",
-    }
+    let words = [&objection.decline_code, &objection.code];
+    let known = words.into_iter().flatten().find_map(|word| meaning(word));
+    known.unwrap_or("card_declined")
+}
+
+/// What a bank's `decline_code`, or Stripe's `code`, means for the buyer (docs.stripe.com/declines/codes).
+/// Words that say that a card was lost or stolen, or looks like fraud, are not passed on: they mean
+/// what all others do that nothing is known of.
+fn meaning(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "insufficient_funds" => "insufficient_funds",
+        "expired_card" => "expired_card",
+        "authentication_required" | "authentication_not_handled" => "payment_action_required",
+        "card_velocity_exceeded" | "withdrawal_count_limit_exceeded" => "card_limit_exceeded",
+        "incorrect_address"
+        | "incorrect_cvc"
+        | "incorrect_number"
+        | "incorrect_pin"
+        | "incorrect_zip"
+        | "invalid_account"
+        | "invalid_cvc"
+        | "invalid_expiry_month"
+        | "invalid_expiry_year"
+        | "invalid_number"
+        | "new_account_information_available" => "card_details_incorrect",
+        "card_not_supported"
+        | "currency_not_supported"
+        | "service_not_allowed"
+        | "transaction_not_allowed" => "card_not_supported",
+        "approve_with_id"
+        | "issuer_not_available"
+        | "no_action_taken"
+        | "processing_error"
+        | "reenter_transaction"
+        | "try_again_later" => "card_issuer_unavailable",
+        _ => return None,
+    })
 }
 
 fn told(looked: Result<Lookup, RailUnavailable>) -> Settlement {

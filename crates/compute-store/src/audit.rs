@@ -8,6 +8,7 @@ mod chain;
 mod machines;
 mod money;
 mod payments;
+mod reserves;
 
 use std::collections::BTreeMap;
 
@@ -60,6 +61,7 @@ impl Audit for StoreTx {
             money::QUESTIONS,
             payments::QUESTIONS,
             arrivals::QUESTIONS,
+            reserves::QUESTIONS,
             machines::QUESTIONS,
         ];
         for question in questions.into_iter().flatten() {

@@ -8,7 +8,7 @@ mod row;
 
 use async_trait::async_trait;
 use compute_domain::id::{OperationId, OwnerId};
-use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer, TransferReason};
+use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer};
 use compute_domain::money::Usd;
 use compute_engine::ledger_chain::{Link, ORIGIN, chain_hash};
 use compute_engine::ports::{Ledger, Posted, StoreError};
@@ -23,7 +23,7 @@ pub(crate) use row::{LinkedRow, TransferRow};
 /// The columns of [`TransferRow`].
 macro_rules! transfer_columns {
     () => {
-        "id, debit_account, credit_account, amount_micros, reason, operation_id, arrival_id, created_at"
+        "id, debit_account, credit_account, amount_micros, reason, operation_id, arrival_id, reserve_id, created_at"
     };
 }
 pub(crate) use transfer_columns;
@@ -34,7 +34,7 @@ macro_rules! post {
             "INSERT INTO ledger_transfers (",
             transfer_columns!(),
             ", credits_account, credits_seq, balance_after_micros, chain_hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (",
             $cause,
             ", reason) DO NOTHING"
@@ -44,10 +44,11 @@ ON CONFLICT (",
 
 const POST_FOR_OPERATION: &str = post!("operation_id");
 const POST_FOR_ARRIVAL: &str = post!("arrival_id");
+const POST_FOR_RESERVE: &str = post!("reserve_id");
 
 const IS_POSTED: &str = "SELECT COUNT(*)
 FROM ledger_transfers
-WHERE (operation_id = $1 OR arrival_id = $1) AND reason = $2";
+WHERE (operation_id = $1 OR arrival_id = $1 OR reserve_id = $1) AND reason = $2";
 
 const OPEN_ACCOUNT: &str = "INSERT INTO ledger_accounts
     (id, debits_micros, credits_micros, reversed_micros, last_seq, last_hash)
@@ -133,6 +134,18 @@ impl Ledger for StoreTx {
 }
 
 impl StoreTx {
+    /// Makes an account that nothing has touched yet; harmless when there is one.
+    pub(crate) async fn open_account(&mut self, account: &str) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "ledger_accounts",
+            OPEN_ACCOUNT,
+            account,
+            ORIGIN.as_slice()
+        )?;
+        Ok(())
+    }
+
     async fn lock_account(&mut self, account: &str) -> Result<Option<Locked>, StoreError> {
         let row: Option<(i64, i64, Vec<u8>)> = fetch!(
             fetch_optional,
@@ -190,13 +203,7 @@ impl StoreTx {
     ) -> Result<Posted, StoreError> {
         let mut locked = self.lock_account(account).await?;
         if locked.is_none() {
-            execute!(
-                self,
-                "ledger_accounts",
-                OPEN_ACCOUNT,
-                account,
-                ORIGIN.as_slice()
-            )?;
+            self.open_account(account).await?;
             locked = self.lock_account(account).await?;
         }
         // Accounts are never removed.
@@ -233,9 +240,10 @@ impl StoreTx {
             Account::Credits(_) => (amount, 0),
             _ => (0, amount),
         };
-        let reversed = match transfer.reason {
-            TransferReason::SpendReversal => amount,
-            _ => 0,
+        let reversed = if transfer.reason.is_reversal() {
+            amount
+        } else {
+            0
         };
         let rows = execute!(
             self,
@@ -260,6 +268,7 @@ impl StoreTx {
         let post = match transfer.cause {
             Cause::Operation(_) => POST_FOR_OPERATION,
             Cause::Arrival(_) => POST_FOR_ARRIVAL,
+            Cause::Reserve(_) => POST_FOR_RESERVE,
         };
         let rows = execute!(
             self,
@@ -272,6 +281,7 @@ impl StoreTx {
             transfer.reason.as_str(),
             transfer.cause.operation().map(|id| id.to_string()),
             transfer.cause.arrival().map(|id| id.to_string()),
+            transfer.cause.reserve().map(|id| id.to_string()),
             transfer.created_at.millis(),
             chained.map(|chained| chained.account),
             chained.map(|chained| chained.link.seq),

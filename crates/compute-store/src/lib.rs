@@ -30,6 +30,7 @@ mod outbox;
 mod payments;
 mod places;
 mod request_keys;
+mod reserves;
 mod vault;
 mod watch;
 

@@ -31,6 +31,7 @@ mod outbox;
 mod payments;
 mod places;
 mod request_keys;
+mod reserves;
 mod sent;
 mod steps;
 mod transactions;
@@ -209,6 +210,16 @@ macro_rules! for_each_store_case {
             arrivals::an_arrival_is_booked_once_per_reason,
             arrivals::a_good_history_of_arrivals_breaks_no_promise,
             arrivals::a_payment_that_never_arrived_is_found,
+            reserves::a_reserve_reads_back_and_leaves_once,
+            reserves::under_one_name_a_payment_is_refunded_once,
+            reserves::racing_operators_make_one_refund,
+            reserves::what_was_given_back_can_be_set_aside_once,
+            reserves::what_went_back_is_out_of_the_books,
+            reserves::a_reserve_without_its_ledger_row_is_found,
+            reserves::disputes_read_back_and_move_on,
+            reserves::a_dispute_is_found_by_what_it_is_about,
+            reserves::disputes_are_read_on_from_where_it_was_left,
+            reserves::credits_that_nobody_had_can_be_locked,
             audit::an_empty_shop_breaks_no_promise,
             audit::a_good_history_breaks_no_promise,
         }

@@ -179,9 +179,8 @@ pub(super) const CATALOGUE: &[Fault] = &[
     fault("F078", "a hash of a transfer that is not the challenge's"),
     fault("F079", "one hash submitted in parallel and in other forms"),
     later("F080", MPP, "a sponsored transaction that would revert"),
-    later(
+    fault(
         "F081",
-        MPP,
         "card payments replayed, unfinished, disputed; forged webhooks",
     ),
     fault("F082", "the payer is on the block list"),

@@ -314,6 +314,7 @@ fn connect_stripe(
     let config = StripeConfig {
         base_url: stripe.base_url.expose().to_owned(),
         version: stripe.version,
+        webhook_secret: stripe.webhook_secret.map(|secret| secret.expose().into()),
         timeouts: StripeTimeouts {
             request: timing.call(usual.request),
             call: timing.call(usual.call),

@@ -74,7 +74,7 @@ section! {
 section! {
     /// The method `stripe`: cards, through Shared Payment Tokens, in US dollars. On when `secret_key` is set. Prices below Stripe's minimum of 0.50 USD are not offered.
     Stripe {
-        /// The seller's secret key at Stripe (`sk_…` or `rk_…`).
+        /// The seller's secret key at Stripe (`sk_…` or `rk_…`). A restricted key must be allowed to write PaymentIntents and refunds, and to read the account and disputes.
         secret_key: Option<Secret> = None,
         /// A file that holds the key.
         secret_key_file: Option<PathBuf> = None,
@@ -84,6 +84,10 @@ section! {
         payment_method_types: Vec<String> = vec!["card".to_owned(), "link".to_owned()],
         /// Where the API is.
         base_url: PrivateUrl = PrivateUrl::new("https://api.stripe.com"),
+        /// The secret under which Stripe signs webhooks (`whsec_…`). With it, disputes and refunds are noticed at once at `POST /compute/webhooks/stripe`; without it, within `timing.cards_every`. Subscribe it to `charge.dispute.*` and `refund.*`.
+        webhook_secret: Option<Secret> = None,
+        /// A file that holds that secret.
+        webhook_secret_file: Option<PathBuf> = None,
         /// The version of the API that is asked for.
         version: String = "2026-07-29.preview".to_owned(),
     }
@@ -102,6 +106,7 @@ pub(crate) struct MppConfig {
 pub(crate) struct StripeConfig {
     pub(crate) spec: ChargeSpec,
     pub(crate) secret_key: Secret,
+    pub(crate) webhook_secret: Option<Secret>,
     pub(crate) base_url: PrivateUrl,
     pub(crate) version: String,
 }
@@ -273,6 +278,11 @@ impl Stripe {
         }
         let (text, file) = (self.secret_key.as_ref(), self.secret_key_file.as_ref());
         let secret_key = check.secret("mpp.stripe.secret_key", text, file);
+        let (text, file) = (
+            self.webhook_secret.as_ref(),
+            self.webhook_secret_file.as_ref(),
+        );
+        let webhook_secret = check.secret("mpp.stripe.webhook_secret", text, file);
         if self.network_id.is_none() {
             let what = "is needed: challenges name the seller by it";
             check.problem("mpp.stripe.network_id", what);
@@ -296,6 +306,7 @@ impl Stripe {
                 settlement: self.base_url.masked(),
             },
             secret_key: secret_key?,
+            webhook_secret,
             base_url: self.base_url.clone(),
             version: self.version.clone(),
         })

@@ -104,6 +104,8 @@ section! {
         sweep_every: Span = Span::from_secs(600),
         /// How often what has arrived at our addresses is compared with the payments.
         arrivals_every: Span = Span::from_secs(300),
+        /// How often payment networks that take cards are asked about disputes, and sent what operators give back.
+        cards_every: Span = Span::from_secs(60),
         /// How often all promises about money are checked.
         audit_every: Span = Span::from_hours(1),
         /// How often the health of payment networks is checked.
@@ -131,6 +133,7 @@ pub(crate) struct Intervals {
     pub(crate) watch: Span,
     pub(crate) sweep: Span,
     pub(crate) arrivals: Span,
+    pub(crate) cards: Span,
     pub(crate) audit: Span,
     pub(crate) catalog: Span,
     pub(crate) health: Span,
@@ -357,6 +360,7 @@ impl Timing {
             watch: scaled(self.watch_round_every),
             sweep: scaled(self.sweep_every),
             arrivals: scaled(self.arrivals_every),
+            cards: scaled(self.cards_every),
             audit: scaled(self.audit_every),
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),

@@ -72,6 +72,7 @@ async fn workers_that_panic_are_counted_and_go_on() {
             watch: moment,
             sweep: moment,
             arrivals: moment,
+            cards: moment,
             audit: moment,
             catalog: moment,
             health: moment,

@@ -18,35 +18,34 @@ const CHARGE: &str = "POST payment_intents";
 
 on_both_databases!(a_card_pays_once, a_card_that_does_not_pay_buys_nothing);
 
-struct Shop {
-    api: Handle,
+pub(crate) struct Shop {
+    pub(crate) api: Handle,
     cloud: vultr::Handle,
-    server: Server,
-    _network: facilitator::Handle,
-    _home: Home,
+    pub(crate) server: Server,
+    network: facilitator::Handle,
+    pub(crate) home: Home,
 }
 
 impl Shop {
-    async fn open(backend: Backend) -> Self {
+    pub(crate) async fn open(backend: Backend) -> Self {
         let home = Home::new(backend).await;
         let api = stripe::spawn(now_ms() / 1_000).await.unwrap();
         let cloud = vultr::spawn(vultr::Options::default()).await.unwrap();
         let network = facilitator::spawn(facilitator::Options::default());
         let network = network.await.unwrap();
-        let variables = [
-            ("COMPUTE_SERVER_MPP__SECRET", SECRET),
-            ("COMPUTE_SERVER_MPP__STRIPE__SECRET_KEY", SECRET_KEY),
-            ("COMPUTE_SERVER_MPP__STRIPE__NETWORK_ID", "profile_1"),
-            ("COMPUTE_SERVER_MPP__STRIPE__BASE_URL", &api.url()),
-        ];
-        let server = serve_with(&home, &cloud.api_url(), &network, &variables);
+        let server = start(&home, &cloud, &network, &api, &[]);
         Self {
             api,
             cloud,
             server,
-            _network: network,
-            _home: home,
+            network,
+            home,
         }
+    }
+
+    /// Another server of this shop, with more settings.
+    pub(crate) fn serve(&self, more: &[(&str, &str)]) -> Server {
+        start(&self.home, &self.cloud, &self.network, &self.api, more)
     }
 
     async fn send(&self, credential: &str) -> Answer {
@@ -55,7 +54,7 @@ impl Shop {
     }
 
     /// A credential with a token for this card.
-    async fn sign(&self, name: &str, card: Card) -> String {
+    pub(crate) async fn sign(&self, name: &str, card: Card) -> String {
         let asked = post(&self.server, &month(), &[]).await;
         let token = Token {
             max_amount: 100_000,
@@ -68,8 +67,25 @@ impl Shop {
     }
 }
 
+fn start(
+    home: &Home,
+    cloud: &vultr::Handle,
+    network: &facilitator::Handle,
+    api: &Handle,
+    more: &[(&str, &str)],
+) -> Server {
+    let usual = [
+        ("COMPUTE_SERVER_MPP__SECRET", SECRET),
+        ("COMPUTE_SERVER_MPP__STRIPE__SECRET_KEY", SECRET_KEY),
+        ("COMPUTE_SERVER_MPP__STRIPE__NETWORK_ID", "profile_1"),
+        ("COMPUTE_SERVER_MPP__STRIPE__BASE_URL", &api.url()),
+    ];
+    let variables = [usual.as_slice(), more].concat();
+    serve_with(home, &cloud.api_url(), network, &variables)
+}
+
 /// More than the least that is charged to a card.
-fn month() -> Value {
+pub(crate) fn month() -> Value {
     let mut order = order();
     order["prepaid_hours"] = 720.into();
     order
@@ -134,18 +150,34 @@ async fn a_card_pays_once(backend: Backend) {
 
 async fn a_card_that_does_not_pay_buys_nothing(backend: Backend) {
     let shop = Shop::open(backend).await;
-    for (name, card, kind) in [
+    for (name, card, kind, code) in [
         (
             "spt_no",
             Card::Declines("generic_decline"),
             "/verification-failed",
+            "card_declined",
         ),
-        ("spt_asks", Card::WantsAction, "/payment-action-required"),
+        (
+            "spt_poor",
+            Card::Declines("insufficient_funds"),
+            "/verification-failed",
+            "insufficient_funds",
+        ),
+        (
+            "spt_asks",
+            Card::WantsAction,
+            "/payment-action-required",
+            "payment_action_required",
+        ),
     ] {
         let credential = shop.sign(name, card).await;
         injected("F081");
         let refused = shop.send(&credential).await;
         assert!(ends_with(&refused, kind), "{kind}");
+        let problem = refused.json(402).unwrap();
+        assert_eq!(problem["error"], code);
+        // The double's own sentence, as Stripe sends one with each error.
+        assert!(!problem.to_string().contains("in words"), "{problem}");
         // With a fresh challenge: nothing was taken.
         let fresh = challenge(&refused);
         assert!(!credential.contains(fresh.id()));

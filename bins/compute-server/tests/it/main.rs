@@ -13,6 +13,7 @@ mod http;
 mod arrivals;
 mod bad_input;
 mod buyer;
+mod card_returns;
 mod cards;
 mod charges;
 mod clouds;

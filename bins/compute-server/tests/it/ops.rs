@@ -26,7 +26,7 @@ on_both_databases!(
 );
 
 /// Runs `ops` with the database of a home.
-fn ops(home: &Home, words: &[&str]) -> Output {
+pub(crate) fn ops(home: &Home, words: &[&str]) -> Output {
     let database = home.database_url();
     program(home.path())
         .args(["ops", "--database", &database])
@@ -36,7 +36,7 @@ fn ops(home: &Home, words: &[&str]) -> Output {
 }
 
 /// What it printed, when it ended as expected.
-fn said(output: &Output, code: i32) -> String {
+pub(crate) fn said(output: &Output, code: i32) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}{errors}");

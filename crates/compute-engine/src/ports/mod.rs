@@ -3,17 +3,23 @@
 
 mod accounts;
 mod arrivals;
+mod cards;
+mod catalogs;
 mod found_key;
 mod names;
 mod outbox;
 mod provider;
 mod rail;
+mod reserves;
+mod secrets;
 mod store;
 mod timer;
 mod watch;
 
 pub use accounts::{AccountRecord, AccountTold, Accounts};
 pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
+pub use cards::{CardDesk, Notice, RefundLook, RefundOrder, SeenDispute};
+pub use catalogs::{CatalogRevision, Catalogs};
 pub use found_key::FoundKey;
 pub use names::NameScope;
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
@@ -25,11 +31,12 @@ pub use rail::{
     AnyRail, ArrivalPage, Check, ClaimedPayment, Lookup, Mpp, Protocol, Rail, RailHealth, RailSpec,
     RailUnavailable, SeenTransfer, Settlement, Settler, X402,
 };
+pub use reserves::Reserves;
+pub use secrets::{KeptKey, ManagementKeys, TakenPassword, Vault};
 pub use store::{
-    ApiKeys, Audit, BoundKey, Caps, CatalogRevision, Catalogs, ClaimOutcome, Event, Finding,
-    Identities, Instances, KeptKey, KeyStored, Lease, Leases, Ledger, Lots, ManagementKeys, Opened,
-    Operations, Payments, PlaceTaken, Places, Posted, RequestKeys, Store, StoreError,
-    TakenPassword, Tx, TxMode, Vault,
+    ApiKeys, Audit, BoundKey, Caps, ClaimOutcome, Event, Finding, Identities, Instances, KeyStored,
+    Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken, Places, Posted,
+    RequestKeys, Store, StoreError, Tx, TxMode,
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};

@@ -11,6 +11,7 @@ use compute_domain::time::Timestamp;
 use compute_wallet::WalletAddress;
 use compute_x402::{Amount, Offer, PaymentPayload, ProofKey, Recipient, TokenTerms};
 
+use super::cards::CardDesk;
 use crate::charge::{ChargeProof, ChargeSpec};
 use crate::proof::StoredProof;
 
@@ -207,6 +208,11 @@ pub trait Rail<P: Protocol = X402>: Send + Sync + core::fmt::Debug {
     fn spec(&self) -> &P::Spec;
     /// Whether it can settle now. Asked in the background, never for one request.
     async fn health(&self) -> RailHealth;
+    /// Which account at its payment network is paid, as the network names it; none where there is no
+    /// such thing, or before [`Rail::health`] has found it out. It is kept with each claim.
+    fn account(&self) -> Option<String> {
+        None
+    }
     /// Balance, nonce, simulation: what only the network knows. Moves nothing.
     async fn check(&self, proof: &P::Proof) -> Result<Check, RailUnavailable>;
     /// Whether the payer, a contract, says that it signed this payment (ERC-1271): what a payment
@@ -219,6 +225,10 @@ pub trait Rail<P: Protocol = X402>: Send + Sync + core::fmt::Debug {
     async fn settle(&self, payment: &ClaimedPayment<P>) -> Settlement;
     /// The probe after an unclear `settle`.
     async fn lookup(&self, payment: &ClaimedPayment<P>) -> Result<Lookup, RailUnavailable>;
+    /// What becomes of payments after they settled, where their network has a say in it.
+    fn card_desk(&self) -> Option<&dyn CardDesk> {
+        None
+    }
     /// One round over what this rail itself has under way on its network. Moves no money but the
     /// shop's own; most rails have nothing to do.
     async fn tend(&self) {}
@@ -268,6 +278,22 @@ impl AnyRail {
         match self {
             Self::X402(rail) => rail.health().await,
             Self::Mpp(rail) => rail.health().await,
+        }
+    }
+
+    /// As [`Rail::account`].
+    pub fn account(&self) -> Option<String> {
+        match self {
+            Self::X402(rail) => rail.account(),
+            Self::Mpp(rail) => rail.account(),
+        }
+    }
+
+    /// As [`Rail::card_desk`].
+    pub fn card_desk(&self) -> Option<&dyn CardDesk> {
+        match self {
+            Self::X402(rail) => rail.card_desk(),
+            Self::Mpp(rail) => rail.card_desk(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use compute_domain::WalletAddress;
-use compute_domain::catalog::ProviderId;
 use compute_domain::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
 use compute_domain::instance::Instance;
 use compute_domain::ledger::{CreditAccount, Transfer};
@@ -16,7 +15,10 @@ use compute_domain::time::Timestamp;
 
 use super::accounts::Accounts;
 use super::arrivals::Arrivals;
+use super::catalogs::Catalogs;
 use super::outbox::Outbox;
+use super::reserves::Reserves;
+use super::secrets::{ManagementKeys, Vault};
 use super::watch::Watch;
 use super::{FoundKey, NameScope};
 
@@ -76,6 +78,7 @@ pub trait Tx:
     + Arrivals
     + Outbox
     + Ledger
+    + Reserves
     + Vault
     + ManagementKeys
     + Catalogs
@@ -457,118 +460,6 @@ pub trait Ledger: Send {
     async fn lock_credits(&mut self, owner: OwnerId) -> Result<Usd, StoreError>;
     /// The transfers of an operation, oldest first.
     async fn transfers_of(&mut self, operation: OperationId) -> Result<Vec<Transfer>, StoreError>;
-}
-
-/// What taking a password found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TakenPassword {
-    /// Here it is, sealed; it is no longer in the database.
-    Sealed(Vec<u8>),
-    /// Somebody took it before, or its time was over.
-    AlreadyTaken,
-    /// There never was one.
-    None,
-}
-
-/// One-time secrets, sealed.
-#[async_trait]
-pub trait Vault: Send {
-    /// Stores an instance's sealed root password.
-    async fn store_password(
-        &mut self,
-        instance: InstanceId,
-        sealed: &[u8],
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
-    /// Stores the password of a machine that was set up anew at `at`, in place of an earlier one, taken
-    /// or not. Does nothing when one of that moment or a later one is or was there.
-    async fn replace_password(
-        &mut self,
-        instance: InstanceId,
-        sealed: &[u8],
-        at: Timestamp,
-    ) -> Result<(), StoreError>;
-    /// Takes it: of any number of callers, at any time, one gets it.
-    async fn take_password(
-        &mut self,
-        instance: InstanceId,
-        now: Timestamp,
-    ) -> Result<TakenPassword, StoreError>;
-    /// Removes an instance's password unread: its machine is gone, or another one replaces it.
-    async fn erase_password(&mut self, instance: InstanceId) -> Result<(), StoreError>;
-    /// Erases passwords stored before `before`, unread; how many.
-    async fn expire_passwords(
-        &mut self,
-        before: Timestamp,
-        now: Timestamp,
-    ) -> Result<u64, StoreError>;
-}
-
-/// A management key as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptKey {
-    /// The key.
-    pub api_key: ApiKeyId,
-    /// Its text, sealed, until it was first used or its time was over.
-    pub sealed: Option<Vec<u8>>,
-}
-
-/// The keys of buyers who showed nothing but a payment.
-#[async_trait]
-pub trait ManagementKeys: Send {
-    /// Keeps the sealed text of the key that a purchase made.
-    async fn keep_management_key(
-        &mut self,
-        operation: OperationId,
-        api_key: ApiKeyId,
-        sealed: &[u8],
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
-    /// The key that a purchase made.
-    async fn find_management_key(
-        &mut self,
-        operation: OperationId,
-    ) -> Result<Option<KeptKey>, StoreError>;
-    /// Erases the text of this key; harmless when there is none.
-    async fn erase_management_key(&mut self, api_key: ApiKeyId) -> Result<(), StoreError>;
-    /// Forgets keys, kept before `old` and never used, of purchases whose payment was declined; how many.
-    async fn forget_vain_keys(&mut self, old: Timestamp, limit: u32) -> Result<u64, StoreError>;
-    /// Erases texts that were kept before `before`; how many.
-    async fn expire_management_keys(&mut self, before: Timestamp) -> Result<u64, StoreError>;
-}
-
-/// One stored catalogue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CatalogRevision {
-    /// Whose.
-    pub provider: ProviderId,
-    /// Counts changes, from 1.
-    pub revision: i64,
-    /// The catalogue as JSON.
-    pub body: String,
-    /// When it was first seen.
-    pub first_seen_at: Timestamp,
-    /// When it was last confirmed.
-    pub confirmed_at: Timestamp,
-}
-
-/// Catalogues, shared by all replicas.
-#[async_trait]
-pub trait Catalogs: Send {
-    /// The newest revisions of a provider's catalogue, newest first.
-    async fn load_catalogs(
-        &mut self,
-        provider: ProviderId,
-        limit: u32,
-    ) -> Result<Vec<CatalogRevision>, StoreError>;
-    /// Records a catalogue seen now: confirms the newest revision when the body is equal, else
-    /// writes the next one and forgets all but the newest eight.
-    async fn record_catalog(
-        &mut self,
-        provider: ProviderId,
-        body: &str,
-        now: Timestamp,
-    ) -> Result<CatalogRevision, StoreError>;
 }
 
 /// A broken promise of reliability.md 3.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compute_domain::id::{InstanceId, OperationId, TransferId};
 use compute_domain::instance::Instance;
-use compute_domain::ledger::{Transfer, TransferReason};
+use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
 use compute_domain::payment::Payment;
 use compute_domain::prepaid::Prepaid;
@@ -349,6 +349,12 @@ impl Engine {
         {
             tx.uncharge_api_key(api_key, transfer.amount).await?;
         }
+        if let (TransferReason::PaymentRefund, Account::Credits(owner)) =
+            (transfer.reason, &transfer.credit)
+        {
+            self.freeze_given(tx, operation.id, *owner, transfer.amount)
+                .await?;
+        }
         Ok(true)
     }
 
@@ -458,6 +464,10 @@ impl Engine {
 }
 
 /// A claimed payment and its rail.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a value lives for one step; boxing it buys nothing"
+)]
 enum Claimed {
     X402(Arc<dyn Rail>, ClaimedPayment),
     Mpp(Arc<dyn Rail<Mpp>>, ClaimedPayment<Mpp>),

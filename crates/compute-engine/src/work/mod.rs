@@ -4,6 +4,7 @@
 mod accounts;
 mod arrivals;
 mod auditor;
+mod cards;
 mod clean_up;
 mod driver;
 mod expirer;

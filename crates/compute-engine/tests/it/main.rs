@@ -5,6 +5,7 @@
 mod accounts;
 mod arrivals;
 mod blocked;
+mod cards;
 mod crashes;
 mod credits;
 mod endings;

@@ -11,6 +11,7 @@ mod query;
 mod request_key;
 
 pub(crate) use auth::is_claimed;
+pub(crate) use body::read as read_raw;
 pub(crate) use call::{Authenticated, Open, Signed};
 pub(crate) use json::{AnyBody, NoBody, ReadBody, parse_json, require_json};
 pub(crate) use path::Id;

@@ -7,6 +7,7 @@ mod extend;
 mod health;
 mod instances;
 mod members;
+mod notices;
 mod operations;
 mod orders;
 mod password;
@@ -52,6 +53,7 @@ pub fn router(app: App) -> Router {
             post(api_keys::create).get(api_keys::list),
         )
         .route("/compute/api-keys/{id}", delete(api_keys::revoke))
+        .route("/compute/webhooks/stripe", post(notices::stripe))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(async || ApiError::NoSuchRoute)

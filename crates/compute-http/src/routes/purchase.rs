@@ -18,7 +18,7 @@ use compute_mpp::ProblemType;
 
 use super::members::Paying;
 use crate::app::App;
-use crate::error::{ApiError, Declined, Undelivered, Work};
+use crate::error::{ApiError, Declined, Undelivered, Work, decline_detail};
 use crate::extract::Payment;
 use crate::rate::{Gate, Payer};
 use crate::render::receipt;
@@ -317,7 +317,7 @@ impl Purchase<'_> {
             }));
         };
         let code = receipt::decline_code(view).unwrap_or("unexpected_settle_error");
-        let detail = "the payment network declined the payment; nothing was charged".to_owned();
+        let detail = decline_detail(code).to_owned();
         let is_charge = view
             .payment
             .as_ref()

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::SECRET_KEY;
-use super::books::{Books, Form, Reply, error, page};
+use super::books::{Books, Form, Reply, error, invalid, page};
 use super::fault::Fault;
+use super::{ACCOUNT, OTHER_KEY, SECRET_KEY, VERSION};
 use crate::listen::hang_up;
 
 #[derive(Debug)]
@@ -28,6 +28,8 @@ enum Key {
 #[derive(Debug, Default)]
 pub(super) struct Till {
     pub(super) books: Books,
+    /// Those of the other account.
+    others: Books,
     pub(super) now_s: u64,
     pub(super) faults: BTreeMap<String, VecDeque<Fault>>,
     pub(super) refuses_key: Option<u16>,
@@ -66,17 +68,55 @@ impl Till {
         self.keys.clear();
     }
 
-    fn carry_out(&mut self, route: &str, path: &[&str], form: &Form) -> Reply {
+    fn carry_out(&mut self, is_own: bool, route: &str, path: &[&str], form: &Form) -> Reply {
+        if let Some(unknown) = unknown_field(route, form) {
+            return invalid("parameter_unknown", unknown);
+        }
+        let now_s = self.now_s;
+        let books = if is_own {
+            &mut self.books
+        } else {
+            &mut self.others
+        };
         match (route, path) {
-            ("POST payment_intents", _) => self.books.pay(form, self.now_s),
-            ("GET payment_intents", _) => page(&self.books.intents, form),
-            ("GET payment_intents/{id}", [_, id]) => self.books.get(id),
-            ("POST payment_intents/{id}/cancel", [_, id, _]) => self.books.cancel(id),
-            ("POST refunds", _) => self.books.refund(form),
-            ("GET disputes", _) => page(&self.books.disputes, form),
+            ("GET account", _) => {
+                let id = if is_own { ACCOUNT } else { "acct_stranger" };
+                (200, serde_json::json!({"id": id, "object": "account"}))
+            }
+            ("POST payment_intents", _) => books.pay(form, now_s),
+            ("GET payment_intents", _) => page(&books.intents, form),
+            ("GET payment_intents/{id}", [_, id]) => books.get(id),
+            ("POST payment_intents/{id}/cancel", [_, id, _]) => books.cancel(id),
+            ("POST refunds", _) => books.refund(form, now_s),
+            ("GET refunds", _) => books.refunds_of(form),
+            ("GET disputes", _) => page(&books.disputes, form),
+            ("GET disputes/{id}", [_, id]) => books.get_dispute(id),
             _ => error(404, "invalid_request_error", "url_invalid", None),
         }
     }
+}
+
+/// A field that this route does not have: Stripe refuses the whole request then.
+fn unknown_field<'a>(route: &str, form: &'a Form) -> Option<&'a str> {
+    const LIST: [&str; 4] = ["created[gte]", "created[lte]", "limit", "starting_after"];
+    let known: &[&str] = match route {
+        "POST payment_intents" => &[
+            "amount",
+            "automatic_payment_methods[allow_redirects]",
+            "automatic_payment_methods[enabled]",
+            "confirm",
+            "currency",
+            "shared_payment_granted_token",
+        ],
+        "POST refunds" => &["amount", "payment_intent"],
+        "GET refunds" => &["limit", "payment_intent", "starting_after"],
+        "GET payment_intents" | "GET disputes" => &LIST,
+        _ => &[],
+    };
+    let has_metadata = matches!(route, "POST payment_intents" | "POST refunds");
+    let is_metadata = |name: &str| name.starts_with("metadata[") && name.ends_with(']');
+    let mut names = form.keys().map(String::as_str);
+    names.find(|name| !(known.contains(name) || has_metadata && is_metadata(name)))
 }
 
 pub(super) async fn serve(
@@ -103,13 +143,14 @@ pub(super) async fn serve(
     if fault == Fault::DropBefore {
         return hang_up();
     }
-    if let Some(refusal) = refuse(&desk.lock(), &method, &headers) {
-        return answer(refusal, false);
-    }
+    let is_own = match recognise(&desk.lock(), &method, &headers) {
+        Ok(is_own) => is_own,
+        Err(refusal) => return answer(refusal, false),
+    };
     if let Fault::StatusBefore(status) = fault {
         return answer(error(status, "api_error", "", None), false);
     }
-    let key = text(&headers, "idempotency-key").map(|key| format!("{route} {key}"));
+    let key = text(&headers, "idempotency-key").map(|key| format!("{is_own} {route} {key}"));
     let parameters = format!("{form:?}");
     if let Some(key) = &key
         && let Some(reply) = begin(&mut desk.lock(), key, &parameters)
@@ -126,7 +167,7 @@ pub(super) async fn serve(
         let mut state = desk.lock();
         let reply = match fault {
             Fault::StatusSaved(status) => error(status, "api_error", "", None),
-            _ => state.carry_out(&route, &path, &form),
+            _ => state.carry_out(is_own, &route, &path, &form),
         };
         if let Some(key) = key {
             // What fails before it begins is not remembered.
@@ -156,17 +197,22 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Who does not show the key, or speaks no version of the API, is told so.
-fn refuse(till: &Till, method: &Method, headers: &HeaderMap) -> Option<Reply> {
-    let basic = format!("Basic {}", STANDARD.encode(format!("{SECRET_KEY}:")));
+/// Whether the key is that of the account that tests use, or of the other one. Who shows none of them,
+/// or speaks another version of the API, is told so.
+fn recognise(till: &Till, method: &Method, headers: &HeaderMap) -> Result<bool, Reply> {
+    let basic = |key: &str| format!("Basic {}", STANDARD.encode(format!("{key}:")));
+    let shown = text(headers, "authorization").unwrap_or_default();
+    let is_own = shown == basic(SECRET_KEY);
     let refused = till.refuses_key;
     let refused = refused.filter(|status| *status == 401 || method == Method::POST);
-    if text(headers, "authorization") != Some(&basic) || refused.is_some() {
+    if !(is_own || shown == basic(OTHER_KEY)) || refused.is_some() {
         let status = refused.unwrap_or(401);
-        return Some(error(status, "invalid_request_error", "api_key", None));
+        return Err(error(status, "invalid_request_error", "api_key", None));
     }
-    let has_version = headers.contains_key("stripe-version");
-    (!has_version).then(|| error(400, "invalid_request_error", "version", None))
+    if text(headers, "stripe-version") != Some(VERSION) {
+        return Err(error(400, "invalid_request_error", "version", None));
+    }
+    Ok(is_own)
 }
 
 /// What is known of an idempotency key already; marks it as in use when nothing is.

@@ -58,6 +58,15 @@ pub struct Taken {
     pub challenge_id: String,
 }
 
+/// Money that was given back, or is on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refunded {
+    /// The PaymentIntent.
+    pub payment_intent: String,
+    /// In the smallest unit.
+    pub amount: u64,
+}
+
 /// A status and a body.
 pub(super) type Reply = (u16, Value);
 
@@ -70,7 +79,10 @@ pub(super) struct Books {
     pub(super) intents: Vec<Map<String, Value>>,
     pub(super) disputes: Vec<Map<String, Value>>,
     pub(super) taken: Vec<Taken>,
-    pub(super) refunded: Vec<String>,
+    /// Oldest first.
+    pub(super) refunds: Vec<Map<String, Value>>,
+    /// As what a refund begins; succeeded when empty.
+    pub(super) refunds_begin: String,
 }
 
 pub(super) fn error(status: u16, kind: &str, code: &str, param: Option<&str>) -> Reply {
@@ -78,7 +90,7 @@ pub(super) fn error(status: u16, kind: &str, code: &str, param: Option<&str>) ->
     (status, json!({ "error": error }))
 }
 
-fn invalid(code: &str, param: &str) -> Reply {
+pub(super) fn invalid(code: &str, param: &str) -> Reply {
     error(400, "invalid_request_error", code, Some(param))
 }
 
@@ -113,11 +125,7 @@ impl Books {
         if card == Card::Pays {
             token.flaw = Some(Flaw::Consumed);
         }
-        let metadata = form.iter().filter_map(|(name, value)| {
-            let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
-            Some((name.to_owned(), Value::from(value.clone())))
-        });
-        let metadata: Map<String, Value> = metadata.collect();
+        let metadata = metadata_of(form);
         let intent = json!({
             "id": format!("pi_{}", self.intents.len()), "object": "payment_intent",
             "amount": amount, "amount_received": 0, "currency": currency, "created": now_s,
@@ -159,15 +167,13 @@ impl Books {
         }
         let amount = intent.get("amount").cloned().unwrap_or_default();
         intent.insert("amount_received".to_owned(), amount.clone());
-        let text =
-            |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
         let metadata = intent.get("metadata");
         self.taken.push(Taken {
             payment_intent: id.to_owned(),
-            token: text(intent.get("token")),
+            token: string(intent.get("token")),
             amount: amount.as_u64().unwrap_or_default(),
-            currency: text(intent.get("currency")),
-            challenge_id: text(metadata.and_then(|it| it.get("mpp_challenge_id"))),
+            currency: string(intent.get("currency")),
+            challenge_id: string(metadata.and_then(|it| it.get("mpp_challenge_id"))),
         });
     }
 
@@ -208,36 +214,103 @@ impl Books {
         }
     }
 
-    pub(super) fn refund(&mut self, form: &Form) -> Reply {
+    pub(super) fn refund(&mut self, form: &Form, now_s: u64) -> Reply {
         let id = form.get("payment_intent").cloned().unwrap_or_default();
         let Some(taken) = self.taken.iter().find(|it| it.payment_intent == id) else {
             return invalid("resource_missing", "payment_intent");
         };
-        if self.refunded.contains(&id) {
+        let refunded: u64 = self
+            .refunded()
+            .iter()
+            .filter(|it| it.payment_intent == id)
+            .map(|it| it.amount)
+            .sum();
+        let left = taken.amount.saturating_sub(refunded);
+        let amount = form.get("amount").map_or(Ok(left), |text| text.parse());
+        let Ok(amount) = amount else {
+            return invalid("parameter_invalid_integer", "amount");
+        };
+        if left == 0 {
             return invalid("charge_already_refunded", "payment_intent");
         }
-        let reply = json!({"id": format!("re_{}", self.refunded.len()), "object": "refund",
-            "amount": taken.amount, "status": "succeeded", "payment_intent": id});
-        self.refunded.push(id);
-        (200, reply)
+        if amount == 0 || amount > left {
+            return invalid("amount_too_large", "amount");
+        }
+        let is_open = |it: &&Map<String, Value>| {
+            let status = it.get("status").and_then(Value::as_str).unwrap_or_default();
+            it.get("payment_intent") == Some(&id.as_str().into())
+                && !matches!(status, "won" | "warning_closed")
+        };
+        if self.disputes.iter().any(|it| is_open(&it)) {
+            return invalid("charge_disputed", "payment_intent");
+        }
+        let status = match self.refunds_begin.as_str() {
+            "" => "succeeded",
+            other => other,
+        };
+        let refund = json!({"id": format!("re_{}", self.refunds.len()), "object": "refund",
+            "amount": amount, "currency": taken.currency, "status": status,
+            "payment_intent": id, "metadata": metadata_of(form), "created": now_s});
+        if let Value::Object(refund) = &refund {
+            self.refunds.push(refund.clone());
+        }
+        (200, refund)
+    }
+
+    pub(super) fn refunds_of(&self, query: &Form) -> Reply {
+        let id = query.get("payment_intent").cloned().unwrap_or_default();
+        if self.find(&id).is_null() {
+            return invalid("resource_missing", "payment_intent");
+        }
+        let own = self.refunds.iter();
+        let own = own.filter(|it| it.get("payment_intent") == Some(&id.as_str().into()));
+        page(&own.cloned().collect::<Vec<_>>(), query)
+    }
+
+    /// What was not given back in the end does not count.
+    pub(super) fn refunded(&self) -> Vec<Refunded> {
+        let counts = |it: &&Map<String, Value>| {
+            let status = it.get("status").and_then(Value::as_str);
+            !matches!(status, Some("failed" | "canceled"))
+        };
+        let refunds = self.refunds.iter().filter(counts).map(|it| Refunded {
+            payment_intent: string(it.get("payment_intent")),
+            amount: it.get("amount").and_then(Value::as_u64).unwrap_or_default(),
+        });
+        refunds.collect()
+    }
+
+    pub(super) fn get_dispute(&self, id: &str) -> Reply {
+        let mut all = self.disputes.iter();
+        match all.find(|it| it.get("id") == Some(&id.into())) {
+            Some(dispute) => (200, Value::Object(dispute.clone())),
+            None => error(404, "invalid_request_error", "resource_missing", None),
+        }
     }
 }
 
-/// A page of what was created since a second, newest first.
+fn string(value: Option<&Value>) -> String {
+    value.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn metadata_of(form: &Form) -> Map<String, Value> {
+    let metadata = form.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("metadata[")?.strip_suffix(']')?;
+        Some((name.to_owned(), Value::from(value.clone())))
+    });
+    metadata.collect()
+}
+
+/// A page of what was created in a time, newest first.
 pub(super) fn page(all: &[Map<String, Value>], query: &Form) -> Reply {
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
     let since = number("created[gte]").unwrap_or_default();
+    let until = number("created[lte]").unwrap_or(u64::MAX);
     let limit = usize::try_from(number("limit").unwrap_or(10).clamp(1, 100)).unwrap_or(10);
-    let mut rest: Vec<_> = all
-        .iter()
-        .rev()
-        .filter(|it| {
-            it.get("created")
-                .and_then(Value::as_u64)
-                .unwrap_or_default()
-                >= since
-        })
-        .collect();
+    let created = |it: &Map<String, Value>| it.get("created").and_then(Value::as_u64);
+    let is_within =
+        |it: &&Map<String, Value>| (since..=until).contains(&created(it).unwrap_or_default());
+    let mut rest: Vec<_> = all.iter().rev().filter(is_within).collect();
     if let Some(after) = query.get("starting_after") {
         let at = rest
             .iter()

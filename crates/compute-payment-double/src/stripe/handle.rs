@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::api::Desk;
-use super::books::{Taken, Token};
+use super::books::{Refunded, Taken, Token};
 use super::fault::Fault;
 use crate::listen::Listening;
 
@@ -93,14 +93,41 @@ impl Handle {
             .map(str::to_owned)
     }
 
-    /// A buyer disputes a payment.
-    pub fn dispute(&self, payment_intent: &str) {
+    /// A buyer disputes all of a payment; the dispute's id. What was never paid counts as 500.
+    pub fn dispute(&self, payment_intent: &str) -> String {
         let mut state = self.desk.lock();
         let id = format!("dp_{}", state.books.disputes.len());
-        let dispute = json!({"id": id, "payment_intent": payment_intent, "amount": 500,
+        let mut taken = state.books.taken.iter();
+        let taken = taken.find(|it| it.payment_intent == payment_intent);
+        let amount = taken.map_or(500, |it| it.amount);
+        let dispute = json!({"id": id, "payment_intent": payment_intent, "amount": amount,
             "currency": "usd", "status": "needs_response", "created": state.now_s});
         if let Value::Object(dispute) = dispute {
             state.books.disputes.push(dispute);
+        }
+        id
+    }
+
+    /// Moves a dispute on, in Stripe's words, such as `under_review`, `won` and `lost`.
+    pub fn set_dispute(&self, id: &str, status: &str) {
+        let mut state = self.desk.lock();
+        let mut disputes = state.books.disputes.iter_mut();
+        if let Some(dispute) = disputes.find(|it| it.get("id") == Some(&id.into())) {
+            dispute.insert("status".to_owned(), status.into());
+        }
+    }
+
+    /// In which state refunds begin from now on, such as `pending`.
+    pub fn begin_refunds_as(&self, status: &str) {
+        status.clone_into(&mut self.desk.lock().books.refunds_begin);
+    }
+
+    /// Moves a refund on, such as to `failed`.
+    pub fn set_refund(&self, id: &str, status: &str) {
+        let mut state = self.desk.lock();
+        let mut refunds = state.books.refunds.iter_mut();
+        if let Some(refund) = refunds.find(|it| it.get("id") == Some(&id.into())) {
+            refund.insert("status".to_owned(), status.into());
         }
     }
 
@@ -110,10 +137,10 @@ impl Handle {
         self.desk.lock().books.taken.clone()
     }
 
-    /// The payments whose money was given back, oldest first.
+    /// All money that was given back or is on its way, oldest first.
     #[must_use]
-    pub fn refunded(&self) -> Vec<String> {
-        self.desk.lock().books.refunded.clone()
+    pub fn refunded(&self) -> Vec<Refunded> {
+        self.desk.lock().books.refunded()
     }
 
     /// How many payments were begun, whatever became of them.

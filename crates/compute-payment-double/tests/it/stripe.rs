@@ -1,7 +1,9 @@
 use compute_outbound::{
     HeaderName, HeaderValue, OutboundClient, OutboundConfig, OutboundError, OutboundRequest,
 };
-use compute_payment_double::stripe::{Card, Fault, Flaw, Handle, SECRET_KEY, Token, spawn};
+use compute_payment_double::stripe::{
+    ACCOUNT, Card, Fault, Flaw, Handle, OTHER_KEY, Refunded, SECRET_KEY, Token, VERSION, spawn,
+};
 use serde_json::Value;
 
 const PAY: &str = "POST payment_intents";
@@ -26,6 +28,16 @@ async fn send(
     request: OutboundRequest,
     key: Option<&'static str>,
 ) -> Result<(u16, Value), OutboundError> {
+    send_as(stripe, SECRET_KEY, VERSION, request, key).await
+}
+
+async fn send_as(
+    stripe: &Handle,
+    secret: &str,
+    version: &'static str,
+    request: OutboundRequest,
+    key: Option<&'static str>,
+) -> Result<(u16, Value), OutboundError> {
     let client = OutboundClient::new(&OutboundConfig::new(stripe.url())).unwrap();
     let header = |name, value| {
         (
@@ -33,8 +45,8 @@ async fn send(
             HeaderValue::from_static(value),
         )
     };
-    let (name, value) = header("stripe-version", "2026-07-29.preview");
-    let mut request = request.basic(SECRET_KEY.into()).header(name, value);
+    let (name, value) = header("stripe-version", version);
+    let mut request = request.basic(secret.into()).header(name, value);
     if let Some(key) = key {
         let (name, value) = header("idempotency-key", key);
         request = request.header(name, value);
@@ -127,4 +139,80 @@ async fn only_what_is_open_is_cancelled() {
     assert_eq!(body["data"][0]["id"], "pi_1");
     assert_eq!(body["data"][0]["status"], "canceled");
     assert_eq!(body["has_more"], true);
+}
+
+#[tokio::test]
+async fn what_stripe_would_refuse_is_refused() {
+    let stripe = start().await;
+    for (route, field) in [
+        ("payment_intents", "metadata"),
+        ("payment_intents", "shared_payment_token"),
+        ("refunds", "reason_text"),
+    ] {
+        let form = [("amount", "500"), (field, "x")];
+        let unknown = OutboundRequest::post(&["v1", route]).form(form);
+        let (status, body) = send(&stripe, unknown, None).await.unwrap();
+        assert_eq!(status, 400, "{field}");
+        assert_eq!(body["error"]["code"], "parameter_unknown");
+        assert_eq!(body["error"]["param"], field);
+    }
+    let list = || OutboundRequest::get(&["v1", "payment_intents"]).query("limit", "1");
+    for version in ["2026-07-29", "2025-03-31.basil"] {
+        let answer = send_as(&stripe, SECRET_KEY, version, list(), None).await;
+        assert_eq!(answer.unwrap().0, 400, "{version}");
+    }
+    assert_eq!(send(&stripe, list(), None).await.unwrap().0, 200);
+    assert_eq!(stripe.payments(), 0);
+}
+
+#[tokio::test]
+async fn accounts_do_not_see_each_other() {
+    let stripe = start().await;
+    send(&stripe, payment("spt_1", "500"), Some("k"))
+        .await
+        .unwrap();
+    for (key, account, payments) in [(SECRET_KEY, ACCOUNT, 1), (OTHER_KEY, "acct_stranger", 0)] {
+        let ask = |path: &[&str]| send_as(&stripe, key, VERSION, OutboundRequest::get(path), None);
+        let (_, body) = ask(&["v1", "account"]).await.unwrap();
+        assert_eq!(body["id"], account);
+        let (_, body) = ask(&["v1", "payment_intents"]).await.unwrap();
+        assert_eq!(body["data"].as_array().unwrap().len(), payments);
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_given_back_than_was_taken() {
+    let stripe = start().await;
+    send(&stripe, payment("spt_1", "500"), Some("k"))
+        .await
+        .unwrap();
+    let refund = |amount: &str| {
+        let form = [("payment_intent", "pi_0"), ("amount", amount)];
+        OutboundRequest::post(&["v1", "refunds"]).form(form)
+    };
+    for (amount, status) in [
+        ("501", 400),
+        ("200", 200),
+        ("301", 400),
+        ("300", 200),
+        ("1", 400),
+    ] {
+        let answer = send(&stripe, refund(amount), None).await.unwrap();
+        assert_eq!(answer.0, status, "{amount}");
+    }
+    let of = |amount| Refunded {
+        payment_intent: "pi_0".to_owned(),
+        amount,
+    };
+    assert_eq!(stripe.refunded(), [of(200), of(300)]);
+    stripe.set_refund("re_1", "failed");
+    assert_eq!(stripe.refunded(), [of(200)]);
+    let dispute = stripe.dispute("pi_0");
+    let (status, body) = send(&stripe, refund("10"), None).await.unwrap();
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (400, &"charge_disputed".into())
+    );
+    stripe.set_dispute(&dispute, "won");
+    assert_eq!(send(&stripe, refund("10"), None).await.unwrap().0, 200);
 }

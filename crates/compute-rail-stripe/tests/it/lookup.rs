@@ -1,8 +1,24 @@
-use compute_engine::ports::{Lookup, Rail as _, Settlement};
-use compute_payment_double::stripe::{Card, Fault};
+use compute_domain::time::{Clock as _, Span};
+use compute_engine::ports::{ClaimedPayment, Lookup, Mpp, Rail as _, Settlement};
+use compute_payment_double::stripe::{Card, Fault, OTHER_KEY};
 use compute_testkit::faults_log;
 
-use crate::{CANCEL, GET, LIST, PAY, Town, assert_unknown, good, never};
+use crate::{CANCEL, GET, LIST, PAY, Town, assert_unknown, good, never, rail_with};
+
+/// The same payment, without the account that was to be paid.
+fn unaccounted(payment: &ClaimedPayment<Mpp>) -> ClaimedPayment<Mpp> {
+    let mut proof = payment.proof().clone();
+    proof.account = None;
+    ClaimedPayment::for_conformance_suite(payment.payment().clone(), proof)
+}
+
+/// The same payment, claimed at this moment.
+fn claimed_now(town: &Town, payment: &ClaimedPayment<Mpp>) -> ClaimedPayment<Mpp> {
+    let mut record = payment.payment().clone();
+    record.claimed_at = town.clock.now();
+    record.void_after = record.claimed_at.plus(Span::from_hours(20));
+    ClaimedPayment::for_conformance_suite(record, payment.proof().clone())
+}
 
 #[tokio::test]
 async fn money_whose_answer_was_lost_is_found() {
@@ -53,6 +69,51 @@ async fn ours_is_found_behind_hundreds_of_others() {
     town.stripe.disturb(LIST, Fault::Nothing);
     town.stripe.disturb(LIST, Fault::StatusBefore(500));
     assert!(town.rail.lookup(&payment).await.is_err());
+}
+
+#[tokio::test]
+async fn another_account_knows_nothing_of_a_payment() {
+    let town = Town::open().await;
+    let payment = town.pay(1, good());
+    town.stripe.disturb(PAY, Fault::DropAfter);
+    assert_unknown(&town.rail.settle(&payment).await);
+    let stranger = rail_with(&town.clock, town.stripe.url(), OTHER_KEY);
+    for seconds in [0, 20 * 3_600 + 600] {
+        town.advance(seconds);
+        assert!(stranger.lookup(&payment).await.is_err());
+        let outcome = stranger.settle(&payment).await;
+        let is_told = matches!(
+            outcome,
+            Settlement::Unknown { .. } | Settlement::NotSent { .. }
+        );
+        assert!(is_told, "{outcome:?}");
+    }
+    let found = town.replica().lookup(&payment).await;
+    assert_eq!(found, Ok(Lookup::Settled(town.evidence())));
+}
+
+#[tokio::test]
+async fn without_the_account_of_its_claim_a_payment_is_never_given_up() {
+    let town = Town::open().await;
+    let payment = unaccounted(&town.pay(1, good()));
+    town.advance(20 * 3_600 + 600);
+    assert!(town.rail.lookup(&payment).await.is_err());
+}
+
+/// What was sold long after it does not make the search for a payment longer.
+#[tokio::test]
+async fn the_list_ends_where_a_payment_cannot_be() {
+    let town = Town::open().await;
+    let payment = town.pay(0, good());
+    town.advance(21 * 3_600);
+    for number in 1..=110 {
+        let other = claimed_now(&town, &town.with_card(number, Card::Processes));
+        assert_unknown(&town.rail.settle(&other).await);
+    }
+    town.stripe.disturb(LIST, Fault::Nothing);
+    town.stripe.disturb(LIST, Fault::StatusBefore(500));
+    let look = town.rail.lookup(&payment).await;
+    assert_eq!(look, Ok(never("payment_not_found")));
 }
 
 #[tokio::test]

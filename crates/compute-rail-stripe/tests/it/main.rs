@@ -24,7 +24,7 @@ use compute_mpp::stripe::{SharedPaymentToken, StripeDetails};
 use compute_mpp::{
     Amount, Challenge, ChallengeTerms, Credential, Method, Opaque, Realm, Secret, Secrets,
 };
-use compute_payment_double::stripe::{Card, Handle, SECRET_KEY, Token, spawn};
+use compute_payment_double::stripe::{ACCOUNT, Card, Handle, SECRET_KEY, Token, spawn};
 use compute_rail_stripe::{StripeConfig, StripeRail};
 use compute_testkit::ambient::ManualClock;
 use uuid::Uuid;
@@ -78,6 +78,7 @@ fn claim(number: u8, token: &str) -> ClaimedPayment<Mpp> {
         credential: Credential::new(challenge, None, payload),
         terms: terms(),
         atomic: PRICE.into(),
+        account: Some(ACCOUNT.to_owned()),
     };
     let uuid = Uuid::from_u128(number.into());
     let payment = Payment {
@@ -93,7 +94,7 @@ fn claim(number: u8, token: &str) -> ClaimedPayment<Mpp> {
             atomic: PRICE.into(),
             decimals: 2,
         },
-        void_after: Timestamp::from_secs(NOW_S + 300),
+        void_after: Timestamp::from_secs(NOW_S + 20 * 3_600),
         claimed_at: Timestamp::from_secs(NOW_S),
         state: PaymentState::Claimed,
     };
@@ -163,11 +164,19 @@ impl Town {
     }
 }
 
-fn rail_with(clock: &ManualClock, url: String, key: &str) -> StripeRail {
+fn config(url: String, key: &str) -> StripeConfig {
     let mut config = StripeConfig::new(key.to_owned());
     config.base_url = url;
     config.timeouts.request = Duration::from_secs(5);
-    StripeRail::new(spec(), &config, Arc::new(clock.clone())).unwrap()
+    config
+}
+
+fn rail_of(clock: &ManualClock, config: &StripeConfig) -> StripeRail {
+    StripeRail::new(spec(), config, Arc::new(clock.clone())).unwrap()
+}
+
+fn rail_with(clock: &ManualClock, url: String, key: &str) -> StripeRail {
+    rail_of(clock, &config(url, key))
 }
 
 fn declined(code: &str) -> Settlement {

@@ -60,6 +60,13 @@ async fn a_card_that_is_declined_is_declined() {
     for (word, code) in [
         ("generic_decline", "card_declined"),
         ("insufficient_funds", "insufficient_funds"),
+        ("expired_card", "expired_card"),
+        ("authentication_required", "payment_action_required"),
+        ("card_velocity_exceeded", "card_limit_exceeded"),
+        ("incorrect_cvc", "card_details_incorrect"),
+        ("currency_not_supported", "card_not_supported"),
+        ("processing_error", "card_issuer_unavailable"),
+        ("stolen_card", "card_declined"),
         ("a sentence with 4242", "card_declined"),
     ] {
         let town = Town::open().await;

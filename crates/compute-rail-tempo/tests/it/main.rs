@@ -142,6 +142,7 @@ fn claim_at(
         credential,
         terms: ChargeTerms::Tempo(terms()),
         atomic: PRICE,
+        account: None,
     };
     let uuid = Uuid::from_u128(number.into());
     let payment = Payment {

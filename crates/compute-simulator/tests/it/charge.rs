@@ -123,6 +123,7 @@ fn paid_under(number: u8, key: &EvmKey, terms: TempoTerms, atomic: u128) -> Clai
         credential: Credential::new(challenge, None, payload),
         terms: ChargeTerms::Tempo(terms),
         atomic,
+        account: None,
     };
     claimed(number, WalletAddress::Evm(key.address()), proof)
 }
@@ -307,6 +308,7 @@ async fn nobody_can_have_sent_a_transaction_before() {
         credential: Credential::new(challenge(1, &terms, PRICE), Some(&source), payload),
         terms: ChargeTerms::Tempo(terms),
         atomic: PRICE,
+        account: None,
     };
     let payment = claimed(1, WalletAddress::Evm(source.address), proof);
     stage.check_refused(&payment, "transaction_not_found").await;

@@ -19,6 +19,10 @@ macro_rules! allowed {
         WHEN 'unmatched_reversal'
             THEN debit_account = 'suspense' AND credit_account LIKE 'clearing:%'
         WHEN 'dispute' THEN debit_account LIKE 'credits:%' AND credit_account = 'suspense'
+        WHEN 'card_refund' THEN debit_account LIKE 'credits:%' AND credit_account = 'suspense'
+        WHEN 'reserve_paid' THEN debit_account = 'suspense' AND credit_account LIKE 'clearing:%'
+        WHEN 'reserve_released'
+            THEN debit_account = 'suspense' AND credit_account LIKE 'credits:%'
         ELSE FALSE
     END"
     };
@@ -77,7 +81,8 @@ LEFT JOIN (
     SELECT credits_account,
         SUM(CASE WHEN credit_account = credits_account THEN amount_micros ELSE 0 END) AS credits,
         SUM(CASE WHEN debit_account = credits_account THEN amount_micros ELSE 0 END) AS debits,
-        SUM(CASE WHEN reason = 'spend_reversal' THEN amount_micros ELSE 0 END) AS reversed,
+        SUM(CASE WHEN reason IN ('spend_reversal', 'reserve_released')
+            THEN amount_micros ELSE 0 END) AS reversed,
         COUNT(*) AS transfers, MAX(credits_seq) AS last_seq
     FROM ledger_transfers
     WHERE credits_account IS NOT NULL
@@ -141,10 +146,11 @@ CROSS JOIN (
 WHERE held <> moved"
 );
 
-const ONCE_PER_REASON: &str = "SELECT 'operation ' || COALESCE(operation_id, arrival_id)
+const ONCE_PER_REASON: &str =
+    "SELECT 'operation ' || COALESCE(operation_id, arrival_id, reserve_id)
     || ' has ' || COUNT(*) || ' transfers for ' || reason || ', in all ' || SUM(amount_micros)
 FROM ledger_transfers
-GROUP BY COALESCE(operation_id, arrival_id), reason
+GROUP BY COALESCE(operation_id, arrival_id, reserve_id), reason
 HAVING COUNT(*) > 1
 LIMIT 100";
 

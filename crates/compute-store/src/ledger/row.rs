@@ -17,6 +17,7 @@ pub(crate) struct TransferRow {
     reason: String,
     operation_id: Option<String>,
     arrival_id: Option<String>,
+    reserve_id: Option<String>,
     created_at: i64,
 }
 
@@ -35,9 +36,11 @@ impl TransferRow {
     }
 
     fn parse_cause(&self, name: &RowName) -> Result<Cause, StoreError> {
-        match (self.operation_id.as_deref(), self.arrival_id.as_deref()) {
-            (Some(id), None) => Ok(Cause::Operation(name.text("operation_id", id)?)),
-            (None, Some(id)) => Ok(Cause::Arrival(name.text("arrival_id", id)?)),
+        let (operation, arrival) = (self.operation_id.as_deref(), self.arrival_id.as_deref());
+        match (operation, arrival, self.reserve_id.as_deref()) {
+            (Some(id), None, None) => Ok(Cause::Operation(name.text("operation_id", id)?)),
+            (None, Some(id), None) => Ok(Cause::Arrival(name.text("arrival_id", id)?)),
+            (None, None, Some(id)) => Ok(Cause::Reserve(name.text("reserve_id", id)?)),
             _ => Err(name.bad("cause")),
         }
     }

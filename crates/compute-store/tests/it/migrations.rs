@@ -60,7 +60,7 @@ async fn apply_all_but_the_last(test: &TestDatabase) {
     apply(test, migrations(test).await.len() - 1).await;
 }
 
-/// How many of the last migration's tables there are.
+/// Whether one of the last migration's tables is there.
 async fn tables_of_last(test: &TestDatabase) -> i64 {
     let sqlite = "SELECT COUNT(*) FROM sqlite_master
         WHERE type = 'table' AND name = 'payer_request_keys'";

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use compute_domain::id::{OperationId, OwnerId};
-use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer, TransferReason};
+use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer};
 use compute_domain::money::Usd;
 use compute_engine::ledger_chain::{Link, chain_hash};
 use compute_engine::ports::{Ledger, Posted, StoreError};
@@ -36,7 +36,7 @@ impl AccountRow {
         next.seq = self.seq.saturating_add(1);
         match (side, transfer.reason) {
             (Side::Taken, _) => next.spent = self.spent.saturating_add(amount),
-            (Side::Given, TransferReason::SpendReversal) => {
+            (Side::Given, reason) if reason.is_reversal() => {
                 next.spent = self.spent.saturating_sub(amount);
             }
             (Side::Given, _) => next.deposited = self.deposited.saturating_add(amount),
@@ -54,11 +54,16 @@ impl AccountRow {
 
 impl State {
     /// The transfers with one cause.
-    fn transfers_for(&self, at: At, cause: Cause) -> Vec<&TransferRow> {
+    pub(super) fn transfers_for(&self, at: At, cause: Cause) -> Vec<&TransferRow> {
         match cause {
             Cause::Operation(id) => self.transfers_of(at, id),
             Cause::Arrival(id) => self
                 .transfers_by_arrival
+                .range(at, (id, 0)..=(id, u64::MAX))
+                .filter_map(|((_, number), ())| self.transfers.get(at, number))
+                .collect(),
+            Cause::Reserve(id) => self
+                .transfers_by_reserve
                 .range(at, (id, 0)..=(id, u64::MAX))
                 .filter_map(|((_, number), ())| self.transfers.get(at, number))
                 .collect(),
@@ -98,6 +103,7 @@ impl State {
                 self.transfers_by_operation.put(version, key, ());
             }
             Cause::Arrival(id) => self.transfers_by_arrival.put(version, (id, number), ()),
+            Cause::Reserve(id) => self.transfers_by_reserve.put(version, (id, number), ()),
         }
         let row = TransferRow {
             transfer: transfer.clone(),
@@ -132,10 +138,11 @@ impl Ledger for ModelTx {
             let has_cause = match transfer.cause {
                 Cause::Operation(id) => state.operations.has(None, &id),
                 Cause::Arrival(id) => state.arrivals.has(None, &id),
+                Cause::Reserve(id) => state.reserves.has(None, &id),
             };
             require(
                 has_cause,
-                "a transfer is caused by an operation or an arrival",
+                "a transfer is caused by an operation, an arrival or a reserve",
             )?;
             let is_repeated = state.has_bug(PlantedBug::RefundWithoutUnique);
             require(

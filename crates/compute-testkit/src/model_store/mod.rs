@@ -27,6 +27,7 @@ mod outbox;
 mod payments;
 mod places;
 mod request_keys;
+mod reserves;
 mod snapshot;
 mod state;
 mod table;

@@ -6,7 +6,7 @@ use compute_domain::WalletAddress;
 use compute_domain::arrival::Arrival;
 use compute_domain::catalog::{ProviderId, ProviderInstanceId};
 use compute_domain::id::{
-    ApiKeyId, ArrivalId, InstanceId, OperationId, OwnerId, PaymentId, TransferId,
+    ApiKeyId, ArrivalId, InstanceId, OperationId, OwnerId, PaymentId, ReserveId, TransferId,
 };
 use compute_domain::instance::Instance;
 use compute_domain::ledger::{CreditAccount, Transfer};
@@ -15,6 +15,7 @@ use compute_domain::owner::ApiKey;
 use compute_domain::payment::{Payment, RailLabel};
 use compute_domain::prepaid::Lot;
 use compute_domain::request_key::RequestKey;
+use compute_domain::reserve::{Dispute, Reserve};
 use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
 use compute_engine::ports::{
@@ -241,6 +242,11 @@ tables! {
     /// Unique.
     arrivals_by_payment: PaymentId => ArrivalId,
     reverted_payments: PaymentId => Timestamp,
+    reserves: ReserveId => Reserve,
+    /// Unique: of refunds.
+    refunds_by_name: (PaymentId, String) => ReserveId,
+    disputes: (RailLabel, String) => Dispute,
+    dispute_reads: (RailLabel, String) => Timestamp,
     /// The next nonce of each lane.
     lanes: Lane => u64,
     chain_transactions: String => ChainTransaction,
@@ -259,6 +265,8 @@ tables! {
     transfers_by_operation: (OperationId, Timestamp, TransferId, u64) => (),
     /// Index.
     transfers_by_arrival: (ArrivalId, u64) => (),
+    /// Index.
+    transfers_by_reserve: (ReserveId, u64) => (),
     /// Index.
     transfers_by_account: (OwnerId, i64) => u64,
     accounts: OwnerId => AccountRow,

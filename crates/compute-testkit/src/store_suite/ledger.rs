@@ -281,7 +281,7 @@ pub(super) async fn a_reason_moves_money_between_its_accounts_only(store: Arc<dy
                     reason: *reason,
                     ..refund_for(&operation, 1)
                 };
-                if *reason == TransferReason::SpendReversal && reason.allows(debit, credit) {
+                if reason.is_reversal() && reason.allows(debit, credit) {
                     let spent = post(&store, &spend_of(&operation, 1)).await;
                     assert_eq!(spent.unwrap(), Posted::New);
                 }

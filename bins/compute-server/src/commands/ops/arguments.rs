@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use compute_domain::WalletAddress;
 use compute_domain::catalog::ProviderId;
 use compute_domain::id::{ArrivalId, InstanceId, OperationId};
+use compute_domain::money::Usd;
 
 /// Arguments of `ops`.
 #[derive(Debug, Args)]
@@ -38,14 +39,27 @@ pub(crate) enum OpsCommand {
         /// The id of the operation.
         id: OperationId,
     },
-    /// End an operation whose settlement cannot be found out, and give its price to its owner as credit.
+    /// End an operation whose settlement cannot be found out, and give its price to its owner as credit; or, with `--to-card`, give what is left as credit of a card payment back to the card.
     Refund {
         /// The id of the operation.
         id: OperationId,
         /// Why; kept in the operation's history.
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
+        /// Give it back to the card that paid. The credit is taken at once, and a running server sends it.
+        #[arg(long)]
+        to_card: bool,
+        /// How much, in dollars; everything that is left when absent.
+        #[arg(long, value_name = "USD", requires = "to_card", value_parser = amount)]
+        amount: Option<Usd>,
+        /// A name of your own for this refund: repeated under one name of an operation, it is made once.
+        #[arg(long, value_name = "NAME", requires = "to_card", default_value = "refund", value_parser = name)]
+        key: String,
     },
+    /// List refunds to cards, and where each is.
+    Refunds,
+    /// List disputes about card payments, and what is frozen for each.
+    Disputes,
     /// Check every promise about money and machines in the database. Exit code 1 when one is broken.
     Audit,
     /// List money that arrived and that no payment explains, and how far each chain was read.
@@ -111,6 +125,24 @@ fn provider(name: &str) -> Result<ProviderId, String> {
     ProviderId::parse(name).ok_or_else(|| "is the name of no provider".to_owned())
 }
 
+fn amount(text: &str) -> Result<Usd, String> {
+    let amount = Usd::parse(text).map_err(|error| error.to_string())?;
+    if amount == Usd::ZERO {
+        return Err("is more than nothing".to_owned());
+    }
+    Ok(amount)
+}
+
+/// The longest name of a refund.
+const NAME_MAX: usize = 255;
+
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > NAME_MAX || !text.bytes().all(|it| it.is_ascii_graphic()) {
+        return Err(format!("is 1 to {NAME_MAX} visible ASCII characters"));
+    }
+    Ok(text.to_owned())
+}
+
 /// The longest reason.
 const REASON_MAX: usize = 500;
 
@@ -127,6 +159,18 @@ fn reason(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refund_has_an_amount_and_a_name() {
+        assert_eq!(amount("3.50"), Ok(Usd::parse("3.5").unwrap()));
+        for bad in ["0", "-1", "", "x"] {
+            assert!(amount(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(name("ticket-7"), Ok("ticket-7".to_owned()));
+        for bad in ["", "a b", "ä", &"x".repeat(NAME_MAX + 1)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_reason_is_one_line() {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod arguments;
+mod cards;
 mod json;
 mod story;
 mod suspense;
@@ -94,10 +95,7 @@ async fn answer(
     synchronise(&clock, database).await;
     let engine = wiring::operators_engine(&config.timing, Arc::new(database.clone()), &clock)?;
     Ok(match command {
-        OpsCommand::List => {
-            let operations = engine.unresolved().await?;
-            Answer::new(text::list(&operations), json::list(&operations))
-        }
+        OpsCommand::List => list(&engine).await?,
         OpsCommand::Show { id } => {
             let story = Story::read(&engine, database, *id).await?;
             Answer::new(text::show(&story), json::show(&story))
@@ -107,7 +105,15 @@ async fn answer(
             let operation = outcome.map_err(|error| refusal(error, *id))?;
             Answer::new(text::retried(&operation), json::retried(&operation))
         }
-        OpsCommand::Refund { id, reason } => refund(&engine, database, *id, reason).await?,
+        OpsCommand::Refund {
+            id,
+            reason,
+            to_card: false,
+            ..
+        } => refund(&engine, database, *id, reason).await?,
+        OpsCommand::Refund { .. } | OpsCommand::Refunds | OpsCommand::Disputes => {
+            cards::answer(command, &engine).await?
+        }
         OpsCommand::Audit => {
             let findings = engine.audit().await?;
             let mut answer = Answer::new(text::audit(&findings), json::audit(&findings));
@@ -150,6 +156,13 @@ async fn answer(
             Answer::new(text::given_up(*id, credited), json::given_up(*id, credited))
         }
     })
+}
+
+async fn list(engine: &Engine) -> anyhow::Result<Answer> {
+    let operations = engine.unresolved().await?;
+    let mut answer = Answer::new(text::list(&operations), json::list(&operations));
+    cards::add_to_list(&mut answer, engine).await?;
+    Ok(answer)
 }
 
 async fn refund(

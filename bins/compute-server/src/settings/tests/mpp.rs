@@ -144,6 +144,7 @@ fn a_key_turns_stripe_on() {
 secret = "{SECRET}"
 [mpp.stripe]
 secret_key = "sk_test_hunter2"
+webhook_secret = "whsec_hunter2"
 network_id = "profile_1"
 "#
         );
@@ -158,6 +159,10 @@ network_id = "profile_1"
         ("profile_1", "usd")
     );
     assert_eq!(stripe.spec.decimals, 2);
+    assert_eq!(stripe.webhook_secret.unwrap().expose(), "whsec_hunter2");
+    let without = text.replace("webhook_secret = \"whsec_hunter2\"\n", "");
+    let mpp = check(&without).unwrap().mpp.unwrap();
+    assert!(mpp.stripe.unwrap().webhook_secret.is_none());
     for (from, to, expected) in [
         (
             "network_id = \"profile_1\"\n",

@@ -7,6 +7,7 @@ mod arrivals;
 mod books;
 mod machines;
 mod purchases;
+mod reserves;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,6 +119,7 @@ pub(super) fn audit(state: &State, at: At) -> Vec<Finding> {
     auditor.ask_about(&everything(state, at));
     auditor.ask_totals();
     auditor.ask_arrivals();
+    auditor.ask_reserves();
     auditor.ask_places();
     auditor.ask_names();
     auditor.into_list()

@@ -68,9 +68,12 @@ impl Engine {
             let problem = PaymentProblem::mpp(ProblemType::InvalidChallenge, detail);
             return Err(refusal(sheet, problem));
         };
+        let Some(AnyRail::Mpp(rail)) = self.rail(&charge.rail) else {
+            return Err(Error::RailUnavailable);
+        };
         let proof = ChargeProof {
             credential,
-            terms: charge.terms,
+            terms: rail.spec().terms.clone(),
             atomic: charge.atomic,
         };
         let void_after = match self.check_payload(&proof) {
@@ -88,7 +91,7 @@ impl Engine {
         Ok(VerifiedPayment {
             asset: AssetAmount {
                 atomic: charge.atomic,
-                decimals: charge.decimals,
+                decimals: rail.spec().decimals,
             },
             rail: charge.rail,
             payer,

@@ -76,8 +76,6 @@ pub struct Charge {
     pub atomic: u128,
     /// The request as challenges carry it.
     pub request: EncodedRequest,
-    pub(crate) terms: ChargeTerms,
-    pub(crate) decimals: u8,
 }
 
 /// A credential, and the offer of ours that it pays. The offer is kept by value, so that a change of

@@ -70,10 +70,13 @@ impl Engine {
             let problem = PaymentProblem::mpp(ProblemType::InvalidChallenge, detail);
             return Err(refusal(sheet, problem));
         };
-        let account = self.rail(&charge.rail).and_then(AnyRail::account);
+        let Some(AnyRail::Mpp(rail)) = self.rail(&charge.rail) else {
+            return Err(Error::RailUnavailable);
+        };
+        let account = rail.account();
         let proof = ChargeProof {
             credential,
-            terms: charge.terms,
+            terms: rail.spec().terms.clone(),
             atomic: charge.atomic,
             account,
         };
@@ -92,7 +95,7 @@ impl Engine {
         Ok(VerifiedPayment {
             asset: AssetAmount {
                 atomic: charge.atomic,
-                decimals: charge.decimals,
+                decimals: rail.spec().decimals,
             },
             rail: charge.rail,
             payer,

@@ -16,7 +16,7 @@ use event_listener::Event;
 use secrecy::SecretBox;
 
 use crate::catalog::ShelfHistory;
-use crate::challenges::MppTerms;
+use crate::challenges::{MppTerms, Nonces, Requests};
 use crate::checks::Checking;
 use crate::cloud::{Closed, Cloud};
 use crate::ports::{AnyRail, Caps, Provider, RailHealth, Store, Timer};
@@ -160,6 +160,8 @@ pub struct Engine {
     pub(crate) shelves: RwLock<ShelfHistory>,
     pub(crate) stocks: Stocks,
     pub(crate) checking: Checking,
+    pub(crate) requests: Requests,
+    pub(crate) nonces: Nonces,
     pub(crate) health: RwLock<BTreeMap<RailLabel, RailHealth>>,
     /// Whether the database committed when it was last asked to.
     pub(crate) stores: AtomicBool,
@@ -228,6 +230,8 @@ impl Engine {
             shelves: RwLock::new(ShelfHistory::default()),
             stocks: Stocks::default(),
             checking: Checking::default(),
+            requests: Requests::default(),
+            nonces: Nonces::default(),
             health: RwLock::new(health),
             stores: AtomicBool::new(true),
             stopping: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
 use futures::FutureExt as _;
 
@@ -92,6 +93,11 @@ impl Engine {
     }
 
     /// The rails that may be offered, in configured order.
+    pub(crate) fn is_ready(&self, label: &RailLabel) -> bool {
+        let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(health.get(label), Some(RailHealth::Ready))
+    }
+
     pub(crate) fn ready_rails(&self) -> Vec<AnyRail> {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
         let is_ready =

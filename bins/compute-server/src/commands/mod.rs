@@ -89,6 +89,9 @@ pub(crate) struct DevArguments {
     /// Sells so many plans more than the vendors have: copies, for measurements.
     #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
     pub(crate) more_plans: usize,
+    /// Sells so many machines at once, for measurements.
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) instances_total: Option<u32>,
     /// Reads the catalogues this often, and finds other prices each time, for measurements.
     #[arg(long, value_name = "MILLISECONDS", hide = true)]
     pub(crate) new_prices_every: Option<u32>,

@@ -79,7 +79,11 @@ async fn identify<T>(app: &App, received: Received<T>) -> Result<Call<T>, ApiErr
     })
 }
 
-fn facts<T>(received: &Received<T>) -> RequestFacts {
+/// Nothing where there are no challenges: their digest is the dearest part of an unpaid request.
+fn facts<T>(received: &Received<T>, takes_credentials: bool) -> RequestFacts {
+    if !takes_credentials {
+        return RequestFacts::default();
+    }
     let accept = received.parts.headers.get(ACCEPT_PAYMENT);
     RequestFacts {
         body: BodyDigest::of(&received.raw),
@@ -102,7 +106,7 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
         let sender = received.parts.extensions.get::<Sender>().copied();
         let payload = payment.as_ref().and_then(payment::Payment::payload);
         let identifier = payload.map(request_key::of_payment).transpose()?;
-        let facts = facts(&received);
+        let facts = facts(&received, takes_credentials);
         let call = identify(app, received).await?;
         let names = call.idempotency_key.clone().into_iter();
         Ok(Self {

@@ -87,10 +87,11 @@ pub(super) async fn a_payer_has_names_of_its_own(store: Arc<dyn Store>) {
         NameScope::Payer(format!("0x{}", letter.repeat(40)).parse().unwrap())
     };
     let (one, other) = (payer("a"), payer("b"));
-    let mut bought = Vec::new();
-    for _ in 0..3 {
-        bought.push(purchase(&store, owner).await);
-    }
+    let bought = [
+        purchase(&store, owner).await,
+        purchase(&store, owner).await,
+        purchase(&store, owner).await,
+    ];
     let name = key("purchase-1");
     for (scope, purchase) in [(owner.into(), &bought[0]), (one, &bought[1])] {
         assert_eq!(bind(&store, scope, &name, purchase, None).await, None);

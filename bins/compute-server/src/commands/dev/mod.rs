@@ -109,6 +109,9 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.database.url = PrivateUrl::new(&arguments.database);
     settings.database.mode = DatabaseMode::Dev;
     settings.limits.exempt_loopback = true;
+    if let Some(total) = arguments.instances_total {
+        settings.limits.instances_total = total;
+    }
     settings.timing.scale_divisor = arguments.time_scale;
     if let Some(millis) = arguments.new_prices_every {
         settings.timing.catalog_refresh = Span::from_millis(i64::from(millis));

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use http::Request;
 use serde_json::json;
 
-use super::payer::{answering, challenge, document, field, now_s, send, sign, with};
+use super::payer::{answering, challenge, document, field, send, sign, with};
 use crate::shop::{Answer, ORDER, Shop, settings};
 use crate::visitor::named;
 

@@ -55,6 +55,10 @@ impl TempoRail {
             return Err(Unclear::Contradiction("the transaction is in no block yet"));
         }
         if objection == Objection::Nonce.code() {
+            // Or been paid in another envelope, which settling will find.
+            if self.chain.find_by_memo(paying).await?.is_some() {
+                return Ok(Check::Fine);
+            }
             self.confirm_nonce(paying, transaction).await?;
         }
         Ok(refused(objection))

@@ -2,18 +2,31 @@
 
 use compute_domain::time::Span;
 use compute_engine::ports::{Check, Rail as _};
-use compute_mpp::tempo::Transaction;
-use compute_payment_double::tempo::Fault;
+use compute_mpp::tempo::abi::TokenTransfer;
+use compute_mpp::tempo::{Transaction, TransactionBuilder};
+use compute_payment_double::tempo::{Fault, USDC_E};
 use compute_wallet::Uint256;
 
 use crate::{
-    LIFE_S, MAX_LAG, NOW_S, PRICE, RECEIPT, SEND, SYNC, Town, buyer, payment_of, pulled, signed,
+    LIFE_S, LOGS, MAX_LAG, NOW_S, PRICE, RECEIPT, SEND, SYNC, Town, buyer, payment_of, pulled,
+    signed,
 };
 
 fn refused(code: &str) -> Result<Check, compute_engine::ports::RailUnavailable> {
     Ok(Check::Refused {
         code: code.to_owned(),
     })
+}
+
+/// What takes the first nonce of a lane of the first buyer and pays nothing here.
+fn gift(lane: u64) -> Transaction {
+    let gift = TokenTransfer {
+        to: buyer(9).address(),
+        amount: 1_u64.into(),
+        memo: None,
+    };
+    let gift = TransactionBuilder::transfer(4217, USDC_E, &gift);
+    gift.lane(lane.into(), 0).build().sign(&buyer(1))
 }
 
 async fn check(town: &Town, number: u8, transaction: &Transaction) -> Option<String> {
@@ -161,7 +174,7 @@ async fn counted_nonces_must_be_next() {
         assert_eq!(check(&town, 1, &in_lane(0, 0)).await, None);
         let code = check(&town, 1, &in_lane(1, 0)).await;
         assert_eq!(code.as_deref(), Some("nonce_too_high"));
-        town.chain.submit(&in_lane(0, 1).encode()).unwrap();
+        town.chain.submit(&gift(lane).encode()).unwrap();
         // Not before every machine has the block in which it was taken.
         let used = pulled(1, &in_lane(0, 0));
         assert!(town.rail.check(used.proof()).await.is_err());
@@ -240,6 +253,7 @@ async fn a_nonce_that_the_payment_itself_took_is_no_refusal() {
             town.advance(seconds);
             town.chain.disturb_times(RECEIPT, &lag, 2);
             town.chain.disturb("eth_getTransactionByHash", lag.clone());
+            town.chain.disturb(LOGS, lag.clone());
             let checked = town.rail.check(payment.proof()).await;
             assert!(checked.is_err(), "lane {lane}, {seconds}: {checked:?}");
             assert_eq!(town.chain.faults_left(), 0);
@@ -267,4 +281,25 @@ async fn what_the_node_has_heard_of_is_refused_for_nothing() {
         .disturb("eth_call", Fault::Error { code: 3, message });
     assert!(town.rail.check(payment.proof()).await.is_err());
     assert_eq!(town.chain.faults_left(), 0);
+}
+
+#[tokio::test]
+async fn a_nonce_that_went_to_the_same_challenge_is_no_refusal() {
+    let town = Town::open().await;
+    town.fund(1, 5_000_000);
+    let in_lane = |gas: u64| {
+        let payment = payment_of(1).valid_before(NOW_S + 300);
+        let mut body = payment.lane(7_u64.into(), 0).build();
+        body.gas_limit += gas;
+        body.sign(&buyer(1))
+    };
+    town.chain.submit(&in_lane(1).encode()).unwrap();
+    let payment = pulled(1, &in_lane(0));
+    assert_eq!(town.rail.check(payment.proof()).await, Ok(Check::Fine));
+    // It is the evidence as soon as no machine can show anything else.
+    crate::assert_unknown(&town.rail.settle(&payment).await);
+    town.advance(MAX_LAG);
+    let settled = compute_engine::ports::Settlement::Settled(town.evidence(1));
+    assert_eq!(town.rail.settle(&payment).await, settled);
+    assert_eq!(town.times_paid(1), 1);
 }

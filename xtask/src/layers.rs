@@ -372,6 +372,25 @@ pub(crate) const LAYERS: &[Row] = &[
         embeddable: false,
     },
     Row {
+        name: "compute-client",
+        place: Place::Layer(2),
+        ours: &[
+            "compute-wallet",
+            "compute-outbound",
+            "compute-mpp",
+            "compute-x402",
+        ],
+        externals: Externals::Not(&["anyhow", "axum", "figment", "sqlx"]),
+        embeddable: false,
+    },
+    Row {
+        name: "compute",
+        place: Place::Layer(3),
+        ours: &["compute-wallet", "compute-client"],
+        externals: Externals::Not(&["axum", "figment", "sqlx"]),
+        embeddable: false,
+    },
+    Row {
         name: "compute-server",
         place: Place::Layer(5),
         ours: &[

@@ -18,8 +18,8 @@ const IMF_FIXDATE: &[BorrowedFormatItem<'_>] = format_description!(
 pub struct Answer {
     /// The status code.
     pub status: StatusCode,
-    /// The headers a caller may need: content type, retry advice, date, request id and the x402
-    /// `EXTENSION-RESPONSES`. All others are dropped, so that a cookie or an echoed credential
+    /// The headers a caller may need: content type, retry advice, date, request id, the x402
+    /// `EXTENSION-RESPONSES`, and what the configuration adds to them. All others are dropped, so that a cookie or an echoed credential
     /// cannot travel further.
     pub headers: HeaderMap,
     /// The whole body, at most as long as the client allows.
@@ -29,8 +29,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(status: StatusCode, all: &HeaderMap, body: Bytes) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        all: &HeaderMap,
+        more: &[HeaderName],
+        body: Bytes,
+    ) -> Self {
         let mut headers = HeaderMap::new();
+        for name in more {
+            for value in all.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
         for name in kept_headers() {
             if let Some(value) = all.get(&name) {
                 headers.insert(name, value.clone());
@@ -114,7 +124,12 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, HeaderValue::from_static(value));
         }
-        Answer::new(StatusCode::OK, &map, Bytes::from_static(body.as_bytes()))
+        Answer::new(
+            StatusCode::OK,
+            &map,
+            &[],
+            Bytes::from_static(body.as_bytes()),
+        )
     }
 
     fn check_retry_after(headers: &[(&'static str, &'static str)], seconds: Option<u64>) {
@@ -153,6 +168,18 @@ mod tests {
         assert_eq!(seen.headers.len(), 1);
     }
 
+    #[test]
+    fn headers_that_are_wanted_survive_with_all_their_lines() {
+        let mut map = HeaderMap::new();
+        for line in ["one", "two"] {
+            map.append("www-authenticate", HeaderValue::from_static(line));
+        }
+        let wanted = [http::header::WWW_AUTHENTICATE];
+        let seen = Answer::new(StatusCode::OK, &map, &wanted, Bytes::new());
+        let lines: Vec<_> = seen.headers.get_all("www-authenticate").iter().collect();
+        assert_eq!(lines, ["one", "two"]);
+    }
+
     #[derive(Debug, serde::Deserialize)]
     struct Verdict {
         success: bool,
@@ -185,7 +212,7 @@ mod tests {
             let mut map = HeaderMap::new();
             map.insert(DATE, HeaderValue::from_str(&text).unwrap());
             map.insert(RETRY_AFTER, HeaderValue::from_str(&text).unwrap());
-            let _ = Answer::new(StatusCode::OK, &map, Bytes::new()).retry_after();
+            let _ = Answer::new(StatusCode::OK, &map, &[], Bytes::new()).retry_after();
         }
     }
 }

@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Url, redirect};
 use secrecy::ExposeSecret as _;
 
@@ -22,6 +22,7 @@ pub struct OutboundClient {
     http: Client,
     base: Url,
     max_body_bytes: usize,
+    kept_headers: Vec<HeaderName>,
 }
 
 impl OutboundClient {
@@ -63,6 +64,7 @@ impl OutboundClient {
             http,
             base,
             max_body_bytes: config.max_body_bytes,
+            kept_headers: config.kept_headers.clone(),
         })
     }
 
@@ -112,7 +114,8 @@ impl OutboundClient {
         let mut response = builder.send().await.map_err(OutboundError::from_send)?;
         let status = response.status();
         let body = self.read_body(&mut response, status).await?;
-        Ok(Answer::new(status, response.headers(), body))
+        let headers = response.headers();
+        Ok(Answer::new(status, headers, &self.kept_headers, body))
     }
 
     async fn read_body(

@@ -2,6 +2,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderName;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -29,6 +30,9 @@ pub struct OutboundConfig {
     /// How long an idle connection is kept for another request: short, so that a peer's own idle
     /// limit rarely turns a request into an unknown outcome.
     pub idle_timeout: Duration,
+    /// Headers of answers that are kept beside the usual ones, all their lines: for peers that say
+    /// in a header of their own what a caller must know.
+    pub kept_headers: Vec<HeaderName>,
 }
 
 impl OutboundConfig {
@@ -45,6 +49,7 @@ impl OutboundConfig {
             total_timeout: Duration::from_secs(60),
             max_body_bytes: 1 << 20,
             idle_timeout: Duration::from_secs(10),
+            kept_headers: Vec::new(),
         }
     }
 

@@ -1,0 +1,46 @@
+//! The commands.
+
+mod book;
+mod buy;
+mod catalog;
+mod credits;
+mod keys;
+mod machines;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::args::{Arguments, Command};
+use crate::context::Context;
+use crate::end::End;
+
+/// Carries out what was asked for.
+pub(crate) async fn run(arguments: Arguments) -> Result<End> {
+    let Arguments { global, command } = arguments;
+    if let Command::Completions { shell } = command {
+        let mut own = Arguments::command();
+        clap_complete::generate(shell, &mut own, "compute", &mut std::io::stdout());
+        return Ok(End::Done);
+    }
+    let is_local = matches!(command, Command::Budget(_) | Command::History);
+    let context = Context::open(global, is_local).await?;
+    match command {
+        Command::Plans(filter) => catalog::plans(&context, &filter).await,
+        Command::Regions => catalog::regions(&context).await,
+        Command::Images => catalog::images(&context).await,
+        Command::Quote(machine) => buy::quote(&context, &machine).await,
+        Command::Provision(order) => buy::provision(&context, &order).await,
+        Command::Extend(order) => buy::extend(&context, &order).await,
+        Command::List => machines::list(&context).await,
+        Command::Show { id } => machines::show(&context, &id).await,
+        Command::Resize(wanted) => machines::resize(&context, &wanted).await,
+        Command::Password { id } => machines::password(&context, &id).await,
+        Command::Destroy { id } => machines::destroy(&context, &id).await,
+        Command::Credits(wanted) => credits::run(&context, &wanted).await,
+        Command::Keys(wanted) => keys::run(&context, &wanted).await,
+        Command::Budget(wanted) => book::budget(&context, &wanted),
+        Command::Recover { patience } => book::recover(&context, patience).await,
+        Command::History => book::history(&context),
+        Command::Completions { .. } => Ok(End::Done),
+    }
+}

@@ -1,0 +1,32 @@
+//! `compute`: finds, buys and runs machines of an x402Compute shop.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what a command does"
+)]
+
+mod args;
+mod commands;
+mod context;
+mod end;
+mod print;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::args::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let is_json = arguments.global.json;
+    match commands::run(arguments).await {
+        Ok(end) => end.code(),
+        Err(error) => {
+            let end = end::of(&error);
+            print::failure(&error, end, is_json);
+            end.code()
+        }
+    }
+}

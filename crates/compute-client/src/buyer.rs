@@ -1,0 +1,409 @@
+//! A purchase from its price to its end.
+
+use std::time::Duration;
+
+use compute_wallet::EvmKey;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::answer::{Problem, Reply, Verdict};
+use crate::book::{Book, BookError, Ending, Open};
+use crate::clock::{now_ms, now_s, random};
+use crate::identity::Identity;
+use crate::offer::{Means, Offer, OfferError};
+use crate::shop::{Call, Shop, ShopError};
+use crate::usd::Usd;
+
+/// The client's name for a purchase.
+const NAME: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The first wait before the same is sent again, and the longest.
+const PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a buyer wants of a purchase beside the goods.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// How to pay.
+    pub means: Means,
+    /// The most that this purchase may cost.
+    pub max_price: Option<Usd>,
+    /// The most that may be spent in all, beside the cap of the book.
+    pub ceiling: Option<Usd>,
+    /// Whether real money may be paid, and not only that of test networks.
+    pub real_money: bool,
+    /// How long the same is sent again while nobody knows what became of it.
+    pub patience: Duration,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            means: Means::Any,
+            max_price: None,
+            ceiling: None,
+            real_money: true,
+            patience: Duration::from_secs(180),
+        }
+    }
+}
+
+/// Who buys, where, and by which book.
+#[derive(Debug)]
+pub struct Buyer<'a> {
+    /// The shop.
+    pub shop: &'a Shop,
+    /// What was spent.
+    pub book: &'a Book,
+    /// Whose the purchases are.
+    pub identity: &'a Identity,
+    /// Who pays; nobody can only pay with credits.
+    pub key: Option<&'a EvmKey>,
+}
+
+/// A price, and what can be paid for it.
+#[derive(Debug)]
+pub struct Quote {
+    /// The way to pay that was wished for.
+    pub offer: Offer,
+    /// The shop's answer.
+    pub reply: Reply,
+}
+
+/// A purchase that was made.
+#[derive(Debug)]
+pub struct Bought {
+    /// Its name in the book and at the shop.
+    pub id: String,
+    /// What was paid; nothing new when it was paid with credits.
+    pub price: Usd,
+    /// How it was paid.
+    pub means: Means,
+    /// The shop's answer.
+    pub reply: Reply,
+}
+
+/// What became of a purchase.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was made.
+    Paid(Bought),
+    /// It was paid, could not be delivered, and is credited to its owner at the shop.
+    Credited {
+        /// How much.
+        amount: Usd,
+        /// What the shop answered.
+        bought: Bought,
+    },
+    /// Nothing was charged.
+    Refused(Problem),
+    /// Nobody knows yet. It stays in the book, counts against the cap, and can be taken up again.
+    Unknown {
+        /// Its name in the book.
+        id: String,
+        /// What was said last.
+        last: String,
+    },
+}
+
+/// Why nothing was bought. Nothing was charged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PurchaseError {
+    /// The shop cannot be asked, or refuses before any payment.
+    #[error(transparent)]
+    Shop(#[from] ShopError),
+    /// Nothing can be paid.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// The book forbids it, or cannot be written.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// It is dearer than wished.
+    #[error("it costs {price} USD, and may cost {limit} USD at most")]
+    TooDear {
+        /// What it costs.
+        price: Usd,
+        /// The limit.
+        limit: Usd,
+    },
+    /// Real money is asked for.
+    #[error("real money is asked for, and only test money may be paid here")]
+    RealMoney,
+    /// Nobody is there to pay.
+    #[error("there is no wallet to pay with")]
+    NoWallet,
+    /// The shop gave something away that was asked for without a payment.
+    #[error("the shop did not ask for a payment: it answered {0}")]
+    Unpriced(StatusCode),
+    /// Who sent it is not who would send it now.
+    #[error("the purchase was sent by {sent}, and would be sent again by {now}")]
+    OtherIdentity {
+        /// Who sent it.
+        sent: String,
+        /// Who would now.
+        now: &'static str,
+    },
+}
+
+impl Buyer<'_> {
+    /// Asks what something costs. Nothing is bought, and nothing is written down anywhere.
+    ///
+    /// # Errors
+    /// When the shop refuses, or there is no way to pay that was wished for.
+    pub async fn quote(
+        &self,
+        path: &str,
+        body: &Value,
+        means: Means,
+    ) -> Result<Quote, PurchaseError> {
+        let call = Call {
+            method: Method::POST,
+            path,
+            body: Some(body),
+            query: Vec::new(),
+            headers: Vec::new(),
+        };
+        let reply = self.shop.call(call, self.identity).await?;
+        if reply.status != StatusCode::PAYMENT_REQUIRED {
+            return Err(if reply.status.is_success() {
+                PurchaseError::Unpriced(reply.status)
+            } else {
+                ShopError::Refused(reply.problem()).into()
+            });
+        }
+        let offer = Offer::choose(Offer::read(&reply)?, means)?;
+        Ok(Quote { offer, reply })
+    }
+
+    /// Buys something: at the price that is asked for now, if the wishes, the cap and the wallet allow it.
+    ///
+    /// # Errors
+    /// When nothing was paid. What may have been paid is an [`Outcome`].
+    pub async fn buy(
+        &self,
+        path: &str,
+        body: &Value,
+        wishes: &Wishes,
+    ) -> Result<Outcome, PurchaseError> {
+        if wishes.means == Means::Credits {
+            return self.spend_credits(path, body, wishes).await;
+        }
+        let key = self.key.ok_or(PurchaseError::NoWallet)?;
+        let Quote { offer, .. } = self.quote(path, body, wishes.means).await?;
+        let (price, means) = (offer.price(), offer.means());
+        if let Some(limit) = wishes.max_price.filter(|limit| price > *limit) {
+            return Err(PurchaseError::TooDear { price, limit });
+        }
+        if offer.is_real() && !wishes.real_money {
+            return Err(PurchaseError::RealMoney);
+        }
+        let payment = offer.pay(key)?;
+        let value = payment.value.to_str().map_err(|_| OfferError::Unreadable)?;
+        let open = Open {
+            header: payment.header.as_str().to_owned(),
+            value: value.to_owned(),
+            ..self.open(path, body, price)?
+        };
+        self.book.reserve(open.clone(), wishes.ceiling)?;
+        self.send(&open, means, wishes.patience, false).await
+    }
+
+    /// Takes up a purchase of which nobody knows what became of it: the same is sent again, which pays nothing twice.
+    ///
+    /// # Errors
+    /// When somebody else sent it.
+    pub async fn take_up(&self, open: &Open, patience: Duration) -> Result<Outcome, PurchaseError> {
+        if open.identity != self.identity.kind() {
+            return Err(PurchaseError::OtherIdentity {
+                sent: open.identity.clone(),
+                now: self.identity.kind(),
+            });
+        }
+        let means = match open.header.as_str() {
+            "" => Means::Credits,
+            "authorization" => Means::Tempo,
+            _ => Means::Base,
+        };
+        self.send(open, means, patience, true).await
+    }
+
+    /// Credits were counted when they were bought, so they cost nothing more. The name makes repeats safe.
+    async fn spend_credits(
+        &self,
+        path: &str,
+        body: &Value,
+        wishes: &Wishes,
+    ) -> Result<Outcome, PurchaseError> {
+        let mut body = body.clone();
+        if let Some(members) = body.as_object_mut() {
+            members.insert("use_credits".to_owned(), true.into());
+            if let Some(limit) = wishes.max_price {
+                let text = limit.to_string();
+                let number = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
+                members.insert("max_total_usd".to_owned(), number);
+            }
+        }
+        let open = self.open(path, &body, Usd::ZERO)?;
+        self.book.reserve(open.clone(), None)?;
+        self.send(&open, Means::Credits, wishes.patience, false)
+            .await
+    }
+
+    fn open(&self, path: &str, body: &Value, price: Usd) -> Result<Open, PurchaseError> {
+        let chance = random::<16>().map_err(OfferError::Chance)?;
+        Ok(Open {
+            id: format!("compute-{}", hex::encode(chance)),
+            at_s: now_s(),
+            shop: self.shop.origin(),
+            path: path.to_owned(),
+            body: body.clone(),
+            price,
+            identity: self.identity.kind().to_owned(),
+            header: String::new(),
+            value: String::new(),
+        })
+    }
+
+    /// Sends the same until it has an end, or patience is over. `was_sent` when it may have arrived before.
+    async fn send(
+        &self,
+        open: &Open,
+        means: Means,
+        patience: Duration,
+        was_sent: bool,
+    ) -> Result<Outcome, PurchaseError> {
+        let headers = headers(open)?;
+        let limit = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let until = now_ms().saturating_add(limit);
+        let (mut may_have_arrived, mut pause) = (was_sent, PAUSE);
+        loop {
+            let call = Call {
+                method: Method::POST,
+                path: &open.path,
+                body: Some(&open.body),
+                query: Vec::new(),
+                headers: headers.clone(),
+            };
+            let (last, wait) = match self.shop.call(call, self.identity).await {
+                Ok(reply) => {
+                    let verdict = reply.verdict();
+                    if let Some(ending) = ending_of(&verdict, may_have_arrived) {
+                        return self.close(open, means, ending, verdict, reply);
+                    }
+                    may_have_arrived = true;
+                    let problem = reply.problem();
+                    let last = match reply.status.as_u16() {
+                        200..=299 => "its settlement is not known yet".to_owned(),
+                        status => format!("{} ({status} {})", problem.detail, problem.code),
+                    };
+                    (last, reply.retry_after())
+                }
+                Err(ShopError::Unanswered(error)) => {
+                    may_have_arrived |= !error.is_not_sent();
+                    (error.to_string(), None)
+                }
+                Err(error) => return self.give_up(open, may_have_arrived, error),
+            };
+            let wait = wait.unwrap_or(pause).clamp(PAUSE, MAX_PAUSE);
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            if now_ms().saturating_add(wait_ms) >= until {
+                return self.stop(open, may_have_arrived, last);
+            }
+            tokio::time::sleep(wait).await;
+            pause = pause.saturating_mul(2).min(MAX_PAUSE);
+        }
+    }
+
+    fn close(
+        &self,
+        open: &Open,
+        means: Means,
+        ending: Ending,
+        verdict: Verdict,
+        reply: Reply,
+    ) -> Result<Outcome, PurchaseError> {
+        let order = ["/order/id", "/order_id"].map(|pointer| reply.text(pointer).to_owned());
+        let order = order
+            .into_iter()
+            .find(|id| !id.is_empty())
+            .unwrap_or_default();
+        self.book.close(&open.id, ending, &order, now_s())?;
+        let problem = reply.problem();
+        let bought = Bought {
+            id: open.id.clone(),
+            price: open.price,
+            means,
+            reply,
+        };
+        Ok(match verdict {
+            Verdict::Paid => Outcome::Paid(bought),
+            Verdict::Credited(amount) => Outcome::Credited { amount, bought },
+            Verdict::Refused { .. } | Verdict::Again => Outcome::Refused(problem),
+        })
+    }
+
+    /// Nothing more can be sent.
+    fn give_up(
+        &self,
+        open: &Open,
+        may_have_arrived: bool,
+        error: ShopError,
+    ) -> Result<Outcome, PurchaseError> {
+        if may_have_arrived {
+            return Ok(Outcome::Unknown {
+                id: open.id.clone(),
+                last: error.to_string(),
+            });
+        }
+        self.book.close(&open.id, Ending::Refused, "", now_s())?;
+        Err(error.into())
+    }
+
+    /// Patience is over.
+    fn stop(
+        &self,
+        open: &Open,
+        may_have_arrived: bool,
+        last: String,
+    ) -> Result<Outcome, PurchaseError> {
+        if may_have_arrived {
+            let id = open.id.clone();
+            return Ok(Outcome::Unknown { id, last });
+        }
+        // No byte of it ever left: the payment is worth nothing to anybody.
+        self.book.close(&open.id, Ending::Refused, "", now_s())?;
+        Ok(Outcome::Refused(Problem {
+            status: 0,
+            code: "unreachable".to_owned(),
+            detail: last,
+            request_id: String::new(),
+        }))
+    }
+}
+
+/// The end that an answer is. A refusal of the request says nothing of a payment that may have arrived before.
+const fn ending_of(verdict: &Verdict, may_have_arrived: bool) -> Option<Ending> {
+    match verdict {
+        Verdict::Paid => Some(Ending::Paid),
+        Verdict::Credited(_) => Some(Ending::Credited),
+        Verdict::Refused { for_good } if *for_good || !may_have_arrived => Some(Ending::Refused),
+        Verdict::Refused { .. } | Verdict::Again => None,
+    }
+}
+
+/// The payment and the name.
+fn headers(open: &Open) -> Result<Vec<(HeaderName, HeaderValue)>, PurchaseError> {
+    let mut headers = Vec::new();
+    if !open.header.is_empty() {
+        let name = HeaderName::from_bytes(open.header.as_bytes());
+        let name = name.map_err(|_| OfferError::Unreadable)?;
+        let mut value = HeaderValue::from_str(&open.value).map_err(|_| OfferError::Unreadable)?;
+        value.set_sensitive(true);
+        headers.push((name, value));
+    }
+    let name = HeaderValue::from_str(&open.id).map_err(|_| OfferError::Unreadable)?;
+    headers.push((NAME, name));
+    Ok(headers)
+}

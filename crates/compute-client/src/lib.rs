@@ -1,0 +1,29 @@
+//! The buying side of an x402Compute shop.
+//!
+//! A [`Shop`] answers what is for sale and what it costs. A [`Buyer`] pays for it, by x402 or by MPP, under a
+//! spending cap that a [`Book`] keeps on disk: what is about to be sent is written down first, so that an answer
+//! that gets lost, or a process that dies, never pays twice and never forgets what it has paid. The same purchase
+//! is sent again until the shop has said for good what became of it.
+
+mod answer;
+mod book;
+mod buyer;
+mod clock;
+mod identity;
+mod model;
+mod offer;
+mod shop;
+mod usd;
+
+pub use answer::{Problem, Reply};
+pub use book::{Book, BookError, Closed, Ending, Open};
+pub use buyer::{Bought, Buyer, Outcome, PurchaseError, Quote, Wishes};
+pub use identity::Identity;
+pub use model::{Order, Plan};
+pub use offer::{Means, Offer, OfferError};
+pub use shop::{Shop, ShopError};
+pub use usd::{Usd, UsdError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

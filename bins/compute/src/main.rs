@@ -1,4 +1,4 @@
-//! `compute`: finds, buys and runs machines of an x402Compute shop.
+//! Finds, buys and runs machines of an x402Compute shop from the command line.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -1,4 +1,4 @@
-//! The buying side of an x402Compute shop.
+//! Buys and runs machines of an x402Compute shop: quotes, payments, a spending cap, and answers that get lost.
 //!
 //! A [`Shop`] answers what is for sale and what it costs. A [`Buyer`] pays for it, by x402 or by MPP, under a
 //! spending cap that a [`Book`] keeps on disk: what is about to be sent is written down first, so that an answer

@@ -153,11 +153,8 @@ impl Purchase<'_> {
             Some(proof) if is_charge => self.charged(proof),
             _ => payer,
         };
-        let gate = self.sender.filter(|_| is_charge);
-        let gate =
-            gate.map(|sender| Arc::new(Gate::new(app.clone(), sender)) as Arc<dyn CheckGate>);
         let terms = PurchaseTerms {
-            gate,
+            gate: self.gate(is_charge),
             ..tender.into_terms(&self.url, self.facts.clone())
         };
         let submitted = self.submit(terms).await?;
@@ -209,6 +206,12 @@ impl Purchase<'_> {
             tracing::error!(error = %error, operation.id = %operation, "a management key cannot be read");
             None
         })
+    }
+
+    /// What stands before the payment network of a credential.
+    fn gate(&self, is_charge: bool) -> Option<Arc<dyn CheckGate>> {
+        let sender = self.sender.filter(|_| is_charge)?;
+        Some(Arc::new(Gate::new(self.app.clone(), sender)))
     }
 
     /// Whose purchase a credential is, once it has been claimed: the paying wallet's, or for a card its

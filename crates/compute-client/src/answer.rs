@@ -108,7 +108,7 @@ impl Reply {
         let credited = self.body.pointer("/details/credited");
         match self.status.as_u16() {
             200 if self.is_pending() => Verdict::Again,
-            200 | 201 => Verdict::Paid,
+            200 if self.is_made() => Verdict::Paid,
             500..=599 => match credited.map(|it| serde_json::from_value(it.clone())) {
                 Some(Ok(amount)) => Verdict::Credited(amount),
                 _ if for_good => Verdict::Refused { for_good },
@@ -124,6 +124,12 @@ impl Reply {
             400 | 401 | 403..=406 | 409 | 410 | 413 | 415 | 422 => Verdict::Refused { for_good },
             _ => Verdict::Again,
         }
+    }
+
+    /// What was bought is named: no page of a proxy in between does that.
+    fn is_made(&self) -> bool {
+        self.body.get("success") == Some(&Value::Bool(true))
+            && !self.text("/operation_id").is_empty()
     }
 
     /// The order stands, and whether its payment arrived is not known yet.
@@ -148,7 +154,8 @@ mod tests {
 
     #[test]
     fn an_end_is_what_the_contract_calls_one() {
-        assert_eq!(verdict(200, r#"{"settlement":"settled"}"#), Verdict::Paid);
+        let made = r#"{"success":true,"operation_id":"o","settlement":"settled"}"#;
+        assert_eq!(verdict(200, made), Verdict::Paid);
         let lost = r#"{"code":"no_capacity","details":{"credited":0.192}}"#;
         let credited = Verdict::Credited(Usd::from_micros(192_000));
         assert_eq!(verdict(503, lost), credited);
@@ -161,7 +168,12 @@ mod tests {
     #[test]
     fn everything_else_is_asked_again() {
         for (status, body) in [
-            (200, r#"{"settlement":"pending"}"#),
+            (
+                200,
+                r#"{"success":true,"operation_id":"o","settlement":"pending"}"#,
+            ),
+            (200, "<html>welcome</html>"),
+            (200, r#"{"ok":true}"#),
             (202, "{}"),
             (402, r#"{"code":"payment_required"}"#),
             (409, r#"{"code":"operation_in_progress"}"#),

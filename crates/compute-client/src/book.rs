@@ -89,7 +89,8 @@ pub struct Open {
     pub body: Value,
     /// What it costs.
     pub price: Usd,
-    /// By whom it was sent, so that the same is sent again: `nobody`, `wallet` or `api_key`.
+    /// By whom it was sent, so that nobody else sends it again: `nobody`, `wallet 0x…`, or `api key` with the
+    /// start of its hash.
     pub identity: String,
     /// The header that pays, and its value: worth this one payment to this one shop.
     pub header: String,

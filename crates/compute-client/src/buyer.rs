@@ -21,6 +21,9 @@ const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 const PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
+/// For so long a shop surely remembers a name, in seconds; it does for three days.
+const NAME_LIFE_S: u64 = 48 * 3_600;
+
 /// What a buyer wants of a purchase beside the goods.
 #[derive(Debug, Clone)]
 pub struct Wishes {
@@ -81,6 +84,9 @@ pub struct Bought {
     pub means: Means,
     /// The shop's answer.
     pub reply: Reply,
+    /// Why its end could not be written into the book, if it could not. It stays open there, and counts
+    /// against the cap; taking it up again finds the same purchase.
+    pub unwritten: Option<BookError>,
 }
 
 /// What became of a purchase.
@@ -143,7 +149,14 @@ pub enum PurchaseError {
         /// Who sent it.
         sent: String,
         /// Who would now.
-        now: &'static str,
+        now: String,
+    },
+    /// It was to be paid with credits so long ago that the shop may have forgotten its name: sent again, it
+    /// might be another purchase.
+    #[error("{id} is too old to be sent again: look at the shop whether it was made")]
+    TooOld {
+        /// Its name in the book.
+        id: String,
     },
 }
 
@@ -213,13 +226,16 @@ impl Buyer<'_> {
     /// Takes up a purchase of which nobody knows what became of it: the same is sent again, which pays nothing twice.
     ///
     /// # Errors
-    /// When somebody else sent it.
+    /// When somebody else sent it, or nothing but a name protects it that may be forgotten.
     pub async fn take_up(&self, open: &Open, patience: Duration) -> Result<Outcome, PurchaseError> {
-        if open.identity != self.identity.kind() {
-            return Err(PurchaseError::OtherIdentity {
-                sent: open.identity.clone(),
-                now: self.identity.kind(),
-            });
+        let now = self.identity.name();
+        if open.identity != now {
+            let sent = open.identity.clone();
+            return Err(PurchaseError::OtherIdentity { sent, now });
+        }
+        if open.header.is_empty() && now_s().saturating_sub(open.at_s) > NAME_LIFE_S {
+            let id = open.id.clone();
+            return Err(PurchaseError::TooOld { id });
         }
         let means = match open.header.as_str() {
             "" => Means::Credits,
@@ -260,7 +276,7 @@ impl Buyer<'_> {
             path: path.to_owned(),
             body: body.clone(),
             price,
-            identity: self.identity.kind().to_owned(),
+            identity: self.identity.name(),
             header: String::new(),
             value: String::new(),
         })
@@ -329,13 +345,20 @@ impl Buyer<'_> {
             .into_iter()
             .find(|id| !id.is_empty())
             .unwrap_or_default();
-        self.book.close(&open.id, ending, &order, now_s())?;
+        let unwritten = match self.book.close(&open.id, ending, &order, now_s()) {
+            // Another process has taken it up and found the same end.
+            Ok(()) | Err(BookError::NotOpen(_)) => None,
+            // Nothing was charged, which is what this error says, too.
+            Err(error) if ending == Ending::Refused => return Err(error.into()),
+            Err(error) => Some(error),
+        };
         let problem = reply.problem();
         let bought = Bought {
             id: open.id.clone(),
             price: open.price,
             means,
             reply,
+            unwritten,
         };
         Ok(match verdict {
             Verdict::Paid => Outcome::Paid(bought),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use compute_wallet::{EvmKey, auth_message};
+use compute_wallet::{EvmKey, auth_message, keccak256};
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -45,12 +45,16 @@ impl Identity {
         }
     }
 
-    /// What may be shown of it.
-    pub(crate) const fn kind(&self) -> &'static str {
+    /// Who it is, in words that give nothing away: the same again is the same buyer.
+    pub(crate) fn name(&self) -> String {
         match self {
-            Self::Nobody => "nobody",
-            Self::Wallet(_) => "wallet",
-            Self::ApiKey(_) => "api_key",
+            Self::Nobody => "nobody".to_owned(),
+            Self::Wallet(key) => format!("wallet {}", key.address()),
+            Self::ApiKey(key) => {
+                let digest = keccak256(key.expose_secret().as_bytes());
+                let start = digest.first_chunk::<8>().copied().unwrap_or_default();
+                format!("api key {}", hex::encode(start))
+            }
         }
     }
 }
@@ -85,6 +89,6 @@ fn sign(
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
+        f.write_str(&self.name())
     }
 }

@@ -3,7 +3,9 @@
 
 use compute_domain::payment::{Payment, RailLabel};
 use compute_mpp::stripe::{SharedPaymentToken, StripeDetails};
-use compute_mpp::tempo::{Modes, Sponsorship, TempoCharge, TempoPayload, TempoTerms, Transaction};
+use compute_mpp::tempo::{
+    Modes, SenderSignature, Sponsorship, TempoCharge, TempoPayload, TempoTerms, Transaction,
+};
 use compute_mpp::{Amount, ChargeRequest, Credential, EncodedRequest, Method, Source};
 use compute_wallet::{Digest32, EvmAddress, WalletAddress};
 use serde::{Deserialize, Serialize};
@@ -117,9 +119,14 @@ impl ChargeProof {
     }
 
     /// Whether the wallet that pays has signed what is shown: not so where only a hash is, which anybody
-    /// can read from the chain.
+    /// can read from the chain, nor where an access key signed, which only the chain knows to be one.
     pub(crate) fn is_signed(&self) -> bool {
-        matches!(self.instrument(), Some(Instrument::Transfer(_)))
+        match self.instrument() {
+            Some(Instrument::Transfer(transaction)) => {
+                matches!(transaction.signature, SenderSignature::Own(_))
+            }
+            _ => false,
+        }
     }
 
     /// What a transfer on Tempo has to pay; `None` for another method.

@@ -45,9 +45,9 @@ impl Checking {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no other copy of this payment is on its way.
-    async fn turn(&self, proof_key: &str) -> Turn<'_> {
-        let key = proof_key.to_owned();
+    /// Waits until no other copy of this payment for this challenge is on its way.
+    async fn turn(&self, proof_key: &str, challenge_id: Option<&str>) -> Turn<'_> {
+        let key = format!("{proof_key} {}", challenge_id.unwrap_or_default());
         let place = Arc::clone(self.lock().entry(key.clone()).or_default());
         // Made before the wait, so that whoever gives up waiting leaves nothing behind.
         let mut turn = Turn {
@@ -94,11 +94,15 @@ pub(crate) enum Entry<'a> {
     Bought(Submitted),
 }
 
+/// How long a copy is to stay away of a payment that was asked about just now and has bought nothing.
+const AFTER_COPY: Span = Span::from_secs(1);
+
 impl Engine {
     /// What comes between the verification of a payment and the question to its network.
     ///
     /// # Errors
-    /// `PaymentAlreadyUsed`, `RequestKeyReused`, and `TooManyChecks` when the gate is closed.
+    /// `PaymentAlreadyUsed`, `RequestKeyReused`, and `TooManyChecks` when the gate is closed, or when a copy
+    /// was asked about just now and has bought nothing: so a copy waits for one question at most.
     pub(crate) async fn enter_check(
         &self,
         purchase: &Purchase<'_>,
@@ -107,7 +111,8 @@ impl Engine {
         let AnyProof::Mpp(_) = &verified.proof else {
             return Ok(Entry::Check(None));
         };
-        let turn = self.checking.turn(&verified.proof_key).await;
+        let challenge_id = verified.challenge_id.as_deref();
+        let turn = self.checking.turn(&verified.proof_key, challenge_id).await;
         if turn.has_waited {
             let identified = Identified {
                 proof_key: verified.proof_key.clone(),
@@ -119,7 +124,7 @@ impl Engine {
                     return join(&bought, &purchase.digest).map(Entry::Bought);
                 }
                 Bought::Another => return Err(Error::PaymentAlreadyUsed),
-                Bought::Nothing => {}
+                Bought::Nothing => return Err(Error::TooManyChecks { wait: AFTER_COPY }),
             }
         }
         if let Some(named) = self.find_named_by_payer(purchase, verified).await? {
@@ -160,12 +165,15 @@ mod tests {
     #[test]
     fn copies_take_turns_and_leave_nothing_behind() {
         let checking = Checking::default();
-        let first = checking.turn("a").now_or_never().unwrap();
+        let first = checking.turn("a", None).now_or_never().unwrap();
         assert!(!first.has_waited);
-        let other = checking.turn("b").now_or_never().unwrap();
+        let other = checking.turn("b", None).now_or_never().unwrap();
         assert!(!other.has_waited, "another payment");
-        let mut second = Box::pin(checking.turn("a"));
-        let mut given_up = Box::pin(checking.turn("a"));
+        let other_challenge = checking.turn("a", Some("c")).now_or_never().unwrap();
+        assert!(!other_challenge.has_waited);
+        drop(other_challenge);
+        let mut second = Box::pin(checking.turn("a", None));
+        let mut given_up = Box::pin(checking.turn("a", None));
         assert!(second.as_mut().now_or_never().is_none());
         assert!(given_up.as_mut().now_or_never().is_none());
         drop(first);

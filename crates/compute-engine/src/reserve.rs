@@ -7,7 +7,7 @@ use compute_domain::id::{OperationId, OwnerId, ReserveId, TransferId};
 use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::payment::Payment;
-use compute_domain::reserve::{Dispute, Reserve, ReserveKind, ReserveState};
+use compute_domain::reserve::{Dispute, DisputeState, Reserve, ReserveKind, ReserveState};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -59,14 +59,14 @@ impl Engine {
     }
 
     /// Freezes what is left of a disputed payment as credit, and no more than `most`. The owner's account
-    /// must be locked. Says how much that was.
+    /// must be locked. What was set aside for it, if anything was.
     pub(crate) async fn freeze(
         &self,
         tx: &mut dyn Tx,
         dispute: &Dispute,
         payment: &Payment,
         most: Usd,
-    ) -> Result<Usd, Error> {
+    ) -> Result<Option<Reserve>, Error> {
         let mut frozen = Usd::ZERO;
         for reserve in tx.reserves_of(dispute).await? {
             if !matches!(reserve.state, ReserveState::Released { .. }) {
@@ -78,7 +78,7 @@ impl Engine {
         let balance = tx.lock_credits(payment.owner).await?;
         let amount = wanted.min(left).min(balance).min(most);
         if amount == Usd::ZERO {
-            return Ok(amount);
+            return Ok(None);
         }
         let now = self.now();
         let reserve = Reserve {
@@ -95,11 +95,12 @@ impl Engine {
             state: ReserveState::Held,
         };
         self.set_aside(tx, &reserve).await?;
-        Ok(amount)
+        Ok(Some(reserve))
     }
 
     /// Something was just given back to an owner for what an operation is about: while a payment of it is
-    /// disputed, that is frozen before anybody can spend it.
+    /// disputed, that is frozen before anybody can spend it; when the dispute is lost, the buyer has had it
+    /// from the bank already, and it is gone here.
     pub(crate) async fn freeze_given(
         &self,
         tx: &mut dyn Tx,
@@ -108,21 +109,26 @@ impl Engine {
         given: Usd,
     ) -> Result<(), Error> {
         let mut rest = given;
-        for dispute in tx.open_disputes_about(operation).await? {
+        for dispute in tx.disputes_against(operation).await? {
             if dispute.owner != owner {
                 continue;
             }
             let payment = tx.payment_with_id(dispute.payment).await?;
             let payment =
                 payment.ok_or_else(|| Error::Internal("a dispute about no payment".into()))?;
-            let frozen = self.freeze(tx, &dispute, &payment, rest).await?;
-            rest = rest.checked_sub(frozen).unwrap_or(Usd::ZERO);
-            if frozen > Usd::ZERO {
-                tracing::warn!(
-                    dispute = dispute.reference, payment.rail = %dispute.rail, owner.id = %owner,
-                    amount = %frozen, "what was given back is frozen: the payment is disputed"
-                );
+            let Some(frozen) = self.freeze(tx, &dispute, &payment, rest).await? else {
+                continue;
+            };
+            let amount = frozen.amount;
+            rest = rest.checked_sub(amount).unwrap_or(Usd::ZERO);
+            if dispute.state == DisputeState::Lost {
+                let gone = frozen.pay(dispute.reference.clone())?;
+                self.close_reserve(tx, &gone).await?;
             }
+            tracing::warn!(
+                dispute = dispute.reference, payment.rail = %dispute.rail, owner.id = %owner,
+                %amount, "what was given back is frozen, or gone: the payment is disputed"
+            );
         }
         Ok(())
     }

@@ -70,7 +70,10 @@ impl TempoChain {
             abi::address_topic(paying.payer),
             abi::address_topic(paying.charge.terms.recipient),
         ]);
-        let logs = self.node().logs(self.token, &topics, range).await?;
+        let logs = self
+            .node()
+            .logs(paying.charge.terms.currency, &topics, range)
+            .await?;
         let own = logs.iter().filter(|log| pays(log, paying));
         let read = |log: &Log| abi::read_word(&log.transaction_hash);
         own.map(|log| read(log).ok_or_else(|| NodeError::unusable("a log without a transaction")))

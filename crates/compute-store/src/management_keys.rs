@@ -27,7 +27,7 @@ WHERE keys.sealed IS NOT NULL AND keys.stored_at < $1
     AND NOT EXISTS (
         SELECT 1 FROM instances
         WHERE instances.owner_id = operations.owner_id
-            AND instances.id <> operations.instance_id)
+            AND (operations.instance_id IS NULL OR instances.id <> operations.instance_id))
     AND NOT EXISTS (
         SELECT 1 FROM ledger_accounts
         WHERE ledger_accounts.id = 'credits:' || operations.owner_id)

@@ -51,6 +51,10 @@ const FIRST_CLAIM: &str = "SELECT MIN(claimed_at)
 FROM payments
 WHERE rail = $1";
 
+const FIRST_UNDECIDED: &str = "SELECT MIN(claimed_at)
+FROM payments
+WHERE rail = $1 AND state = 'claimed'";
+
 /// What was given back to an owner for all that an operation was about.
 const GIVEN: &str = "SELECT CAST(COALESCE(SUM(transfers.amount_micros), 0) AS BIGINT)
 FROM operations AS bought
@@ -156,12 +160,12 @@ ORDER BY opened_at DESC, rail, reference
 LIMIT $1"
 );
 
-const DISPUTES_ABOUT: &str = concat!(
+const DISPUTES_AGAINST: &str = concat!(
     "SELECT ",
     dispute_columns!(),
     "
 FROM card_disputes
-WHERE state = 'open' AND payment_id IN (
+WHERE state IN ('open', 'lost') AND payment_id IN (
     SELECT payments.id
     FROM operations AS own
     JOIN operations ON operations.id = own.id
@@ -214,6 +218,12 @@ impl Reserves for StoreTx {
     async fn first_claim(&mut self, rail: &RailLabel) -> Result<Option<Timestamp>, StoreError> {
         let (first,): (Option<i64>,) =
             fetch!(fetch_one, self, "payments", FIRST_CLAIM, rail.as_str())?;
+        Ok(first.map(Timestamp::from_millis))
+    }
+
+    async fn first_undecided(&mut self, rail: &RailLabel) -> Result<Option<Timestamp>, StoreError> {
+        let (first,): (Option<i64>,) =
+            fetch!(fetch_one, self, "payments", FIRST_UNDECIDED, rail.as_str())?;
         Ok(first.map(Timestamp::from_millis))
     }
 
@@ -387,7 +397,7 @@ impl Reserves for StoreTx {
         rows.into_iter().map(DisputeRow::parse).collect()
     }
 
-    async fn open_disputes_about(
+    async fn disputes_against(
         &mut self,
         operation: OperationId,
     ) -> Result<Vec<Dispute>, StoreError> {
@@ -395,7 +405,7 @@ impl Reserves for StoreTx {
             fetch_all,
             self,
             "card_disputes",
-            DISPUTES_ABOUT,
+            DISPUTES_AGAINST,
             operation.to_string()
         )?;
         rows.into_iter().map(DisputeRow::parse).collect()

@@ -32,6 +32,7 @@ struct Ledger {
     check_calls: u32,
     faults: VecDeque<SettleFault>,
     check_refuses: Option<String>,
+    declines_as: Option<String>,
     is_down: bool,
     is_blind: bool,
 }
@@ -103,6 +104,11 @@ impl ScriptedCharge {
         self.state().check_refuses = code.map(str::to_owned);
     }
 
+    /// Under which code payments are declined; at first as transactions that were undone.
+    pub fn decline_as(&self, code: &str) {
+        self.state().declines_as = Some(code.to_owned());
+    }
+
     /// Whether the network can be reached.
     pub fn set_down(&self, is_down: bool) {
         self.state().is_down = is_down;
@@ -163,8 +169,9 @@ impl Rail<Mpp> for ScriptedCharge {
         match fault {
             Some(SettleFault::LostBefore) => return unknown(),
             Some(SettleFault::Declines) => {
+                let code = state.declines_as.clone();
                 return Settlement::Declined {
-                    code: "transaction_reverted".to_owned(),
+                    code: code.unwrap_or_else(|| "transaction_reverted".to_owned()),
                 };
             }
             Some(SettleFault::Unreachable) => {

@@ -64,21 +64,26 @@ pub(super) async fn recover(context: &Context, patience: u64) -> Result<End> {
     let mut told = Vec::new();
     let mut end = End::Done;
     for open in &mine {
-        let row = match context.buyer().take_up(open, patience).await? {
-            Outcome::Paid(bought) => json!({
+        let row = match context.buyer().take_up(open, patience).await {
+            // One that cannot be taken up here keeps no other from it.
+            Err(error) => {
+                end = End::Unknown;
+                json!({ "id": open.id, "result": "unknown", "error": error.to_string() })
+            }
+            Ok(Outcome::Paid(bought)) => json!({
                 "id": open.id, "result": "done", "price_usd": open.price, "reply": bought.reply.body,
             }),
-            Outcome::Credited { amount, bought } => json!({
+            Ok(Outcome::Credited { amount, bought }) => json!({
                 "id": open.id, "result": "credited", "credited_usd": amount, "reply": bought.reply.body,
             }),
-            Outcome::Refused(problem) => json!({
+            Ok(Outcome::Refused(problem)) => json!({
                 "id": open.id, "result": "refused", "charged": false, "error": problem.detail,
             }),
-            Outcome::Unknown { last, .. } => {
+            Ok(Outcome::Unknown { last, .. }) => {
                 end = End::Unknown;
                 json!({ "id": open.id, "result": "unknown", "error": last })
             }
-            _ => json!({ "id": open.id, "result": "failed" }),
+            Ok(_) => json!({ "id": open.id, "result": "failed" }),
         };
         if !context.global.json {
             print_row(&row);

@@ -233,6 +233,12 @@ fn unknown(context: &Context, id: &str, last: &str) {
 /// Says what was bought.
 pub(super) fn tell(context: &Context, end: End, bought: &Bought, order: Option<&Order>) {
     let reply = &bought.reply;
+    if let Some(error) = &bought.unwritten {
+        let id = &bought.id;
+        print::progress(&format!(
+            "the book could not be written ({error}): {id} stays open there until `compute recover`"
+        ));
+    }
     if context.global.json {
         let mut told = json!({
             "result": end.word(), "id": bought.id, "price_usd": bought.price,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use compute_client::{Book, Buyer, Identity, Outcome, PurchaseError, Usd};
+use compute_client::{Book, Buyer, Ending, Identity, Outcome, PurchaseError, Usd};
 use serde_json::json;
 
 use crate::stub::{PRICE, Say, Town, made, order, wishes};
@@ -118,4 +118,41 @@ async fn a_shop_that_is_away_says_nothing_of_what_it_may_have_got() {
     };
     assert!(buyer.buy(PATH, &order(), &wishes()).await.is_err());
     assert_eq!(book.open().unwrap(), []);
+}
+
+/// Only its name protects a purchase with credits, and names are forgotten.
+#[tokio::test]
+async fn an_old_purchase_with_credits_is_not_sent_again() {
+    let town = Town::open().await;
+    let mut old = {
+        town.says([Say::Answer(202, json!({}))]);
+        town.buyer().buy(PATH, &order(), &wishes()).await.unwrap();
+        town.book.open().unwrap().remove(0)
+    };
+    let before = town.seen().len();
+    (old.header, old.value) = (String::new(), String::new());
+    old.at_s -= 3 * 86_400;
+    let refused = town.buyer().take_up(&old, Duration::from_secs(1)).await;
+    assert!(
+        matches!(refused, Err(PurchaseError::TooOld { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(town.seen().len(), before);
+}
+
+/// Another process found out first: what this one is told is true all the same.
+#[tokio::test]
+async fn what_another_process_has_closed_was_bought() {
+    let town = Town::open().await;
+    town.says([Say::Answer(202, json!({}))]);
+    town.buyer().buy(PATH, &order(), &wishes()).await.unwrap();
+    let open = town.book.open().unwrap().remove(0);
+    town.book.close(&open.id, Ending::Paid, "o-1", 1).unwrap();
+    town.says([made()]);
+    let outcome = town
+        .buyer()
+        .take_up(&open, Duration::from_secs(2))
+        .await
+        .unwrap();
+    assert!(matches!(outcome, Outcome::Paid(bought) if bought.unwritten.is_none()));
 }

@@ -128,7 +128,9 @@ pub(crate) fn wishes() -> Wishes {
 }
 
 pub(crate) fn made() -> Say {
-    let reply = json!({"success": true, "settlement": "settled", "order": {"id": "o-1"}});
+    let reply = json!({
+        "success": true, "operation_id": "p-1", "settlement": "settled", "order": {"id": "o-1"},
+    });
     Say::Answer(200, reply)
 }
 

@@ -30,6 +30,8 @@ pub trait Reserves: Send {
     async fn payment_with_id(&mut self, id: PaymentId) -> Result<Option<Payment>, StoreError>;
     /// When the first payment of a rail was claimed that is known.
     async fn first_claim(&mut self, rail: &RailLabel) -> Result<Option<Timestamp>, StoreError>;
+    /// When the oldest payment of a rail was claimed of which it is not known yet whether it settled.
+    async fn first_undecided(&mut self, rail: &RailLabel) -> Result<Option<Timestamp>, StoreError>;
     /// How much of a payment became its owner's credit and was not set aside yet, spent or not: never
     /// more than was paid, nor than was given back for all that was bought with it.
     async fn returned_of(&mut self, payment: &Payment) -> Result<Usd, StoreError>;
@@ -72,8 +74,8 @@ pub trait Reserves: Send {
         only_open: bool,
         limit: u32,
     ) -> Result<Vec<Dispute>, StoreError>;
-    /// The open disputes about payments for what an operation is about, oldest first.
-    async fn open_disputes_about(
+    /// The disputes, open or lost, about payments for what an operation is about, oldest first.
+    async fn disputes_against(
         &mut self,
         operation: OperationId,
     ) -> Result<Vec<Dispute>, StoreError>;

@@ -389,9 +389,7 @@ impl Engine {
         Ok(match effect {
             Effect::Settle => Outcome::Settlement(match self.claimed(work).await? {
                 Ok(claimed) => claimed.settle().await,
-                Err(missing) => Settlement::NotSent {
-                    reason: missing.reason,
-                },
+                Err(missing) => without_rail(work, missing.reason),
             }),
             Effect::LookUpPayment => Outcome::Lookup(match self.claimed(work).await? {
                 Ok(claimed) => claimed.lookup().await,
@@ -512,6 +510,17 @@ fn is_lease_lost(error: &(dyn std::error::Error + 'static)) -> bool {
         error.downcast_ref::<StoreError>(),
         Some(StoreError::LeaseLost)
     )
+}
+
+/// What is known of a payment whose rail is not configured any more. We sent nothing; but a transfer that a
+/// credential shows is its sender's too, and may have been sent.
+fn without_rail(work: &Work, reason: String) -> Settlement {
+    let payment = work.payment.as_ref();
+    if payment.is_some_and(|payment| payment.challenge_id.is_some() && payment.payer.is_some()) {
+        Settlement::Unknown { reason }
+    } else {
+        Settlement::NotSent { reason }
+    }
 }
 
 /// The whole chain of an error, for the log.

@@ -140,9 +140,12 @@ impl Engine {
                 }
             }
         }
-        // What was opened while it was read is read again.
+        // What was opened while it was read is read again; and so is what may be about a payment of which
+        // it is not known here that it is one.
         let mut tx = self.store.begin(TxMode::Write).await?;
-        tx.note_disputes_read(label, account, now).await?;
+        let undecided = tx.first_undecided(label).await?;
+        let up_to = undecided.map_or(now, |claimed| claimed.min(now));
+        tx.note_disputes_read(label, account, up_to).await?;
         tx.commit().await?;
         Ok(is_complete)
     }
@@ -229,7 +232,13 @@ impl Engine {
                 DisputeState::Lost => reserve.pay(dispute.reference.clone())?,
                 DisputeState::Won | DisputeState::Open => reserve.release(WON.to_owned())?,
             };
-            self.close_reserve(tx, &closed).await?;
+            if self.close_reserve(tx, &closed).await?
+                && matches!(closed.state, ReserveState::Released { .. })
+            {
+                // Another dispute of the same payment may have found nothing left while this one held it.
+                self.freeze_given(tx, payment.operation, closed.owner, closed.amount)
+                    .await?;
+            }
         }
         Ok(())
     }
@@ -336,6 +345,12 @@ impl Engine {
         if !self.close_reserve(tx.as_mut(), &closed).await? {
             // Another replica was faster.
             return Ok(tx.rollback().await?);
+        }
+        if matches!(closed.state, ReserveState::Released { .. }) {
+            // A dispute that was opened meanwhile found nothing left to freeze.
+            let owner = closed.owner;
+            self.freeze_given(tx.as_mut(), payment.operation, owner, closed.amount)
+                .await?;
         }
         tx.commit().await?;
         match &closed.state {

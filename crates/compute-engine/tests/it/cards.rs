@@ -265,6 +265,33 @@ impl Shop {
         tx.commit().await.unwrap();
     }
 
+    /// A second payment, of which it is not known whether it settled.
+    async fn claim_another(&self) {
+        let mut tx = self.store.begin(TxMode::Write).await.unwrap();
+        let (id, kind) = (uuid(20), OperationKind::Topup);
+        let operation = Operation::open(id, kind, self.owner, None, [3; 32], START);
+        tx.open_operation(&operation, "x", START).await.unwrap();
+        let payment = Payment {
+            id: uuid(21),
+            operation: id,
+            owner: self.owner,
+            rail: RailLabel::parse("stripe").unwrap(),
+            proof_key: "mpp:stripe:y".to_owned(),
+            challenge_id: Some("d".to_owned()),
+            payer: None,
+            price: usd(PRICE),
+            asset: AssetAmount {
+                atomic: 500,
+                decimals: 2,
+            },
+            void_after: START,
+            claimed_at: START,
+            state: PaymentState::Claimed,
+        };
+        tx.claim_payment(&payment, b"y").await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     fn restart(&mut self) {
         self.crash.restart();
         self.starts += 1;
@@ -530,4 +557,47 @@ async fn only_a_signed_notice_makes_us_ask() {
     }
     assert_eq!(shop.sent(), [100]);
     shop.audit().await;
+}
+
+/// While it was set aside for a refund there was nothing to freeze: when the refund is refused, it must not
+/// come back to whoever has it from the bank, or will.
+#[tokio::test]
+async fn what_a_refused_refund_gives_back_is_not_spent_while_it_is_disputed() {
+    for state in [DisputeState::Open, DisputeState::Lost] {
+        let shop = Shop::open().await;
+        shop.refund(None, "a").await.unwrap();
+        shop.network.books().trouble = Trouble::Refused;
+        shop.dispute(state, "told");
+        shop.engine.watch_cards().await.unwrap();
+        let refund = shop.refund(None, "a").await.unwrap();
+        assert!(
+            matches!(refund, ReserveState::Released { .. }),
+            "{refund:?}"
+        );
+        assert_eq!(shop.balance().await, Usd::ZERO, "{state:?}");
+        let view = shop.engine.disputes(false).await.unwrap().remove(0);
+        let wanted = match state {
+            DisputeState::Lost => (Usd::ZERO, usd(PRICE)),
+            _ => (usd(PRICE), Usd::ZERO),
+        };
+        assert_eq!((view.frozen, view.paid), wanted, "{state:?}");
+        shop.audit().await;
+    }
+}
+
+/// A network may tell of a dispute before it is known here that its payment settled.
+#[tokio::test]
+async fn a_dispute_about_a_payment_that_is_not_known_yet_is_told_again() {
+    let shop = Shop::open().await;
+    let mut tx = shop.store.begin(TxMode::Read).await.unwrap();
+    let stripe = RailLabel::parse("stripe").unwrap();
+    assert_eq!(tx.first_undecided(&stripe).await.unwrap(), None);
+    tx.rollback().await.unwrap();
+    // Another payment is undecided since the start: disputes since then stay in sight.
+    shop.claim_another().await;
+    shop.clock.advance(Span::from_hours(24 * 30));
+    shop.engine.watch_cards().await.unwrap();
+    let mut tx = shop.store.begin(TxMode::Read).await.unwrap();
+    let read = tx.disputes_read(&stripe, "acct_1").await.unwrap();
+    assert_eq!(read, Some(START));
 }

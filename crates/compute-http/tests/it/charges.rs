@@ -5,6 +5,7 @@ mod books;
 mod bounds;
 mod keys;
 mod limits;
+mod network;
 mod payer;
 mod purchase;
 mod sent;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use compute_domain::id::{OperationId, OwnerId, PaymentId};
 use compute_domain::ledger::{Account, TransferReason};
 use compute_domain::money::Usd;
-use compute_domain::payment::{Payment, RailLabel};
+use compute_domain::payment::{Payment, PaymentState, RailLabel};
 use compute_domain::reserve::{Dispute, DisputeState, Reserve, ReserveKind, ReserveState};
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Ledger as _, Reserves, StoreError};
@@ -112,6 +112,14 @@ impl Reserves for ModelTx {
         Ok(self.read(|state, at| {
             let rows = state.payments.iter(at).map(|(_, row)| &row.payment);
             let own = rows.filter(|payment| payment.rail == *rail);
+            own.map(|payment| payment.claimed_at).min()
+        }))
+    }
+
+    async fn first_undecided(&mut self, rail: &RailLabel) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.read(|state, at| {
+            let rows = state.payments.iter(at).map(|(_, row)| &row.payment);
+            let own = rows.filter(|it| it.rail == *rail && it.state == PaymentState::Claimed);
             own.map(|payment| payment.claimed_at).min()
         }))
     }
@@ -263,7 +271,7 @@ impl Reserves for ModelTx {
         }))
     }
 
-    async fn open_disputes_about(
+    async fn disputes_against(
         &mut self,
         operation: OperationId,
     ) -> Result<Vec<Dispute>, StoreError> {
@@ -272,7 +280,7 @@ impl Reserves for ModelTx {
             let rows = state.disputes.iter(at).map(|(_, row)| row);
             let counts = |row: &&Dispute| {
                 let payment = state.payments.get(at, &row.payment);
-                row.state == DisputeState::Open
+                matches!(row.state, DisputeState::Open | DisputeState::Lost)
                     && payment.is_some_and(|it| about.contains(&it.payment.operation))
             };
             let mut rows: Vec<_> = rows.filter(counts).cloned().collect();

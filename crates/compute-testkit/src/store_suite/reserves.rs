@@ -132,6 +132,7 @@ pub(super) async fn a_reserve_reads_back_and_leaves_once(store: Arc<dyn Store>) 
     let first = tx.first_claim(&stripe()).await.unwrap();
     assert_eq!(first, Some(payment.claimed_at));
     assert_eq!(tx.first_claim(&base).await.unwrap(), None);
+    assert_eq!(tx.first_undecided(&stripe()).await.unwrap(), None);
     drop(tx);
 
     let held = refund(&payment, "a", 100);
@@ -390,7 +391,7 @@ pub(super) async fn a_dispute_is_found_by_what_it_is_about(store: Arc<dyn Store>
         let store = Arc::clone(&store);
         async move {
             let mut tx = begin_read(&store).await;
-            tx.open_disputes_about(operation.id).await.unwrap()
+            tx.disputes_against(operation.id).await.unwrap()
         }
     };
     for operation in [&bought, &later] {
@@ -403,6 +404,12 @@ pub(super) async fn a_dispute_is_found_by_what_it_is_about(store: Arc<dyn Store>
         ..open_one
     };
     note(&store, &lost).await;
+    assert_eq!(about(bought.clone()).await, from_ref(&lost));
+    let won = Dispute {
+        state: DisputeState::Won,
+        ..lost
+    };
+    note(&store, &won).await;
     assert_eq!(about(bought).await, []);
 }
 
@@ -438,10 +445,7 @@ pub(super) async fn credits_that_nobody_had_can_be_locked(store: Arc<dyn Store>)
             let outcome = if number == 0 {
                 let given = refund_for(&operation, 700);
                 assert_eq!(tx.post_transfer(&given).await.unwrap(), Posted::New);
-                !tx.open_disputes_about(operation.id)
-                    .await
-                    .unwrap()
-                    .is_empty()
+                !tx.disputes_against(operation.id).await.unwrap().is_empty()
             } else {
                 tx.open_credits(owner).await.unwrap();
                 tx.save_dispute(&dispute(&payment, "dp_1", 1))

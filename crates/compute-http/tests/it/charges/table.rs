@@ -1,5 +1,5 @@
 //! Bad input, row by row (mpp.md 21): what is answered, whether a fresh challenge goes with it, and that
-//! nothing was tried. Rows that need a real network are the rails' own tests; 34 to 37 are `purchase`.
+//! nothing was tried. What only the network can judge is `network`; 34 to 37 are `purchase`.
 
 use compute_domain::time::Span;
 use compute_mpp::Challenge;

@@ -231,7 +231,7 @@ mod tests {
             .iter()
             .map(Case::name)
             .collect();
-        assert_eq!(names.len(), 8);
+        assert_eq!(names.len(), 10);
         assert!(names.contains(&"postgres-sold-out-provision.refund.result.after".to_owned()));
         let cases = matrix(&points, &options(Some("sqlite-destroyed"))).unwrap();
         assert_eq!(cases.len(), 1);

@@ -107,7 +107,9 @@ fn server() -> &'static PathBuf {
     static SERVER: OnceLock<PathBuf> = OnceLock::new();
     SERVER.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "-p", "compute-server"])
+            // With the features of the whole workspace, with which it is there in most cases.
+            .args(["build", "--quiet", "--locked", "--workspace"])
+            .args(["--bin", "compute-server"])
             .status()
             .unwrap();
         assert!(built.success());

@@ -63,6 +63,10 @@ pub(crate) struct Town {
 }
 
 impl Town {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the shop lives as long as its test"
+    )]
     pub(crate) async fn open() -> Self {
         let memory = Shared::default();
         lock(&memory).asset = TEST_USDC.to_owned();

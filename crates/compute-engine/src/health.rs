@@ -92,12 +92,13 @@ impl Engine {
         }
     }
 
-    /// The rails that may be offered, in configured order.
+    /// Whether a rail may be offered.
     pub(crate) fn is_ready(&self, label: &RailLabel) -> bool {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
         matches!(health.get(label), Some(RailHealth::Ready))
     }
 
+    /// The rails that may be offered, in configured order.
     pub(crate) fn ready_rails(&self) -> Vec<AnyRail> {
         let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
         let is_ready =

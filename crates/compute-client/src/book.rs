@@ -220,7 +220,9 @@ impl Book {
                 (own, other) => own.or(other),
             };
             let sum = spent.plus(open).and_then(|it| it.plus(purchase.price));
+            // What costs nothing more, such as credits that were counted before, is beyond no cap.
             if let Some(cap) = limit
+                && purchase.price > Usd::ZERO
                 && sum.is_none_or(|sum| sum > cap)
             {
                 return Err(BookError::BeyondCap {
@@ -374,6 +376,18 @@ mod tests {
         let beyond = book.reserve(purchase("c", 6), None);
         assert!(matches!(beyond, Err(BookError::BeyondCap { .. })));
         book.reserve(purchase("c", 5), None).unwrap();
+    }
+
+    /// A cap below what was spent stops no purchase with credits, which were counted when they were bought.
+    #[test]
+    fn what_costs_nothing_more_is_beyond_no_cap() {
+        let (book, _folder) = book();
+        book.reserve(purchase("a", 6), None).unwrap();
+        book.close("a", Ending::Paid, "", 2).unwrap();
+        book.set_cap(Some(dollars(5))).unwrap();
+        book.reserve(purchase("b", 0), Some(dollars(1))).unwrap();
+        let beyond = book.reserve(purchase("c", 1), None);
+        assert!(matches!(beyond, Err(BookError::BeyondCap { .. })));
     }
 
     #[test]

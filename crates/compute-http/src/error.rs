@@ -11,9 +11,10 @@ use compute_domain::id::{InstanceId, OperationId};
 use compute_domain::instance::FailureCode;
 use compute_domain::money::Usd;
 use compute_domain::operation::OperationKind;
-use compute_engine::{Error, ManagementKey, OfferSheet, OperationView, PaymentProblem};
+use compute_engine::{Error, OfferSheet, OperationView, PaymentProblem};
 use http::StatusCode;
 
+use crate::render::management::BuyersKey;
 use crate::render::receipt::Receipt;
 
 pub(crate) use self::decline::decline_detail;
@@ -102,7 +103,7 @@ pub(crate) struct Undelivered {
     pub(crate) settlement: Option<Receipt>,
     pub(crate) replayed: bool,
     /// What the buyer reaches its credit by, who showed nothing but a credential.
-    pub(crate) management: Option<ManagementKey>,
+    pub(crate) management: Option<BuyersKey>,
 }
 
 impl Undelivered {

@@ -26,6 +26,11 @@ pub(super) fn of_purchase(answer: &Answer) -> Verdict {
         return of_text(answer);
     };
     let code = text(&body, "/code");
+    let tells = |member: &str| body.get(member).is_some();
+    // The key of a buyer who has shown nothing else could not be read just now.
+    if tells("management_note") && !tells("management_api_key_id") {
+        return Verdict::Again;
+    }
     match answer.status {
         200 => Verdict::Made(body),
         202 | 429 => Verdict::Again,
@@ -94,6 +99,14 @@ mod tests {
     fn a_machine_that_is_not_there_yet_is_waited_for() {
         let body = "{\"code\":\"instance_not_active\",\"state\":\"provisioning\"}";
         assert_eq!(judge(409, body), Verdict::Again);
+    }
+
+    #[test]
+    fn a_key_that_could_not_be_read_is_asked_for_again() {
+        let body = "{\"success\":true,\"management_note\":\"send the same again\"}";
+        assert_eq!(judge(200, body), Verdict::Again);
+        let body = "{\"management_note\":\"keep it\",\"management_api_key_id\":\"1\"}";
+        assert!(matches!(judge(200, body), Verdict::Made(_)));
     }
 
     #[test]

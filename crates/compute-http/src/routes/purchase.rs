@@ -9,9 +9,9 @@ use compute_domain::operation::{OperationKind, OperationState};
 use compute_domain::request_key::RequestKey;
 use compute_domain::time::Span;
 use compute_engine::{
-    Caller, CheckGate, Error, ExtendRequest, Funding, Goal, ManagementKey, OfferSheet,
-    OperationView, PaymentProblem, PaymentProof, ProvisionRequest, PurchaseTerms, RequestFacts,
-    Submitted, TopupRequest,
+    Caller, CheckGate, Error, ExtendRequest, Funding, Goal, OfferSheet, OperationView,
+    PaymentProblem, PaymentProof, ProvisionRequest, PurchaseTerms, RequestFacts, Submitted,
+    TopupRequest,
 };
 
 use compute_mpp::ProblemType;
@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::error::{ApiError, Declined, Undelivered, Work, decline_detail};
 use crate::extract::Payment;
 use crate::rate::{Gate, Payer};
+use crate::render::management::BuyersKey;
 use crate::render::receipt;
 use crate::visit::Sender;
 
@@ -68,7 +69,7 @@ pub(crate) struct Bought {
     /// here or on another replica, and an error would make clients pay a second time.
     pub(crate) view: Option<Box<OperationView>>,
     /// For a buyer who showed nothing but a credential.
-    pub(crate) management: Option<ManagementKey>,
+    pub(crate) management: Option<BuyersKey>,
 }
 
 impl Tender {
@@ -168,12 +169,16 @@ impl Purchase<'_> {
         if let Some(payer) = payer.filter(|_| !replayed) {
             app.purchases().count(payer, app.engine().now());
         }
-        let management = match self.caller {
+        let mut management = match self.caller {
             Caller::Anonymous if is_charge && !is_by_name => self.management_key(&work).await,
             _ => None,
         };
         let (goal, patience) = self.goods.patience(app);
-        let view = match app.wait(work.operation, goal, patience).await {
+        let seen = app.wait(work.operation, goal, patience).await;
+        if matches!(management, Some(BuyersKey::Unread)) {
+            management = self.management_key(&work).await;
+        }
+        let view = match seen {
             Ok(view) => match self.judge(view, replayed).await {
                 Ok(view) => Some(Box::new(view)),
                 Err(ApiError::Undelivered(mut failure)) => {
@@ -197,15 +202,16 @@ impl Purchase<'_> {
         })
     }
 
-    /// The key of what somebody bought who showed nothing but a credential. When it cannot be read now,
-    /// the next repeat has it.
-    async fn management_key(&self, work: &Work) -> Option<ManagementKey> {
-        let found = self.app.engine().management_key(work.operation).await;
-        found.unwrap_or_else(|error| {
-            let operation = work.operation;
-            tracing::error!(error = %error, operation.id = %operation, "a management key cannot be read");
-            None
-        })
+    /// The key of what somebody bought who showed nothing but a credential.
+    async fn management_key(&self, work: &Work) -> Option<BuyersKey> {
+        match self.app.engine().management_key(work.operation).await {
+            Ok(found) => found.map(BuyersKey::Read),
+            Err(error) => {
+                let operation = work.operation;
+                tracing::error!(error = %error, operation.id = %operation, "a management key cannot be read");
+                Some(BuyersKey::Unread)
+            }
+        }
     }
 
     /// What stands before the payment network of a credential.

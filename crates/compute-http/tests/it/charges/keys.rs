@@ -77,6 +77,27 @@ async fn a_lost_answer_is_repeated_until_the_key_is_used() {
     assert_eq!(still.status, 200);
 }
 
+/// Somebody who gets no key because it cannot be read is told to come again, and then has it.
+#[tokio::test]
+async fn a_key_that_cannot_be_read_is_had_by_coming_again() {
+    let (shop, ..) = open().await;
+    let credential = sign(&shop, &TempoBuyer::new(1)).await;
+    let first = send(&shop, &credential).await.json();
+    // The credential is recognised, and then the database is gone.
+    shop.crash.at_transaction(2);
+    let troubled = send(&shop, &credential).await;
+    assert_eq!(troubled.status, 200, "{troubled:?}");
+    assert!(shop.crash.is_dead());
+    let troubled = troubled.json();
+    assert!(troubled.get("management_api_key").is_none(), "{troubled}");
+    let note = troubled["management_note"].as_str().unwrap();
+    assert!(note.contains("send the same request"), "{note}");
+    assert_eq!(troubled["order"]["id"], first["order"]["id"]);
+    shop.crash.restart();
+    let again = send(&shop, &credential).await.json();
+    assert_eq!(key_of(&again), key_of(&first));
+}
+
 /// What a key opens does not depend on whether its text can be erased now.
 #[tokio::test]
 async fn a_read_with_a_new_key_needs_no_write() {

@@ -17,6 +17,10 @@ use crate::settings::limits::ListenerLimits;
 /// Counts of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
+    /// Counts what happens on all connections.
+    happened: Arc<AtomicU64>,
+    /// `happened` at the last answer, or at the begin.
+    last_use: AtomicU64,
     received: AtomicU64,
     /// `received` when the last request was answered: what is beyond it belongs to the next head.
     received_until_answer: AtomicU64,
@@ -26,6 +30,30 @@ pub(super) struct Activity {
 }
 
 impl Activity {
+    /// Of a connection that began at `now`, as `happened` counts.
+    pub(super) fn new(now: u64, happened: Arc<AtomicU64>) -> Self {
+        Self {
+            happened,
+            last_use: AtomicU64::new(now),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a request is in progress.
+    pub(super) fn is_busy(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request has been answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) > 0
+    }
+
+    /// When it was of use last, for comparison only.
+    pub(super) fn last_use(&self) -> u64 {
+        self.last_use.load(Ordering::Relaxed)
+    }
+
     /// The head of a request is complete.
     pub(super) fn request_begins(&self, is_http2: bool) {
         self.begun.fetch_add(1, Ordering::Relaxed);
@@ -36,6 +64,8 @@ impl Activity {
 
     /// The answer to a request is ready.
     pub(super) fn request_ends(&self) {
+        let now = self.happened.fetch_add(1, Ordering::Relaxed);
+        self.last_use.store(now, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
         self.received_until_answer
             .store(self.received.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -94,8 +124,7 @@ impl Watch {
     /// Looks once.
     pub(super) fn look(&mut self, activity: &Activity) -> Verdict {
         let begun = activity.begun.load(Ordering::Relaxed);
-        let is_answering = begun != activity.ended.load(Ordering::Relaxed);
-        if is_answering || begun != self.begun {
+        if activity.is_busy() || begun != self.begun {
             self.begun = begun;
             self.looks_with_half_a_head = 0;
             self.looks_without_a_request = 0;

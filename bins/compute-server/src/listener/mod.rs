@@ -6,6 +6,7 @@
 mod activity;
 mod crowd;
 mod exhaustion;
+mod seats;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -21,15 +22,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use self::activity::{Activity, Metered, Verdict, Watch};
+use self::activity::{Metered, Verdict, Watch};
 use self::crowd::Crowd;
 use self::exhaustion::Exhaustion;
+use self::seats::{Seat, Seats};
 use crate::ambient::ServerClock;
 use crate::open_files::bounded_connections;
 use crate::settings::limits::ListenerLimits;
@@ -53,6 +55,9 @@ const HTTP2_ERRORS: usize = 64;
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take.
 const HTTP2_PING: Duration = Duration::from_secs(20);
 
+/// How long somebody who was asked to make room may take before the next one is asked.
+const LEAVE: Duration = Duration::from_millis(50);
+
 /// What every connection shares.
 #[derive(Debug)]
 struct House {
@@ -74,6 +79,7 @@ pub(crate) async fn serve(
 ) {
     let crowd = Arc::new(Crowd::new(limits.connections_per_address));
     let places = Arc::new(Semaphore::new(bounded_connections(limits.connections)));
+    let seats = Arc::new(Seats::default());
     let connections = TaskTracker::new();
     let house = Arc::new(House {
         router,
@@ -84,10 +90,6 @@ pub(crate) async fn serve(
     });
     let mut exhaustion = Exhaustion::none();
     loop {
-        let place = tokio::select! {
-            () = house.shutdown.cancelled() => break,
-            place = Arc::clone(&places).acquire_owned() => place,
-        };
         let accepted = tokio::select! {
             () = house.shutdown.cancelled() => break,
             accepted = socket.accept() => accepted,
@@ -106,15 +108,36 @@ pub(crate) async fn serve(
             tracing::debug!(peer = %ip, "too many connections from one address");
             continue;
         };
+        let place = tokio::select! {
+            () = house.shutdown.cancelled() => break,
+            place = find_place(&places, &seats) => place,
+        };
+        let seat = seats.sit(exempt);
         let house = Arc::clone(&house);
         connections.spawn(async move {
-            house.converse(stream, address).await;
-            drop((ticket, place));
+            house.converse(stream, address, &seat).await;
+            drop((ticket, seat, place));
         });
     }
     drop(socket);
     connections.close();
     connections.wait().await;
+}
+
+/// A place for one more connection; when there is none, somebody idle is asked to leave.
+async fn find_place(places: &Arc<Semaphore>, seats: &Seats) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    loop {
+        if !seats.make_room() {
+            tracing::debug!("all connections are busy, and one more waits");
+        }
+        // Nobody closes the semaphore.
+        if let Ok(place) = timeout(LEAVE, Arc::clone(places).acquire_owned()).await {
+            return place.ok();
+        }
+    }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -138,14 +161,14 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 impl House {
-    async fn converse(&self, stream: TcpStream, address: SocketAddr) {
+    async fn converse(&self, stream: TcpStream, address: SocketAddr, seat: &Seat) {
         // Answers are written whole; waiting for more would only delay them.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let activity = Arc::new(Activity::default());
+        let activity = seat.activity();
         let service = {
-            let activity = Arc::clone(&activity);
+            let activity = Arc::clone(activity);
             service_fn(move |request: Request<Incoming>| {
                 let activity = Arc::clone(&activity);
                 activity.request_begins(request.version() == Version::HTTP_2);
@@ -157,7 +180,7 @@ impl House {
                 }
             })
         };
-        let io = TokioIo::new(Metered::new(stream, Arc::clone(&activity)));
+        let io = TokioIo::new(Metered::new(stream, Arc::clone(activity)));
         let connection = self.builder.serve_connection(io, service);
         tokio::pin!(connection);
         let mut watch = Watch::new(&self.limits);
@@ -178,7 +201,15 @@ impl House {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = look.tick() => match watch.look(&activity) {
+                // What was answered is still sent to the end.
+                () = seat.asked_to_leave(), if !is_ending => {
+                    if !activity.has_answered() {
+                        return;
+                    }
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = look.tick() => match watch.look(activity) {
                     Verdict::Fine => {}
                     Verdict::Finish => connection.as_mut().graceful_shutdown(),
                     Verdict::Cut => return,

@@ -26,11 +26,29 @@ impl Loop {
         Self::start_behind(connections_per_address, Vec::new(), ServerClock::start()).await
     }
 
+    /// With so many connections in all.
+    async fn start_small(connections: usize) -> Self {
+        let limits = ListenerLimits {
+            connections,
+            ..limits()
+        };
+        Self::start_with(limits, ServerClock::start()).await
+    }
+
     async fn start_behind(
         connections_per_address: u32,
         trusted_proxies: Vec<IpAddr>,
         clock: ServerClock,
     ) -> Self {
+        let limits = ListenerLimits {
+            connections_per_address,
+            trusted_proxies,
+            ..limits()
+        };
+        Self::start_with(limits, clock).await
+    }
+
+    async fn start_with(limits: ListenerLimits, clock: ServerClock) -> Self {
         let doubt = async |doubt: Option<Extension<Doubt>>| {
             doubt.map_or_else(|| "ready".to_owned(), |Extension(Doubt(reason))| reason)
         };
@@ -38,14 +56,6 @@ impl Loop {
             .route("/", get(async || "hello"))
             .route("/readyz", get(doubt))
             .route("/echo", post(async |body: String| body));
-        let limits = ListenerLimits {
-            header_read: Duration::from_millis(400),
-            idle: Duration::from_secs(2),
-            connections: 100,
-            connections_per_address,
-            exempt_loopback: false,
-            trusted_proxies,
-        };
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -72,6 +82,17 @@ impl Loop {
         // The server may close while it is still being sent to.
         let _ = stream.write_all(bytes).await;
         read_to_end(&mut stream).await
+    }
+}
+
+fn limits() -> ListenerLimits {
+    ListenerLimits {
+        header_read: Duration::from_millis(400),
+        idle: Duration::from_secs(2),
+        connections: 100,
+        connections_per_address: 100,
+        exempt_loopback: false,
+        trusted_proxies: Vec::new(),
     }
 }
 
@@ -148,6 +169,28 @@ async fn one_address_has_so_many_connections() {
     let _ = first.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
     assert_eq!(looped.talk(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await, "");
+}
+
+/// An idle connection gives its place up for a new one, and one with a request in progress does not.
+#[tokio::test]
+async fn the_last_place_is_not_kept_by_who_does_nothing() {
+    let looped = Loop::start_small(2).await;
+    let mut silent = looped.connect().await;
+    let mut busy = looped.connect().await;
+    let head = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab";
+    busy.write_all(head).await.unwrap();
+    let hello = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..3 {
+        // Each takes the place of the one before it.
+        let mut next = looped.connect().await;
+        next.write_all(hello).await.unwrap();
+        let mut answer = [0_u8; 12];
+        let _ = next.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+    assert_eq!(read_to_end(&mut silent).await, "");
+    busy.write_all(b"cde").await.unwrap();
+    assert!(read_to_end(&mut busy).await.ends_with("abcde"));
 }
 
 #[tokio::test]

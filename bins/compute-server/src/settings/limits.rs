@@ -27,7 +27,7 @@ section! {
         idle: Span = Span::from_secs(60),
         /// Requests in progress at once; more are turned away with 503, those with a payment after 30 s of waiting.
         in_flight: u32 = 2_048,
-        /// Connections at once; more wait in the queue of the operating system.
+        /// Connections at once; for one more, the longest idle one is closed, and none with a request in progress.
         connections: u32 = 8_192,
         /// Connections at once from one address (from one /64 on IPv6). `server.trusted_proxies` are exempt.
         connections_per_address: u32 = 512,

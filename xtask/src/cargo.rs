@@ -12,6 +12,10 @@ pub(crate) fn root() -> PathBuf {
     own.parent().map_or_else(|| own.clone(), PathBuf::from)
 }
 
+/// All that the tests need, built as they are built: with another selection cargo unifies other features, and
+/// compiles most dependencies once more.
+pub(crate) const AS_TESTS: &[&str] = &["--workspace", "--bins", "--tests"];
+
 /// A cargo command in the workspace's root.
 ///
 /// `cargo run` describes the package it runs in `CARGO_PKG_*` and `CARGO_MANIFEST_*`. Build scripts that watch

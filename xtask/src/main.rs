@@ -4,6 +4,7 @@
     reason = "a command-line tool reports on its standard output"
 )]
 
+mod abuse;
 mod bench;
 mod cargo;
 mod chain;
@@ -18,6 +19,7 @@ mod mutants;
 mod packages;
 mod postgres;
 mod race;
+mod schema;
 mod semver;
 mod sim;
 mod test;
@@ -39,7 +41,9 @@ usage: cargo xtask <command>
   crash [--help]               kill the server at every fail point, on both databases, and check all records
   sim [--help]                 run seeds of the deterministic simulation, or look for planted bugs
   race [--help]                let many clients race at two replicas on PostgreSQL, and check what they were told
+  abuse [--help]               attack the server over raw sockets, and look how an orderly client fares meanwhile
   bench [--help]               compare the release server with a bare axum handler
+  schema [--help]              let schemathesis compare the server with the API document that it publishes
   semver [--bless]             compare the public API of the embedded crates with the committed one
   mutants [--help]             change the code that decides about money, and expect tests to fail
   fuzz [--help]                run the decoders of the embedded crates under libFuzzer
@@ -71,10 +75,12 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "chain-test" => chain::run(rest),
         "crash" => crash::run(rest),
         "race" => race::run(rest),
+        "abuse" => abuse::run(rest),
         "bench" => bench::run(rest),
         "faults" => faults::run(rest),
         "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
+        "schema" => schema::run(rest),
         "semver" => semver::run(rest),
         "sim" => sim::run(rest),
         "help" | "--help" | "-h" => {

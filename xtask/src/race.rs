@@ -13,14 +13,7 @@ const PROGRAM: &str = "compute-race";
 /// Arguments go to the checker: `--clients`, `--operations`, `--seed`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut build = cargo::cargo();
-    build.args([
-        "build",
-        "--locked",
-        "-p",
-        "compute-testkit",
-        "--bin",
-        PROGRAM,
-    ]);
+    build.args(["build", "--locked"]).args(cargo::AS_TESTS);
     cargo::run(&mut build)?;
     let cluster = Cluster::start()?;
     let target = cargo::target_dir();

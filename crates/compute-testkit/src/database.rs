@@ -211,6 +211,43 @@ pub async fn count(url: &str, question: &'static str) -> i64 {
     counted.expect("the question is understood")
 }
 
+/// Everything that a thief of the database would have: the files of SQLite, or every row of PostgreSQL as
+/// text, in which bytes are hex.
+///
+/// # Panics
+/// When the database cannot be read.
+pub async fn dump(url: &str) -> Vec<u8> {
+    const TABLES: &str = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        // What was written last may be in the log alone.
+        let files = ["", "-wal"].map(|ending| std::fs::read(format!("{path}{ending}")));
+        let [database, log] = files;
+        let mut all = database.expect("the database can be read");
+        all.extend(log.unwrap_or_default());
+        return all;
+    }
+    let options = PgConnectOptions::from_str(url).expect("a URL of PostgreSQL");
+    let mut connection = options.connect().await.expect("the database answers");
+    let tables: Vec<String> = sqlx::query_scalar(TABLES)
+        .fetch_all(&mut connection)
+        .await
+        .expect("the tables can be listed");
+    let mut all = Vec::new();
+    for table in tables {
+        let rows = AssertSqlSafe(format!("SELECT rows::text FROM \"{table}\" AS rows"));
+        let rows: Vec<String> = sqlx::query_scalar(rows)
+            .fetch_all(&mut connection)
+            .await
+            .expect("a table can be read");
+        for row in rows {
+            all.extend(row.into_bytes());
+            all.push(b'\n');
+        }
+    }
+    connection.close().await.expect("the connection closes");
+    all
+}
+
 /// The rows of a credits account, in the order of the ledger.
 ///
 /// # Panics

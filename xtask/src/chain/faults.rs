@@ -12,7 +12,7 @@ pub(super) fn run(town: &Town, filter: &str) -> Result<()> {
     let log = faults::fresh_log("chain")?;
     let mut cases = cargo::cargo();
     cases
-        .args(["test", "-q", "-p", "compute-rail-evm", "--test", "chain"])
+        .args(["test", "-q", "--workspace", "--test", "chain"])
         .args(["--locked", "--", filter])
         .env("RUST_BACKTRACE", "0")
         .env("CHAIN_SETUP", &town.file)

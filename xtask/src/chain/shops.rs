@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::buyers::{BASE, Buyer, MEGAETH, Method, TOOLS};
 use super::setup::Town;
+use crate::cargo::AS_TESTS;
 use crate::crash::http;
 use crate::interop::child::Service;
 use crate::interop::purchase::atomic_price;
@@ -27,9 +28,6 @@ const OTHER_TREASURY: &str = "0x000000000000000000000000000000000000dEaD";
 
 /// What a client of that facilitator shows.
 pub(super) const SERVICE_TOKEN: &str = "a-throwaway-token-of-the-chain-test";
-
-/// The server, and the double of the vendor that it sells.
-const PROGRAMS: &[&str] = &["-p", "compute-server", "-p", "compute-testkit", "--bins"];
 
 /// What everybody buys.
 pub(super) const PLAN: &str = "vc2-1c-1gb";
@@ -133,7 +131,7 @@ impl Shop {
         folder: &Path,
         mut partners: Vec<Service>,
     ) -> Result<Self> {
-        let programs = Programs::build(PROGRAMS)?;
+        let programs = Programs::build(AS_TESTS)?;
         let (vultr, machines) = programs.stand_in("vultr", folder)?;
         let file = folder.join("compute.toml");
         fs::write(&file, configuration(vultr.url(), rails)?)

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use self::clients::{Client, LIBRARIES, WALLET};
 use self::purchase::Purchase;
 use self::shop::{Programs, Shop};
+use crate::cargo::AS_TESTS;
 use crate::packages;
 
 const USAGE: &str = "\
@@ -54,7 +55,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 /// Purchases by x402.
 fn x402() -> Result<()> {
     packages::install(clients::all().map(|client| &client.bundle))?;
-    let programs = Programs::build(shop::AS_TESTS)?;
+    let programs = Programs::build(AS_TESTS)?;
     let folder = packages::workshop().join("run");
     empty(&folder)?;
 

@@ -47,9 +47,6 @@ pub(super) struct Shop {
     _partners: Vec<Service>,
 }
 
-/// All that the tests need, built as they are built, so that nothing is compiled twice.
-pub(super) const AS_TESTS: &[&str] = &["--workspace", "--bins", "--tests"];
-
 /// The programs under test.
 #[derive(Debug)]
 pub(crate) struct Programs {

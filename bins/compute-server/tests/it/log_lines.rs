@@ -1,14 +1,16 @@
-//! What `serve` writes for machines: whole objects, and no secrets.
+//! What `serve` writes for machines: whole objects, and no secrets; nor are there any in the database.
 
 use axum::http::Method;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use compute_testkit::database::dump;
 use compute_testkit::faults_log::injected;
 use compute_testkit::{facilitator, vultr};
 use serde_json::{Map, Value, json};
 
 use crate::buyer::{Buyer, PROVISION, borrowed, now_ms, order, pay, random};
 use crate::http2;
+use crate::on_both_databases;
 use crate::rehearsal::serve_with;
 use crate::server::{Backend, Home, Server};
 
@@ -18,9 +20,13 @@ const FILTER: &str = "trace";
 /// What nobody but its owner may ever read, with a name for it.
 type Secrets = Vec<(&'static str, String)>;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_line_is_an_object_without_secrets() {
-    let home = Home::new(Backend::Sqlite).await;
+/// Stored in clear, so that a look at the database finds something.
+const LABEL: &str = "label of a key";
+
+on_both_databases!(secrets_are_nowhere_in_clear);
+
+async fn secrets_are_nowhere_in_clear(backend: Backend) {
+    let home = Home::new(backend).await;
     let [sealing, pepper, vendor] = [(); 3].map(|()| hex::encode(random::<32>()));
     let options = vultr::Options {
         api_key: vendor.clone(),
@@ -49,7 +55,8 @@ async fn every_line_is_an_object_without_secrets() {
         ("vendor key", vendor),
     ]);
     injected("F084");
-    expect_clean(&server.log(), &secrets);
+    expect_clean_log(&server.log(), &secrets);
+    expect_clean_database(&dump(&home.absolute_url()).await, &secrets);
 }
 
 /// A purchase, its password, an API key, the end of the machine, and some refusals.
@@ -65,7 +72,7 @@ async fn use_everything(server: &Server) -> Secrets {
         .await;
     let access = access.json(200).unwrap();
 
-    let body = json!({ "label": "agent" }).to_string();
+    let body = json!({ "label": LABEL }).to_string();
     let made = buyer
         .signed(server, "POST", "/compute/api-keys", &body)
         .await;
@@ -117,7 +124,7 @@ fn signature_in(header: &str) -> String {
     signature.trim_start_matches("0x").to_owned()
 }
 
-fn expect_clean(log: &str, secrets: &Secrets) {
+fn expect_clean_log(log: &str, secrets: &Secrets) {
     for event in [
         "payment claimed",
         "one-time password taken",
@@ -138,6 +145,26 @@ fn expect_clean(log: &str, secrets: &Secrets) {
         }
         for (name, secret) in secrets {
             assert!(!line.contains(secret), "the {name} was logged: {line}");
+        }
+    }
+}
+
+/// As text or bytes, or in hex, as PostgreSQL shows bytes.
+fn expect_clean_database(dump: &[u8], secrets: &Secrets) {
+    let has = |needle: &[u8]| dump.windows(needle.len()).any(|part| part == needle);
+    assert!(
+        has(LABEL.as_bytes()),
+        "nothing is stored: nothing was checked"
+    );
+    for (name, secret) in secrets {
+        let mut forms = vec![
+            secret.clone().into_bytes(),
+            hex::encode(secret).into_bytes(),
+        ];
+        // A key that is written in hex.
+        forms.extend(hex::decode(secret).ok());
+        for form in forms {
+            assert!(!has(&form), "the {name} is in the database");
         }
     }
 }

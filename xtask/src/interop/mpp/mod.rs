@@ -11,7 +11,8 @@ use anyhow::{Result, bail};
 
 use self::tempo::TempoChain;
 use super::empty;
-use super::shop::{self, AS_TESTS, Programs};
+use super::shop::{self, Programs};
+use crate::cargo::AS_TESTS;
 use crate::packages::{self, Bundle, Registry};
 
 /// Where their programs are.

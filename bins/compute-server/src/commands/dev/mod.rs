@@ -37,6 +37,9 @@ use crate::{telemetry, wiring};
 /// Who receives the play money: an address whose key nobody has.
 const RECIPIENT: EvmAddress = EvmAddress::new([0x11; 20]);
 
+/// More requests a minute than a measurement makes.
+const UNCOUNTED: u32 = 1_000_000;
+
 /// The main network of Tempo.
 const MAIN_NET: u32 = 4_217;
 
@@ -108,7 +111,10 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.server.public_url = Some(format!("http://{}", arguments.listen));
     settings.database.url = PrivateUrl::new(&arguments.database);
     settings.database.mode = DatabaseMode::Dev;
-    settings.limits.exempt_loopback = true;
+    settings.limits.exempt_loopback = !arguments.count_loopback;
+    if arguments.count_loopback {
+        settings.limits.unauthenticated_per_minute = UNCOUNTED;
+    }
     if let Some(total) = arguments.instances_total {
         settings.limits.instances_total = total;
     }

@@ -177,6 +177,22 @@ fn monotonic() -> Instant {
     now
 }
 
+/// Measures how long something takes, for the metrics alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    pub(crate) fn start() -> Self {
+        Self(monotonic())
+    }
+
+    /// What has passed since.
+    pub(crate) fn elapsed(self) -> Duration {
+        monotonic().saturating_duration_since(self.0)
+    }
+}
+
 /// The generator of the operating system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OsEntropy;

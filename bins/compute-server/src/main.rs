@@ -5,6 +5,7 @@ mod commands;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod listener;
+mod metrics;
 mod open_files;
 mod running;
 mod settings;
@@ -47,6 +48,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     failpoints::arm()?;
     let done = match cli.command {
         Command::Ops(arguments) => return block_on(commands::ops::run(arguments)),
+        Command::Health(arguments) => return commands::health::run(&arguments),
+        Command::Backup(arguments) => return block_on(commands::backup::back_up(arguments)),
+        Command::Restore(arguments) => return block_on(commands::backup::restore(arguments)),
         Command::Config(ConfigCommand::Check(arguments)) => commands::config::check(&arguments),
         Command::Config(ConfigCommand::Docs) => commands::config::docs(),
         #[cfg(feature = "failpoints")]

@@ -24,8 +24,15 @@ fn leave_enough(limit: usize) -> usize {
     limit.saturating_sub(KEPT_BACK.min(limit / 2)).max(1)
 }
 
+/// How many are open now, where the system tells.
+pub(crate) fn count() -> Option<u64> {
+    let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
+    // One of them is the list itself.
+    u64::try_from(open).ok()?.checked_sub(1)
+}
+
 /// The soft limit. Nothing where the system does not tell it so, or has none.
-fn limit() -> Option<usize> {
+pub(crate) fn limit() -> Option<usize> {
     soft_limit(&std::fs::read_to_string("/proc/self/limits").ok()?)
 }
 

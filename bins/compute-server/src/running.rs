@@ -12,10 +12,12 @@ use compute_engine::ports::Store;
 use compute_http::App;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::ambient::ServerClock;
 use crate::listener;
+use crate::metrics::{Counting, meter_requests};
 use crate::settings::limits::{ListenerLimits, duration};
 use crate::settings::timing::Intervals;
 use crate::supervisor::Supervisor;
@@ -38,6 +40,8 @@ pub(crate) struct Shop {
     pub(crate) every: Intervals,
     pub(crate) drives: bool,
     pub(crate) shutdown_wait: compute_domain::time::Span,
+    /// What counts for the metrics, where there are any.
+    pub(crate) counting: Option<Arc<Counting>>,
 }
 
 /// An address that is ours and not yet listened on.
@@ -85,6 +89,22 @@ impl Place {
 pub(crate) struct Side {
     pub(crate) place: Place,
     pub(crate) router: Router,
+    /// Whether the shop is served all the same when the address turns out to be taken.
+    pub(crate) is_optional: bool,
+}
+
+impl Side {
+    /// Listens; nothing when it need not be and cannot.
+    fn open(self) -> anyhow::Result<Option<(TcpListener, Router)>> {
+        match self.place.listen() {
+            Ok(socket) => Ok(Some((socket, self.router))),
+            Err(error) if self.is_optional => {
+                tracing::warn!(error = %format!("{error:#}"), "an address beside the shop's is taken: it is served without");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Shop {
@@ -96,7 +116,7 @@ impl Shop {
     pub(crate) async fn run(
         self,
         place: Place,
-        side: Option<Side>,
+        sides: Vec<Side>,
         greeting: &str,
     ) -> anyhow::Result<()> {
         let mut signals = Signals::new()?;
@@ -108,21 +128,22 @@ impl Shop {
         let socket = place.listen()?;
         let shutdown = CancellationToken::new();
         self.start_workers(&shutdown);
-        let router: Router = compute_http::router(self.app.clone());
-        let beside = match side {
-            Some(side) => Some((side.place.listen()?, side.router)),
-            None => None,
-        };
+        let mut router: Router = compute_http::router(self.app.clone());
+        if self.counting.is_some() {
+            router = router.layer(axum::middleware::from_fn(meter_requests));
+        }
         let serve = |(socket, router)| {
             let (limits, clock) = (self.limits.clone(), Arc::clone(&self.clock));
             listener::serve(socket, router, limits, clock, shutdown.clone())
         };
+        let mut beside = JoinSet::new();
+        for side in sides {
+            if let Some(open) = side.open()? {
+                beside.spawn(serve(open));
+            }
+        }
         let serving = async {
-            let beside = async {
-                if let Some(serving) = beside.map(serve) {
-                    serving.await;
-                }
-            };
+            let beside = async { while beside.join_next().await.is_some() {} };
             tokio::join!(serve((socket, router)), beside);
         };
         tokio::pin!(serving);
@@ -181,6 +202,7 @@ impl Shop {
             every: self.every.clone(),
             drives: self.drives,
             supervisor: Supervisor::new(self.app.tasks().clone()),
+            counting: self.counting.clone(),
             shutdown: shutdown.clone(),
         };
         workers.start();

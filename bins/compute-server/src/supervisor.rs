@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::note_panic;
+
 /// Runs rounds in tasks of their own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Supervisor {
@@ -44,6 +46,7 @@ impl Supervisor {
             .panics
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
+        note_panic(worker);
         tracing::error!(worker, panics, %error, "a round of a worker broke off; the next one tries again");
     }
 

@@ -18,6 +18,7 @@ use compute_store::Mode as StoreMode;
 use secrecy::SecretBox;
 
 use crate::ambient::{OsEntropy, ServerClock, TokioTimer};
+use crate::metrics::{MeteredProvider, metered};
 use crate::running::Shop;
 use crate::settings::database::{DatabaseConfig, DatabaseMode};
 use crate::settings::limits::{ListenerLimits, duration};
@@ -73,8 +74,12 @@ impl Ingredients {
         };
         let adapters = Adapters {
             store: Arc::clone(&self.store),
-            providers: self.providers,
-            rails: self.rails,
+            providers: self
+                .providers
+                .into_iter()
+                .map(MeteredProvider::around)
+                .collect(),
+            rails: self.rails.into_iter().map(metered).collect(),
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
             timer: Arc::new(TokioTimer(Arc::clone(&self.clock))),
@@ -85,6 +90,7 @@ impl Ingredients {
         let settings = HttpSettings {
             public_url: self.public_url,
             mode: self.mode,
+            version: env!("CARGO_PKG_VERSION"),
             limits: self.http_limits,
             waits: self.timing.waits,
             default_network,
@@ -103,6 +109,7 @@ impl Ingredients {
             every: self.timing.every,
             drives: self.drives,
             shutdown_wait: self.timing.shutdown_wait,
+            counting: None,
         })
     }
 }

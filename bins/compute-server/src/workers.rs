@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::ambient::{OsEntropy, ServerClock, system_time};
+use crate::metrics::{Counting, note_audit, note_failure, note_round};
 use crate::settings::timing::Intervals;
 use crate::supervisor::Supervisor;
 use crate::telemetry::error_chain;
@@ -32,6 +33,8 @@ pub(crate) struct Workers {
     pub(crate) drives: bool,
     /// Rounds run here: one that panics ends nothing but itself.
     pub(crate) supervisor: Supervisor,
+    /// What counts for the metrics, where there are any.
+    pub(crate) counting: Option<Arc<Counting>>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -50,14 +53,40 @@ impl Workers {
         // Replicas hear from each other as soon as they would of a database that fails.
         self.start_loop("accounts", self.every.store, |workers| async move {
             report(
+                "accounts",
                 workers.engine.tend_accounts().await,
                 "what is known of the providers' accounts could not be read",
             );
         });
+        self.start_counting();
         self.start_catalog();
         if self.drives {
             self.start_duties();
         }
+    }
+
+    /// At once, and then at its own pace.
+    fn start_counting(&self) {
+        let Some(counting) = self.counting.clone() else {
+            return;
+        };
+        let workers = self.clone();
+        self.supervisor.spawn(async move {
+            loop {
+                let round = Arc::clone(&counting);
+                let round = async move { round.round().await };
+                workers.run("statistics", round).await;
+                if !workers.sleep(counting.every()).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Runs a round to its end and notes that it was run.
+    async fn run(&self, worker: &'static str, round: impl Future<Output = ()> + Send + 'static) {
+        self.supervisor.run(worker, round).await;
+        note_round(worker, self.clock.now());
     }
 
     /// Before anything ends by itself, the machines at the providers are compared with the database: one
@@ -89,11 +118,12 @@ impl Workers {
             let compared = engine.compare_machines().await;
             done.store(matches!(compared, Ok(true)), Ordering::Relaxed);
             report(
+                "comparison",
                 compared,
                 "the providers' machines could not be compared with the database",
             );
         };
-        self.supervisor.run("comparison", round).await;
+        self.run("comparison", round).await;
         have_compared.load(Ordering::Relaxed)
     }
 
@@ -101,18 +131,21 @@ impl Workers {
     fn start_endings(&self) {
         self.start_guarded("expirer", self.every.expire, |engine| async move {
             report(
+                "expirer",
                 engine.expire_due().await,
                 "expired instances could not be looked for",
             );
         });
         self.start_guarded("watcher", self.every.watch, |engine| async move {
             report(
+                "watcher",
                 engine.watch_machines().await,
                 "running machines could not be looked at",
             );
         });
         self.start_guarded("sweeper", self.every.sweep, |engine| async move {
             report(
+                "sweeper",
                 engine.sweep_orphans().await,
                 "machines that no instance explains could not be looked for",
             );
@@ -127,31 +160,43 @@ impl Workers {
         });
         self.start_loop("account watch", self.every.account, |workers| async move {
             report(
+                "account watch",
                 workers.engine.watch_accounts().await,
                 "what the providers tell of our accounts could not be written down",
             );
         });
         self.start_guarded("arrivals", self.every.arrivals, |engine| async move {
             report(
+                "arrivals",
                 engine.watch_arrivals().await,
                 "what has arrived could not be compared with the payments",
             );
         });
         self.start_guarded("cards", self.every.cards, |engine| async move {
             report(
+                "cards",
                 engine.watch_cards().await,
                 "disputes and refunds of card payments could not be written down",
             );
         });
         // The engine logs what it finds.
         self.start_guarded("auditor", self.every.audit, |engine| async move {
+            let audited = engine.audit_hourly().await;
+            if let Ok(findings) = &audited {
+                note_audit(findings.as_deref(), engine.now());
+            }
             report(
-                engine.audit_hourly().await,
+                "auditor",
+                audited,
                 "the promises about money could not be checked",
             );
         });
         self.start_guarded("cleaner", self.every.clean_up, |engine| async move {
-            report(engine.clean_up().await, "old rows could not be deleted");
+            report(
+                "cleaner",
+                engine.clean_up().await,
+                "old rows could not be deleted",
+            );
         });
     }
 
@@ -187,7 +232,7 @@ impl Workers {
             while workers.sleep(every).await {
                 let (round, of) = (Arc::clone(&round), workers.clone());
                 let round = async move { round(of).await };
-                workers.supervisor.run(name, round).await;
+                workers.run(name, round).await;
             }
         });
     }
@@ -208,7 +253,7 @@ impl Workers {
                 }
                 let engine = Arc::clone(&workers.engine);
                 let round = async move { engine.refresh_catalog().await };
-                workers.supervisor.run("catalog", round).await;
+                workers.run("catalog", round).await;
             }
         });
     }
@@ -228,15 +273,16 @@ impl Workers {
                 let engine = Arc::clone(&workers.engine);
                 let round = async move {
                     report(
+                        "driver",
                         engine.drive_due().await,
                         "due operations could not be claimed",
                     );
                     drop(place);
                 };
-                let supervisor = workers.supervisor.clone();
+                let of = workers.clone();
                 workers
                     .supervisor
-                    .spawn(async move { supervisor.run("driver", round).await });
+                    .spawn(async move { of.run("driver", round).await });
             }
         });
     }
@@ -259,8 +305,9 @@ impl Workers {
 }
 
 /// A round that failed is a line of the log; the next round tries again.
-fn report<T>(outcome: Result<T, compute_engine::Error>, what: &'static str) {
+fn report<T>(worker: &'static str, outcome: Result<T, compute_engine::Error>, what: &'static str) {
     if let Err(error) = outcome {
+        note_failure(worker);
         tracing::error!(error = error_chain(&error), "{what}");
     }
 }

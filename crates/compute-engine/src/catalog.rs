@@ -421,6 +421,12 @@ impl Engine {
 }
 
 impl ShelfHistory {
+    /// When each provider last confirmed its catalogue.
+    pub(crate) fn confirmed(&self) -> BTreeMap<ProviderId, Timestamp> {
+        let parts = self.parts.iter();
+        parts.map(|(id, _, at, _)| (*id, *at)).collect()
+    }
+
     fn show(&mut self, mut shelf: Shelf, has_news: bool) {
         self.revision += u64::from(has_news);
         shelf.revision = self.revision;

@@ -146,6 +146,8 @@ pub struct Settings {
     pub public_url: PublicUrl,
     /// Live or simulated.
     pub mode: Mode,
+    /// The version of the program, for `/status.json`.
+    pub version: &'static str,
     /// Limits.
     pub limits: Limits,
     /// Waits.

@@ -3,6 +3,7 @@
 //! One layer instead of a stack of them: an unpaid request is answered in microseconds, and each
 //! layer would cost it an allocation or two.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{Request, State};
@@ -42,6 +43,11 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static(
      X-Auth-Sig-Encoding",
 );
 
+/// The stable code of an answer that is a problem, in the extensions of the answer, for whoever counts
+/// them. The table of errors has every code there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub Cow<'static, str>);
+
 /// The middleware around all routes.
 pub(crate) async fn front_door(
     State(app): State<App>,
@@ -72,7 +78,9 @@ pub(crate) async fn front_door(
             id: &visit.id,
             by_credential: visit.is_credential,
         };
+        let refusal = Refusal(error.row().code);
         response = problem::render(&error, asked, &app, response);
+        response.extensions_mut().insert(refusal);
     }
     add_headers(response.headers_mut(), visit, &app);
     response

@@ -18,6 +18,7 @@ mod routes;
 mod visit;
 
 pub use app::{App, InvalidPublicUrl, Limits, Mode, PublicUrl, Settings, Waits};
+pub use front_door::Refusal;
 pub use peer::Peer;
 pub use readiness::Doubt;
 pub use routes::router;

@@ -5,7 +5,7 @@ mod presence;
 mod sqlite;
 
 use core::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +109,19 @@ pub enum ConnectError {
     Schema(#[source] SchemaError),
 }
 
+/// How the connections of one pool are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Which pool.
+    pub name: &'static str,
+    /// Connections that are open.
+    pub open: u32,
+    /// How many of them nobody uses.
+    pub idle: u32,
+    /// How many there may be.
+    pub limit: u32,
+}
+
 /// Who opens the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opener {
@@ -194,6 +207,32 @@ impl Database {
     /// Whether only one process can use this database.
     pub const fn is_sqlite(&self) -> bool {
         matches!(self.pools, Pools::Sqlite { .. })
+    }
+
+    /// Where its file is, when it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.pools {
+            Pools::Sqlite { file, .. } => Some(file.folder()),
+            Pools::Postgres(_) => None,
+        }
+    }
+
+    /// How its connections are used at this moment.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        fn used<D: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<D>) -> PoolUse {
+            PoolUse {
+                name,
+                open: pool.size(),
+                idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX),
+                limit: pool.options().get_max_connections(),
+            }
+        }
+        match &self.pools {
+            Pools::Sqlite { writer, reader, .. } => {
+                vec![used("writer", writer), used("reader", reader)]
+            }
+            Pools::Postgres(pool) => vec![used("postgres", pool)],
+        }
     }
 
     /// Waits for the connections in use to come back, then closes all.

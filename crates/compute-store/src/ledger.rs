@@ -95,7 +95,7 @@ impl Ledger for StoreTx {
             return Err(self.fail(rejected(Refusal::WrongAccounts)));
         }
         // No reason allows credits on both sides.
-        if matches!(transfer.debit, Account::Credits(_)) {
+        let posted = if matches!(transfer.debit, Account::Credits(_)) {
             self.take_credits(transfer, &transfer.debit.to_string())
                 .await
         } else if matches!(transfer.credit, Account::Credits(_)) {
@@ -103,7 +103,11 @@ impl Ledger for StoreTx {
                 .await
         } else {
             self.insert_transfer(transfer, None).await
+        }?;
+        if posted == Posted::New {
+            self.measured.posted(transfer);
         }
+        Ok(posted)
     }
 
     async fn credits_of(&mut self, owner: OwnerId) -> Result<CreditAccount, StoreError> {

@@ -6,6 +6,7 @@
 
 mod dialect;
 mod file_lock;
+mod meter;
 mod row;
 mod statement;
 
@@ -18,6 +19,7 @@ mod accounts;
 mod api_keys;
 mod arrivals;
 mod audit;
+mod backup;
 mod catalogs;
 mod identities;
 mod instances;
@@ -31,9 +33,11 @@ mod payments;
 mod places;
 mod request_keys;
 mod reserves;
+mod statistics;
 mod vault;
 mod watch;
 
-pub use connect::{ConnectError, Database, DatabaseConfig};
+pub use backup::{BackupError, check_copy, put_copy};
+pub use connect::{ConnectError, Database, DatabaseConfig, PoolUse};
 pub use schema::SchemaError;
 pub use stamp::{Mode, Stamp, StampError};

@@ -334,6 +334,7 @@ impl Operations for StoreTx {
         if rows == 0 || lease.operation != operation.id {
             return Err(self.fail(StoreError::LeaseLost));
         }
+        self.measured.saved(operation);
         Ok(())
     }
 

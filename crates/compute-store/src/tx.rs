@@ -10,6 +10,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::connect::{Database, Pools};
 use crate::dialect::{BEGIN_READ, BEGIN_WRITE, POSTGRES_NOW, Statement};
+use crate::meter::{Measured, counted};
 use crate::statement::{Refusal, classify, execute, rejected, unavailable};
 
 /// A transaction on either database. Dropped, it rolls back as soon as its connection is idle.
@@ -21,6 +22,7 @@ pub(crate) struct StoreTx {
     failed: bool,
     /// The lanes whose next nonce this transaction may write.
     pub(crate) locked_lanes: BTreeSet<Lane>,
+    pub(crate) measured: Measured,
 }
 
 pub(crate) enum Connection {
@@ -43,13 +45,14 @@ WHERE id = 1";
 
 impl Database {
     pub(crate) async fn open(&self, mode: TxMode) -> Result<StoreTx, StoreError> {
+        let measured = Measured::begin(mode);
         let begin = match mode {
             TxMode::Read => BEGIN_READ,
             TxMode::Write => BEGIN_WRITE,
         };
         if let Pools::Sqlite { file, .. } = &self.pools {
             let there = file.check();
-            there.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            there.map_err(|error| counted(StoreError::Unavailable(Box::new(error))))?;
         }
         let connection = match (&self.pools, mode) {
             (Pools::Sqlite { reader, .. }, TxMode::Read) => reader
@@ -65,12 +68,13 @@ impl Database {
                 .await
                 .map(Connection::Postgres),
         };
-        let connection = connection.map_err(unavailable)?;
+        let connection = connection.map_err(|error| counted(unavailable(error)))?;
         Ok(StoreTx {
             connection,
             mode,
             failed: false,
             locked_lanes: BTreeSet::new(),
+            measured,
         })
     }
 }
@@ -109,7 +113,14 @@ impl Tx for StoreTx {
             Connection::Sqlite(tx) => tx.commit().await,
             Connection::Postgres(tx) => tx.commit().await,
         };
-        outcome.map_err(|error| classify("commit", error, self.mode))
+        match outcome {
+            Ok(()) => self.measured.committed(),
+            Err(error) => {
+                self.measured.ended("failed");
+                return Err(counted(classify("commit", error, self.mode)));
+            }
+        }
+        Ok(())
     }
 
     async fn rollback(self: Box<Self>) -> Result<(), StoreError> {
@@ -117,7 +128,8 @@ impl Tx for StoreTx {
             Connection::Sqlite(tx) => tx.rollback().await,
             Connection::Postgres(tx) => tx.rollback().await,
         };
-        outcome.map_err(|error| classify("rollback", error, self.mode))
+        self.measured.ended("rolled_back");
+        outcome.map_err(|error| counted(classify("rollback", error, self.mode)))
     }
 }
 
@@ -134,7 +146,7 @@ impl StoreTx {
     /// Marks the transaction as failed: nothing of it may be committed.
     pub(crate) fn fail(&mut self, error: StoreError) -> StoreError {
         self.failed = true;
-        error
+        counted(error)
     }
 
     /// Checks that an update met the one row it was meant for.

@@ -33,6 +33,7 @@ mod places;
 mod request_keys;
 mod reserves;
 mod sent;
+mod statistics;
 mod steps;
 mod transactions;
 mod vault;
@@ -134,6 +135,11 @@ macro_rules! for_each_store_case {
             payments::a_challenge_is_answered_once,
             payments::a_payer_may_have_no_wallet,
             payments::the_claims_of_a_wallet_are_counted,
+            statistics::open_work_is_counted_by_kind,
+            statistics::unknown_settlements_are_counted,
+            statistics::machines_are_counted_by_state,
+            statistics::open_transactions_are_counted_by_lane,
+            statistics::every_transfer_is_in_two_sums,
             outbox::a_new_lane_begins_at_nonce_zero,
             outbox::a_nonce_is_written_under_the_lock_only,
             outbox::racing_replicas_never_share_a_nonce,

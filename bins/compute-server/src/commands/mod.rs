@@ -1,8 +1,10 @@
 //! The commands.
 
+pub(crate) mod backup;
 mod clouds;
 pub(crate) mod config;
 pub(crate) mod dev;
+pub(crate) mod health;
 pub(crate) mod migrate;
 pub(crate) mod ops;
 pub(crate) mod serve;
@@ -33,6 +35,12 @@ pub(crate) enum Command {
     Migrate(ConfigArguments),
     /// Look at what is stuck and decide about it, and audit the books, beside a running server.
     Ops(OpsArguments),
+    /// Ask a server on this machine whether it is well. Exit code 1 when it is not.
+    Health(health::HealthArguments),
+    /// Copy a SQLite database into a new file, beside a running server, and check the copy.
+    Backup(backup::BackupArguments),
+    /// Put a copy where the SQLite database is to be, in quarantine.
+    Restore(backup::RestoreArguments),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -72,6 +80,9 @@ pub(crate) struct DevArguments {
     /// What to log.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,
+    /// Shows metrics for Prometheus here; loopback only, port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Lets machines boot, and everything else wait, this many times faster.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) time_scale: u32,

@@ -18,6 +18,7 @@ use compute_wallet::{EvmAddress, Namespace, SolanaAddress};
 
 use super::{ServeArguments, clouds};
 use crate::ambient::{OsEntropy, ServerClock, system_time};
+use crate::metrics::Allowance;
 use crate::running::{Place, Shop, Side};
 use crate::settings::database::DatabaseMode;
 use crate::settings::facilitator::{FacilitatorServiceConfig, Recipients};
@@ -49,12 +50,22 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let database = open_database(&config, arguments.no_migrate).await?;
     let place = Place::reserve(config.server.listen)?;
     let mut greeting = format!("public URL: {}", config.server.public_url.as_str());
-    let (shop, side) = assemble(config, &database)?;
+    let metrics = crate::metrics::open(&config.metrics)?;
+    let allowance = Allowance {
+        guard: config.work.guard(),
+        window: config.timing.engine.guard_window,
+    };
+    let (mut shop, side) = assemble(config, &database)?;
     if let Some(side) = &side {
         let address = side.place.address();
         greeting.push_str(&format!("\nfacilitator for others: http://{address}"));
     }
-    let outcome = shop.run(place, side, &greeting).await;
+    let mut sides: Vec<Side> = side.into_iter().collect();
+    if let Some(metrics) = metrics {
+        greeting.push_str(&format!("\n{}", metrics.greeting()));
+        sides.push(metrics.watch(&mut shop, &database, allowance, "live"));
+    }
+    let outcome = shop.run(place, sides, &greeting).await;
     database.close().await;
     outcome
 }
@@ -112,6 +123,7 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
     }
     let side = match config.facilitator {
         Some(facilitator) => Some(Side {
+            is_optional: false,
             place: Place::reserve(facilitator.listen)?,
             router: compute_facilitator::router(Service::new(
                 settlers,

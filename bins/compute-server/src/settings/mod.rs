@@ -17,6 +17,7 @@ mod facilitators;
 pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod manual;
+pub(crate) mod metrics;
 pub(crate) mod mpp;
 pub(crate) mod pricing;
 pub(crate) mod providers;
@@ -62,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) stripe: mpp::Stripe,
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
+    pub(crate) metrics: metrics::Metrics,
     pub(crate) work: work::Work,
     pub(crate) timing: timing::Timing,
     pub(crate) log: log::Log,
@@ -84,6 +86,7 @@ pub(crate) struct Config {
     pub(crate) caps: Caps,
     pub(crate) timing: timing::TimingConfig,
     pub(crate) work: work::Work,
+    pub(crate) metrics: metrics::Metrics,
 }
 
 /// What an operator's commands need of it.
@@ -164,6 +167,7 @@ impl Loaded {
             stripe: Section::read(&mut reader, "mpp.stripe"),
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
+            metrics: Section::read(&mut reader, "metrics"),
             work: Section::read(&mut reader, "work"),
             timing: Section::read(&mut reader, "timing"),
             log: Section::read(&mut reader, "log"),
@@ -264,6 +268,7 @@ impl Settings {
         sections.push(entry("mpp.stripe", &self.stripe));
         sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
+        sections.push(entry("metrics", &self.metrics));
         sections.push(entry("work", &self.work));
         sections.push(entry("timing", &self.timing));
         sections.push(entry("log", &self.log));
@@ -278,6 +283,7 @@ impl Settings {
         self.pricing.check(check);
         self.credits.check(check);
         self.work.check(check);
+        self.metrics.check(check);
         let mut rails = Vec::new();
         for (label, settings) in &self.rails {
             rails.extend(settings.check(check, label));
@@ -335,6 +341,7 @@ impl Settings {
             caps: self.limits.caps(),
             timing,
             work: self.work.clone(),
+            metrics: self.metrics.clone(),
         })
     }
 

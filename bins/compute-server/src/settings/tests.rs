@@ -1,6 +1,7 @@
 mod clouds;
 mod embedded;
 mod facilitators;
+mod metrics;
 mod money;
 mod mpp;
 mod service;

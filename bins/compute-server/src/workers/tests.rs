@@ -84,6 +84,7 @@ async fn workers_that_panic_are_counted_and_go_on() {
         },
         drives: true,
         supervisor: Supervisor::new(TaskTracker::new()),
+        counting: None,
         shutdown: CancellationToken::new(),
     };
     workers.start();
@@ -112,6 +113,7 @@ async fn a_loop_survives_its_rounds() {
         every: config.timing.every.clone(),
         drives: false,
         supervisor: Supervisor::new(TaskTracker::new()),
+        counting: None,
         shutdown: CancellationToken::new(),
     };
     let (rounds, second) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));

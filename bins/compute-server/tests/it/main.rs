@@ -11,6 +11,7 @@
 mod http;
 
 mod arrivals;
+mod backup;
 mod bad_input;
 mod buyer;
 mod card_returns;
@@ -24,7 +25,9 @@ mod facilitators;
 mod files;
 mod first_sale;
 mod http2;
+mod image;
 mod log_lines;
+mod metrics;
 mod open_files;
 mod ops;
 mod rehearsal;

@@ -67,6 +67,7 @@ pub(crate) fn serve_with(
     let mut usual = vec![
         ("COMPUTE_SERVER_SERVER__LISTEN", "127.0.0.1:0"),
         ("COMPUTE_SERVER_SERVER__PUBLIC_URL", "http://127.0.0.1:4020"),
+        ("COMPUTE_SERVER_METRICS__ENABLED", "false"),
         ("COMPUTE_SERVER_DATABASE__URL", &database),
         ("COMPUTE_SERVER_DATABASE__MODE", "test"),
         ("COMPUTE_SERVER_TIMING__SCALE_DIVISOR", "20"),

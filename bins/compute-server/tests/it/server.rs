@@ -71,6 +71,13 @@ impl Home {
         Server::launch(self, command)
     }
 
+    /// The same with more words.
+    pub(crate) fn dev_with(&self, words: &[&str]) -> Server {
+        let mut command = program(self.path());
+        command.args(DEV).arg(self.database_url()).args(words);
+        Server::launch(self, command)
+    }
+
     /// The same with a limit of open files.
     pub(crate) fn dev_with_files(&self, files: u32) -> Server {
         let mut command = Command::new("/bin/sh");

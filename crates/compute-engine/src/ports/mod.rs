@@ -12,6 +12,7 @@ mod provider;
 mod rail;
 mod reserves;
 mod secrets;
+mod statistics;
 mod store;
 mod timer;
 mod watch;
@@ -33,6 +34,9 @@ pub use rail::{
 };
 pub use reserves::Reserves;
 pub use secrets::{KeptKey, ManagementKeys, TakenPassword, Vault};
+pub use statistics::{
+    AccountKind, AccountSum, LiveMachines, LiveState, OpenWork, Queue, Sending, Statistics,
+};
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, ClaimOutcome, Event, Finding, Identities, Instances, KeyStored,
     Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken, Places, Posted,

@@ -19,6 +19,7 @@ use super::catalogs::Catalogs;
 use super::outbox::Outbox;
 use super::reserves::Reserves;
 use super::secrets::{ManagementKeys, Vault};
+use super::statistics::Statistics;
 use super::watch::Watch;
 use super::{FoundKey, NameScope};
 
@@ -86,6 +87,7 @@ pub trait Tx:
     + Accounts
     + Leases
     + Audit
+    + Statistics
     + Send
     + core::fmt::Debug
 {

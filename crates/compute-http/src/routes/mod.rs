@@ -15,6 +15,7 @@ mod power;
 mod provision;
 mod purchase;
 mod resize;
+mod status;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -56,6 +57,7 @@ pub fn router(app: App) -> Router {
         .route("/compute/webhooks/stripe", post(notices::stripe))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/status.json", get(status::show))
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(app.clone(), front_door))

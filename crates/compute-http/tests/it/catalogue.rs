@@ -143,3 +143,23 @@ async fn health_tells_life_and_readiness() {
     assert_eq!(answer.json()["reasons"][0], "no fresh catalogue");
     assert_eq!(shop.get("/healthz").await.status, 200);
 }
+
+#[tokio::test]
+async fn anybody_can_see_how_the_shop_stands() {
+    let shop = Shop::open().await;
+    let answer = shop.get("/status.json").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=10"));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    let status = answer.json();
+    assert_eq!(status["status"], "up");
+    assert_eq!(status["version"], "1.2.3");
+    assert!(
+        status["providers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["status"] == "up")
+    );
+    assert!(!status["networks"].as_array().unwrap().is_empty());
+}

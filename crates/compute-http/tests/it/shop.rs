@@ -125,6 +125,7 @@ pub(crate) fn settings() -> Settings {
         bazaar: false,
         issuer: None,
         request_id_seed: 7,
+        version: "1.2.3",
     }
 }
 

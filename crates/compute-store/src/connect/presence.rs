@@ -33,6 +33,15 @@ impl Presence {
         })
     }
 
+    /// Where the file is.
+    pub(super) fn folder(&self) -> &Path {
+        let folder = self.path.parent();
+        // A name alone is one in the working folder.
+        folder
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+    }
+
     /// One look at the folder, which the system keeps in memory.
     pub(crate) fn check(&self) -> Result<(), Missing> {
         let is_same = |found: Metadata| (found.dev(), found.ino()) == (self.device, self.inode);

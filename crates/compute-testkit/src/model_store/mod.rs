@@ -30,6 +30,7 @@ mod request_keys;
 mod reserves;
 mod snapshot;
 mod state;
+mod statistics;
 mod table;
 mod tx;
 mod vault;

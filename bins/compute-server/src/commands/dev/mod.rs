@@ -24,6 +24,7 @@ use self::files::Files;
 use super::DevArguments;
 use super::serve::connect_tempo;
 use crate::ambient::{OsEntropy, ServerClock, system_time};
+use crate::metrics::Allowance;
 use crate::running::{Place, Shop};
 use crate::settings::database::DatabaseMode;
 use crate::settings::log::LogFormat;
@@ -70,12 +71,22 @@ pub(crate) async fn run(arguments: DevArguments) -> anyhow::Result<()> {
     let place = Place::reserve(arguments.listen)?;
     let public_url = PublicUrl::parse(&format!("http://{}", place.address()))
         .context("make a URL of the address")?;
-    let shop = assemble(config, &database, permit, &files, &arguments, public_url)?;
-    let greeting = greeting(
+    let metrics = crate::metrics::open(&config.metrics)?;
+    let allowance = Allowance {
+        guard: config.work.guard(),
+        window: config.timing.engine.guard_window,
+    };
+    let mut shop = assemble(config, &database, permit, &files, &arguments, public_url)?;
+    let mut greeting = greeting(
         place.address(),
         &PrivateUrl::new(&arguments.database).masked(),
     );
-    let outcome = shop.run(place, None, &greeting).await;
+    let mut sides = Vec::new();
+    if let Some(metrics) = metrics {
+        greeting.push_str(&format!("\n{}\n", metrics.greeting()));
+        sides.push(metrics.watch(&mut shop, &database, allowance, "dev"));
+    }
+    let outcome = shop.run(place, sides, &greeting).await;
     database.close().await;
     outcome
 }
@@ -121,6 +132,12 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.timing.scale_divisor = arguments.time_scale;
     if let Some(millis) = arguments.new_prices_every {
         settings.timing.catalog_refresh = Span::from_millis(i64::from(millis));
+    }
+    settings.metrics.enabled = arguments.metrics.is_some();
+    if let Some(address) = arguments.metrics {
+        settings.metrics.listen = address;
+        settings.metrics.every = Span::from_secs(1);
+        settings.metrics.sums_every = Span::from_secs(1);
     }
     settings.log.format = LogFormat::Text;
     settings.log.filter.clone_from(&arguments.log);

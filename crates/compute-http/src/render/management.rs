@@ -4,6 +4,7 @@ use compute_domain::id::ApiKeyId;
 use compute_engine::ManagementKey;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 const SHOWN: &str = "send management_api_key as X-API-Key to read, extend and destroy this machine, \
      and to reach what may be credited for it; keep it: it is shown until it is first used, for a day at \
@@ -12,12 +13,16 @@ const SHOWN: &str = "send management_api_key as X-API-Key to read, extend and de
 const HIDDEN: &str = "the key was used, or its day is over: its text is not shown again";
 
 /// Its members in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Management<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Only where a credential bought and nobody was named: send it as `X-API-Key`. Keep it.
     management_api_key: Option<&'a str>,
+    #[schema(value_type = String, format = "uuid", required = false)]
     management_api_key_id: ApiKeyId,
+    #[schema(required = false)]
     management_api_key_last4: &'a str,
+    #[schema(required = false)]
     management_note: &'static str,
 }
 

@@ -244,6 +244,11 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Every way to pay that is configured, whether it can be paid at this moment or not.
+    pub fn rails(&self) -> &[AnyRail] {
+        &self.rails
+    }
+
     /// Ends work in order: steps under way reach their commit, then their operations are given back
     /// for another replica, or the next start, to go on with.
     pub fn stop(&self) {

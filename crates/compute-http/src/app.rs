@@ -20,6 +20,7 @@ use http::Uri;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::discovery::{Library, Pages};
 use crate::error::{ApiError, Work};
 use crate::rate::{Payer, PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
@@ -184,6 +185,7 @@ struct Parts {
     window: RwLock<Option<Arc<ShopWindow>>>,
     /// Held by whoever renders the next one.
     rendering: Mutex<()>,
+    library: Library,
 }
 
 impl fmt::Debug for App {
@@ -214,6 +216,7 @@ impl App {
             request_ids: RequestIds::new(settings.request_id_seed),
             window: RwLock::new(None),
             rendering: Mutex::new(()),
+            library: Library::default(),
             engine,
             settings,
         }))
@@ -292,6 +295,11 @@ impl App {
         let window = self.0.window.write();
         *window.unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
+    }
+
+    /// The pages about the API.
+    pub(crate) fn pages(&self) -> Result<Arc<Pages>, ApiError> {
+        self.0.library.pages(self)
     }
 
     /// A poisoned lock holds a finished value all the same: it is only ever replaced whole.

@@ -1,5 +1,6 @@
 //! The one table from what went wrong to status, code and title.
 
+mod codes;
 mod decline;
 mod table;
 
@@ -17,6 +18,7 @@ use http::StatusCode;
 use crate::render::management::BuyersKey;
 use crate::render::receipt::Receipt;
 
+pub(crate) use self::codes::CODES;
 pub(crate) use self::decline::decline_detail;
 use self::table::{engine_detail, engine_row, failure_detail, failure_row, unchanged_detail};
 

@@ -5,6 +5,7 @@
 //! engine's business.
 
 mod app;
+mod discovery;
 mod error;
 mod extract;
 mod front_door;

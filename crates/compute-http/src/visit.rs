@@ -95,12 +95,22 @@ impl Visit {
 }
 
 fn reach_of(path: &str) -> Reach {
-    if path == "/status.json" {
-        return Reach::Anyone;
+    if !path.starts_with("/compute/") {
+        return page_reach(path);
     }
     match segments(path) {
         Some(("plans" | "regions" | "os" | "provision", None, None))
         | Some(("instances", Some(_), Some("extend"))) => Reach::Anyone,
+        _ => Reach::SameOrigin,
+    }
+}
+
+/// The pages about the API are everybody's; our health is not.
+fn page_reach(path: &str) -> Reach {
+    match path {
+        "/openapi.json" | "/.well-known/x402" | "/llms.txt" | "/skill.md" | "/status.json" => {
+            Reach::Anyone
+        }
         _ => Reach::SameOrigin,
     }
 }

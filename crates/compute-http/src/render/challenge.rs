@@ -13,10 +13,12 @@ use compute_x402::{Challenge, ErrorCode};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::{More, more};
 use super::{APPLICATION_JSON, IDEMPOTENT_REPLAYED, TRUE, extensions, receipt};
 use crate::app::App;
+use crate::discovery::answers;
 use crate::error::{ApiError, Row};
 use crate::request_id::RequestId;
 
@@ -26,11 +28,15 @@ const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static("payment-required")
 const BODY_CAPACITY: usize = 1_024;
 
 /// The v1 challenge with the members of a problem beside it: clients ignore what they do not know.
-#[derive(Serialize)]
-struct ChallengeBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Challenge)]
+pub(crate) struct ChallengeBody<'a> {
     #[serde(rename = "x402Version")]
     x402_version: u8,
+    /// A code of x402.
     error: &'a str,
+    /// Offers over the network that the request named; those of all networks are in the headers.
+    #[schema(schema_with = answers::offers)]
     accepts: V1Accepts<'a>,
     #[serde(rename = "type")]
     kind: &'static str,

@@ -39,10 +39,10 @@ pub(super) fn of_challenge(offers: &[Offer], resource_url: &str, app: &App) -> C
         &USUAL
     };
     let settings = app.settings();
-    let discovery = settings
-        .bazaar
-        .then(|| discovery_of(resource_url))
-        .flatten();
+    let pages = settings.bazaar.then(|| app.pages().ok()).flatten();
+    let discovery = pages
+        .as_ref()
+        .and_then(|pages| pages.calls.of(resource_url));
     if discovery.is_none() && settings.issuer.is_none() {
         return Cow::Borrowed(usual);
     }
@@ -95,63 +95,88 @@ fn insert(extensions: &mut Value, name: &str, extension: Value) {
     }
 }
 
-/// How each paid route is called, for catalogues.
-struct Routes {
+/// How each paid route is called, for catalogues: an example of what it takes and gives, and the schema
+/// of what it takes.
+#[derive(Debug)]
+pub(crate) struct Calls {
     provision: Value,
     extend: Value,
     topup: Value,
 }
 
-static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
-    let order = json!({ "success": true, "order": { "id": "…", "status": "active" },
-                        "status_url": "…" });
-    Routes {
-        provision: bazaar_extension(
-            &json!({ "plan": "vc2-1c-1gb", "region": "ewr", "os_id": 2284, "prepaid_hours": 24,
-                     "network": "base" }),
-            &schema(
-                &[
-                    ("plan", json!({ "type": "string" })),
-                    ("region", json!({ "type": "string" })),
-                    ("os_id", json!({ "type": ["integer", "string"] })),
-                    ("prepaid_hours", hours()),
-                    ("label", json!({ "type": "string" })),
-                    ("hostname", json!({ "type": "string" })),
-                    ("ssh_public_key", json!({ "type": "string" })),
-                    ("ssh_public_keys", json!({ "type": "array" })),
-                    ("user_data", json!({ "type": "string" })),
-                    ("network", json!({ "type": "string" })),
-                    ("max_total_usd", json!({ "type": ["string", "number"] })),
-                ],
-                &["plan", "region", "os_id"],
+impl Calls {
+    /// With a body for each route that is taken as it stands.
+    pub(crate) fn new(provision: &Value, extend: &Value, topup: &Value) -> Self {
+        let order = json!({ "success": true, "order": { "id": "…", "status": "active" },
+                            "status_url": "…" });
+        let mut extend = bazaar_extension(extend, &extend_schema(), &order);
+        // One listing for all machines.
+        extend["routeTemplate"] = json!("/compute/instances/:id/extend");
+        Self {
+            provision: bazaar_extension(provision, &provision_schema(), &order),
+            extend,
+            topup: bazaar_extension(
+                topup,
+                &schema(
+                    &[("amount", json!({ "type": "number" })), ("network", text())],
+                    &["amount"],
+                ),
+                &json!({ "success": true, "deposited": 25, "status_url": "…" }),
             ),
-            &order,
-        ),
-        extend: bazaar_extension(
-            &json!({ "extend_hours": 24, "network": "base" }),
-            &schema(
-                &[
-                    ("extend_hours", hours()),
-                    ("network", json!({ "type": "string" })),
-                    ("max_total_usd", json!({ "type": ["string", "number"] })),
-                ],
-                &[],
-            ),
-            &order,
-        ),
-        topup: bazaar_extension(
-            &json!({ "amount": "25.00", "network": "base" }),
-            &schema(
-                &[
-                    ("amount", json!({ "type": ["string", "number"] })),
-                    ("network", json!({ "type": "string" })),
-                ],
-                &["amount"],
-            ),
-            &json!({ "success": true, "deposited": 25, "status_url": "…" }),
-        ),
+        }
     }
-});
+
+    fn of(&self, resource_url: &str) -> Option<&Value> {
+        let path = resource_url.split('?').next()?;
+        if path.ends_with("/compute/provision") {
+            Some(&self.provision)
+        } else if path.ends_with("/extend") {
+            Some(&self.extend)
+        } else if path.ends_with("/compute/credits/topup") {
+            Some(&self.topup)
+        } else {
+            None
+        }
+    }
+}
+
+fn provision_schema() -> Value {
+    schema(
+        &[
+            ("plan", text()),
+            ("region", text()),
+            ("os_id", json!({ "type": ["integer", "string"] })),
+            ("prepaid_hours", hours()),
+            ("label", text()),
+            ("hostname", text()),
+            ("ssh_public_key", text()),
+            ("ssh_public_keys", json!({ "type": "array" })),
+            ("user_data", text()),
+            ("network", text()),
+            ("max_total_usd", amount()),
+        ],
+        &["plan", "region", "os_id"],
+    )
+}
+
+fn extend_schema() -> Value {
+    schema(
+        &[
+            ("extend_hours", hours()),
+            ("network", text()),
+            ("max_total_usd", amount()),
+        ],
+        &[],
+    )
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn amount() -> Value {
+    json!({ "type": ["string", "number"] })
+}
 
 fn hours() -> Value {
     json!({ "type": "integer", "minimum": 24, "maximum": 4_320 })
@@ -164,17 +189,4 @@ fn schema(members: &[(&str, Value)], required: &[&str]) -> Value {
         .collect();
     json!({ "type": "object", "properties": properties, "required": required,
             "additionalProperties": false })
-}
-
-fn discovery_of(resource_url: &str) -> Option<&'static Value> {
-    let path = resource_url.split('?').next()?;
-    if path.ends_with("/compute/provision") {
-        Some(&ROUTES.provision)
-    } else if path.ends_with("/extend") {
-        Some(&ROUTES.extend)
-    } else if path.ends_with("/compute/credits/topup") {
-        Some(&ROUTES.topup)
-    } else {
-        None
-    }
 }

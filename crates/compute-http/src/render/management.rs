@@ -4,6 +4,7 @@ use compute_domain::id::ApiKeyId;
 use compute_engine::ManagementKey;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 const SHOWN: &str = "send management_api_key as X-API-Key to read, extend and destroy this machine, \
      and to reach what may be credited for it; keep it: it is shown until it is first used, for a day at \
@@ -23,14 +24,18 @@ pub(crate) enum BuyersKey {
 }
 
 /// Its members in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Management<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Only where a credential bought and nobody was named: send it as `X-API-Key`. Keep it.
     management_api_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = "uuid", required = false)]
     management_api_key_id: Option<ApiKeyId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     management_api_key_last4: Option<&'a str>,
+    #[schema(required = false)]
     management_note: &'static str,
 }
 

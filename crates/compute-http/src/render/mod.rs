@@ -1,10 +1,11 @@
 //! Writing answers.
 
 pub(crate) mod challenge;
-mod extensions;
+pub(crate) mod extensions;
 pub(crate) mod management;
 pub(crate) mod money;
 pub(crate) mod order;
+pub(crate) mod page;
 pub(crate) mod paid;
 pub(crate) mod problem;
 pub(crate) mod receipt;

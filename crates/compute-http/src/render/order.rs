@@ -9,16 +9,19 @@ use compute_domain::instance::{Access, EndReason, FailureCode, Instance, Instanc
 use compute_domain::time::{Span, Timestamp};
 use compute_engine::ProvisionRequest;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::money::Dollars;
 use super::shelf::ShopWindow;
+use crate::discovery::shapes;
 
 /// Clients poll until the address is something else; it is never null.
 pub(crate) const NO_ADDRESS: &str = "0.0.0.0";
 
 /// The order object.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Order<'a> {
+    #[schema(value_type = String, format = "uuid")]
     id: InstanceId,
     provider: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,24 +37,33 @@ pub(crate) struct Order<'a> {
     vultr_os: &'a str,
     os_id: ImageId<'a>,
     label: &'a str,
+    #[schema(schema_with = shapes::order_status)]
     status: &'static str,
     vultr_status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     vultr_server_status: Option<&'static str>,
+    /// `0.0.0.0` until it is known.
     ip_address: Cow<'static, str>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     destroyed_at: Option<String>,
+    /// All hours that were bought.
     prepaid_hours: u32,
+    /// What the first purchase cost.
     payment_amount: Dollars,
     our_hourly: Dollars,
     #[serde(skip_serializing_if = "Option::is_none")]
     vultr_vcpu_count: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// MiB.
     vultr_ram: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vultr_disk: Option<u32>,
+    /// `ssh_key`, or `one_time_password_fallback`: ask for the password once.
     access_method: &'static str,
     deletion_protection: bool,
     metadata: Metadata<'a>,
@@ -60,13 +72,14 @@ pub(crate) struct Order<'a> {
 }
 
 /// Room for what only some orders have.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Metadata<'a> {
     /// The deletion was accepted and is not verified yet (decisions.md 8).
     #[serde(skip_serializing_if = "Option::is_none")]
     destroy_pending: Option<bool>,
     /// Since when the provider has the machine stopped on its own account.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     suspended_since: Option<String>,
     /// A change of plan is under way; the order stays `active` meanwhile (decisions.md 8).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,16 +87,18 @@ struct Metadata<'a> {
 }
 
 /// What an order is to become.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ResizePending<'a> {
     plan: &'a str,
     our_hourly: Dollars,
+    #[schema(format = DateTime)]
     new_expires_at: String,
 }
 
 /// What is known of an accepted order without reading it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UnseenOrder<'a> {
+    #[schema(value_type = String, format = "uuid")]
     id: InstanceId,
     provider: &'static str,
     plan: &'a str,
@@ -92,15 +107,18 @@ pub(crate) struct UnseenOrder<'a> {
     vultr_region: &'a str,
     os: &'a str,
     label: &'a str,
+    #[schema(schema_with = shapes::order_status)]
     status: &'static str,
     ip_address: &'static str,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
     prepaid_hours: u32,
 }
 
 /// Why an order was never delivered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Failure {
     code: &'static str,
     charged: bool,

@@ -5,9 +5,11 @@ use compute_engine::OperationView;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{IDEMPOTENT_REPLAYED, TRUE, private_json, receipt};
 use crate::app::App;
+use crate::discovery::shapes;
 use crate::error::ApiError;
 
 /// While nobody knows whether the payment settled.
@@ -22,10 +24,11 @@ pub(crate) const ACCEPTED_NOTE: &str = "the credits were spent and the purchase 
 const LOOK_AGAIN: HeaderValue = HeaderValue::from_static("5");
 
 /// The members about money of a successful purchase.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Funds<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tx_hash: Option<&'a str>,
+    #[schema(schema_with = shapes::settlement)]
     settlement: &'static str,
     /// What was taken from the owner's credits, when they paid.
     #[serde(skip_serializing_if = "Option::is_none")]

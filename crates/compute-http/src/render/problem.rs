@@ -10,6 +10,7 @@ use compute_mpp::ProblemType;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::challenge;
 use super::management::Management;
@@ -23,13 +24,14 @@ use crate::request_id::RequestId;
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// The body of every error but a 402 that can be paid.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
     detail: &'a str,
+    /// What to branch on.
     code: &'a str,
     error: &'a str,
     request_id: &'a str,
@@ -38,41 +40,50 @@ struct Problem<'a> {
 }
 
 /// What some errors say beyond the common members.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct More<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     locations: Option<&'a [RegionId]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     networks: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     reasons: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     order_id: Option<InstanceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     operation_id: Option<OperationId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// `false` when certainly nothing was charged.
     charged: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Compensation>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     api_key_id: Option<ApiKeyId>,
     /// What an API key would need.
     #[serde(skip_serializing_if = "Option::is_none")]
     needed: Option<&'static str>,
     #[serde(flatten)]
+    #[schema(value_type = Management<'a>)]
     management: Option<Management<'a>>,
     #[serde(flatten)]
+    #[schema(value_type = Sums)]
     sums: Option<Sums>,
 }
 
 /// Dollars in errors, as decimal texts like every balance (compute-api.md 13).
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Sums {
     #[serde(skip_serializing_if = "Option::is_none")]
     required: Option<String>,
@@ -91,20 +102,21 @@ struct Sums {
 }
 
 /// How to get the missing credits: a client asks for them itself, nothing pays for them by accident.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TopupHint {
     url: String,
     method: &'static str,
     amount: Dollars,
 }
 
-/// What became of a paid purchase that failed; the shape by which published clients recognise a
-/// refund (compute-api.md 5.5).
-#[derive(Debug, Serialize)]
+/// What became of a paid purchase that failed, and what was credited for it. Published clients
+/// recognise a refund by this shape (compute-api.md 5.5).
+#[derive(Debug, Serialize, ToSchema)]
 struct Compensation {
     /// `destroyed` when no machine is left, whether one was made or not; `none` when nothing was to
     /// be done about one.
     cleanup: &'static str,
+    #[schema(required)]
     cleanup_error: Option<&'static str>,
     credited: Dollars,
 }

@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use axum::body::Body;
-use axum::response::Response;
-use bytes::Bytes;
 use compute_domain::catalog::{OsId, OsImage, Plan, PlanFamily, PlanId, Region};
 use compute_engine::{PricedPlan, Shelf};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderValue;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
-use super::APPLICATION_JSON;
 use super::money::Dollars;
 use super::order::ImageId;
+use super::page::Page;
 use crate::error::ApiError;
 
 /// Prices stay payable for some minutes after a change, so half a minute in a cache does no harm.
@@ -27,12 +23,6 @@ pub(crate) struct Size {
     pub(crate) vcpu_count: u32,
     pub(crate) ram_mib: u32,
     pub(crate) disk_gb: u32,
-}
-
-/// An answer of the catalogue: its bytes and their tag.
-pub(crate) struct Page {
-    bytes: Bytes,
-    etag: HeaderValue,
 }
 
 /// One revision of the shelf, ready to be sent.
@@ -54,14 +44,14 @@ impl fmt::Debug for ShopWindow {
     }
 }
 
-#[derive(Serialize)]
-struct PlansReply<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlansReply<'a> {
     plans: Vec<PlanItem<'a>>,
     count: usize,
 }
 
-/// A plan as compute-api.md 6.1 has it.
-#[derive(Serialize)]
+/// What can be bought. The names are those that published clients read (compute-api.md 6.1).
+#[derive(Serialize, ToSchema)]
 struct PlanItem<'a> {
     id: &'a str,
     name: String,
@@ -69,9 +59,12 @@ struct PlanItem<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     vcpu_count: u32,
+    /// MiB.
     ram: u32,
+    /// GB.
     disk: u32,
     disk_count: u8,
+    /// GB a month.
     bandwidth: u32,
     monthly_cost: Dollars,
     our_hourly: Dollars,
@@ -81,15 +74,16 @@ struct PlanItem<'a> {
     gpu_vram_gb: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gpu_type: Option<&'a str>,
+    /// Regions where it can be had now.
     locations: Vec<&'a str>,
 }
 
-#[derive(Serialize)]
-struct RegionsReply<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RegionsReply<'a> {
     regions: Vec<RegionItem<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RegionItem<'a> {
     id: &'a str,
     city: &'a str,
@@ -98,13 +92,13 @@ struct RegionItem<'a> {
 }
 
 /// One published client reads `os_options`, another one `os`.
-#[derive(Serialize)]
-struct ImagesReply<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ImagesReply<'a> {
     os_options: &'a [ImageItem<'a>],
     os: &'a [ImageItem<'a>],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ImageItem<'a> {
     id: ImageId<'a>,
     name: &'a str,
@@ -149,8 +143,8 @@ impl ShopWindow {
                 .iter()
                 .map(|family| family_page(*family))
                 .collect::<Result<_, _>>()?,
-            regions: Page::new(&RegionsReply { regions })?,
-            images: Page::new(&ImagesReply {
+            regions: catalogue_page(&RegionsReply { regions })?,
+            images: catalogue_page(&ImagesReply {
                 os_options: &items,
                 os: &items,
             })?,
@@ -189,57 +183,13 @@ impl ShopWindow {
     }
 }
 
-impl Page {
-    fn new(reply: &impl Serialize) -> Result<Self, ApiError> {
-        let bytes = serde_json::to_vec(reply).map_err(ApiError::internal)?;
-        // Over the bytes themselves, so that all replicas agree.
-        let digest = hex::encode(Sha256::digest(&bytes));
-        let tag = format!("\"{}\"", digest.get(..24).unwrap_or(&digest));
-        let etag = HeaderValue::try_from(tag).map_err(ApiError::internal)?;
-        Ok(Self {
-            bytes: bytes.into(),
-            etag,
-        })
-    }
-
-    /// The page, or 304 when the client has it already.
-    pub(crate) fn respond(&self, headers: &HeaderMap) -> Response {
-        let is_known = headers
-            .get(IF_NONE_MATCH)
-            .is_some_and(|tags| self.is_among(tags));
-        let mut response = if is_known {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        } else {
-            let mut response = Response::new(Body::from(self.bytes.clone()));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, APPLICATION_JSON);
-            response
-        };
-        response.headers_mut().insert(ETAG, self.etag.clone());
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, CATALOGUE_CACHE);
-        response
-    }
-
-    /// Weak comparison, as RFC 9110 13.1.2 has it.
-    fn is_among(&self, tags: &HeaderValue) -> bool {
-        let (Ok(tags), Ok(own)) = (tags.to_str(), self.etag.to_str()) else {
-            return false;
-        };
-        let mut each = tags
-            .split(',')
-            .map(|tag| tag.trim().trim_start_matches("W/"));
-        each.any(|tag| tag == own || tag == "*")
-    }
+fn catalogue_page(reply: &impl Serialize) -> Result<Page, ApiError> {
+    Page::json(reply, CATALOGUE_CACHE)
 }
 
 fn plans_page<'a>(plans: impl Iterator<Item = &'a PricedPlan>) -> Result<Page, ApiError> {
     let plans: Vec<_> = plans.map(PlanItem::new).collect();
-    Page::new(&PlansReply {
+    catalogue_page(&PlansReply {
         count: plans.len(),
         plans,
     })

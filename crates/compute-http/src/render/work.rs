@@ -6,29 +6,37 @@ use compute_domain::operation::{Operation, OperationState};
 use compute_engine::OperationView;
 use compute_engine::ports::Event;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::money::Dollars;
 use super::receipt;
+use crate::discovery::shapes;
 
 /// One piece of work, in short.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WorkItem {
+    #[schema(value_type = String, format = "uuid")]
     id: OperationId,
+    /// `provision`, `extend`, `topup`, `resize`, `power` or `destroy`.
     kind: &'static str,
+    #[schema(schema_with = shapes::work_state)]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
 }
 
 /// How the money for a piece of work went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MoneyItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = shapes::settlement)]
     settlement: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tx_hash: Option<&'a str>,
@@ -41,26 +49,29 @@ pub(crate) struct MoneyItem<'a> {
     credited: Option<Dollars>,
     /// Since when the payment, which had settled, is gone from its chain.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     payment_reverted_since: Option<String>,
 }
 
 /// One thing that happened.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryItem<'a> {
+    #[schema(format = DateTime)]
     at: String,
     event: &'a str,
 }
 
 /// One movement of money.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TransferItem {
     reason: &'static str,
     amount: Dollars,
+    #[schema(format = DateTime)]
     at: String,
 }
 
 /// One piece of work with everything that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FullWorkItem<'a> {
     #[serde(flatten)]
     work: WorkItem,

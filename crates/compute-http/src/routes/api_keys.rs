@@ -15,9 +15,12 @@ use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::members;
 use crate::app::{App, Settings};
+use crate::discovery::answers::{Known, Made, Owned};
+use crate::discovery::shapes;
 use crate::error::ApiError;
 use crate::extract::{AnyBody, Authenticated, Id, NoBody, ReadBody, Signed, parse_json};
 use crate::render::private_json;
@@ -26,58 +29,81 @@ use crate::render::private_json;
 #[derive(Debug)]
 pub(crate) struct CreateBody(ApiKeyTerms);
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ApiKeyRequest, description = "What the key shall be; a key for everything without.")]
 struct RawCreateBody<'a> {
     #[serde(borrow)]
+    #[schema(schema_with = shapes::label)]
     label: Option<Cow<'a, str>>,
+    /// What it may do; everything when absent.
     #[serde(borrow, default, deserialize_with = "members::present")]
+    #[schema(schema_with = shapes::scopes)]
     scopes: Option<Vec<Cow<'a, str>>>,
+    /// What it may spend in all.
     #[serde(borrow, default, deserialize_with = "members::present")]
+    #[schema(schema_with = shapes::amount_or_text)]
     budget_usd: Option<&'a RawValue>,
+    /// When it ends.
     #[serde(borrow, default, deserialize_with = "members::present")]
+    #[schema(nullable = false, format = DateTime)]
     expires_at: Option<Cow<'a, str>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyCreated)]
 struct CreatedReply<'a> {
     api_key: &'a str,
+    #[schema(value_type = String, format = "uuid")]
     id: ApiKeyId,
+    #[schema(required)]
     label: Option<&'a str>,
     #[serde(flatten)]
     limits: LimitsItem,
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
 /// What a key may do, how much, and until when.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LimitsItem {
     scopes: Vec<&'static str>,
+    #[schema(required)]
     budget_usd: Option<String>,
+    #[schema(required, format = DateTime)]
     expires_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeysReply)]
 struct ListReply<'a> {
     api_keys: Vec<KeyItem<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKey)]
 struct KeyItem<'a> {
+    #[schema(value_type = String, format = "uuid")]
     id: ApiKeyId,
+    #[schema(required)]
     label: Option<&'a str>,
     key_last4: &'a str,
     #[serde(flatten)]
     limits: LimitsItem,
     spent_usd: String,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(required, format = DateTime)]
     revoked_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyRevoked)]
 struct RevokedReply {
     success: bool,
+    #[schema(value_type = String, format = "uuid")]
     id: ApiKeyId,
+    #[schema(required, format = DateTime)]
     revoked_at: Option<String>,
 }
 
@@ -114,7 +140,20 @@ fn parse_scopes(words: &[Cow<'_, str>]) -> Result<Scopes, ApiError> {
         .map_err(|error| ApiError::field("scopes", error.to_string()))
 }
 
-/// `POST /compute/api-keys`: 201, the one success that is not 200.
+/// Makes an API key. Needs a wallet's signature; a key makes no keys.
+#[utoipa::path(
+    post,
+    path = "/compute/api-keys",
+    operation_id = "createApiKey",
+    tag = "API keys",
+    security(("walletSignature" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for the key. Send the same one when retrying.")),
+    request_body(content = Option<RawCreateBody<'_>>, description = "Nothing means a key for everything."),
+    responses((status = 201, description = "The key. It is shown this once.", body = CreatedReply<'_>,
+        links(
+                ("revoke" = (operation_id = "revokeApiKey", parameters(("id" = "$response.body#/id")))),
+            )), Made),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     Signed(call): Signed<CreateBody>,
@@ -134,7 +173,15 @@ pub(crate) async fn create(
     private_json(StatusCode::CREATED, &reply)
 }
 
-/// `GET /compute/api-keys`.
+/// The caller's API keys, without their text.
+#[utoipa::path(
+    get,
+    path = "/compute/api-keys",
+    operation_id = "listApiKeys",
+    tag = "API keys",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    responses((status = 200, description = "The keys.", body = ListReply<'_>), Known),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     Authenticated(call): Authenticated<NoBody>,
@@ -144,7 +191,16 @@ pub(crate) async fn list(
     private_json(StatusCode::OK, &ListReply { api_keys })
 }
 
-/// `DELETE /compute/api-keys/{id}`.
+/// Ends an API key, at once. Needs a wallet's signature.
+#[utoipa::path(
+    delete,
+    path = "/compute/api-keys/{id}",
+    operation_id = "revokeApiKey",
+    tag = "API keys",
+    security(("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The key's id.")),
+    responses((status = 200, description = "It is ended.", body = RevokedReply), Owned),
+)]
 pub(crate) async fn revoke(
     State(app): State<App>,
     id: Id,

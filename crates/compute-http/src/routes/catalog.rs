@@ -6,10 +6,23 @@ use compute_domain::catalog::PlanFamily;
 use http::HeaderMap;
 
 use crate::app::App;
+use crate::discovery::answers::{Filtered, Shown};
 use crate::error::ApiError;
 use crate::extract::parameter;
+use crate::render::shelf::{ImagesReply, PlansReply, RegionsReply};
 
-/// `GET /compute/plans`, with `?type=` for one family.
+/// What machines there are, and what they cost.
+///
+/// Prices are in dollars, the margin is inside. A price that changed stays payable for some minutes.
+#[utoipa::path(
+    get,
+    path = "/compute/plans",
+    operation_id = "listPlans",
+    tag = "Catalogue",
+    params(("type" = Option<String>, Query, pattern = "^(vps|vhp|vdc|vcg)$", description = "One family: `vps` shared, `vhp` high performance, `vdc` dedicated, `vcg` GPU. All without.")),
+    responses((status = 200, description = "The plans.", body = PlansReply<'_>, headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 304, description = "As it was."), Filtered),
+)]
 pub(crate) async fn plans(
     State(app): State<App>,
     RawQuery(query): RawQuery,
@@ -19,7 +32,15 @@ pub(crate) async fn plans(
     Ok(app.window()?.plans(family).respond(&headers))
 }
 
-/// `GET /compute/regions`.
+/// Where machines can be.
+#[utoipa::path(
+    get,
+    path = "/compute/regions",
+    operation_id = "listRegions",
+    tag = "Catalogue",
+    responses((status = 200, description = "The regions.", body = RegionsReply<'_>, headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 304, description = "As it was."), Shown),
+)]
 pub(crate) async fn regions(
     State(app): State<App>,
     headers: HeaderMap,
@@ -27,7 +48,15 @@ pub(crate) async fn regions(
     Ok(app.window()?.regions.respond(&headers))
 }
 
-/// `GET /compute/os`.
+/// What can be installed on them.
+#[utoipa::path(
+    get,
+    path = "/compute/os",
+    operation_id = "listImages",
+    tag = "Catalogue",
+    responses((status = 200, description = "The images.", body = ImagesReply<'_>, headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 304, description = "As it was."), Shown),
+)]
 pub(crate) async fn images(
     State(app): State<App>,
     headers: HeaderMap,

@@ -11,10 +11,13 @@ use compute_engine::{AuthFailure, Caller, Error, TopupRequest};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::members::{self, Paying};
 use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::{App, Settings};
+use crate::discovery::answers::{Known, Paid};
+use crate::discovery::shapes;
 use crate::error::ApiError;
 use crate::extract::{Authenticated, NoBody, Open, ReadBody, parse_json, require_json};
 use crate::render::money::Dollars;
@@ -25,17 +28,20 @@ use crate::render::private_json;
 #[derive(Debug)]
 pub(crate) struct Wish(TopupRequest);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TopupRequest, description = "How many dollars. Unknown members are refused.")]
 struct RawWish<'a> {
     #[serde(borrow)]
+    #[schema(required, schema_with = shapes::topup_amount)]
     amount: Option<&'a RawValue>,
+    /// The x402 network to pay over.
     #[serde(borrow)]
     network: Option<Cow<'a, str>>,
 }
 
 /// Amounts are texts here: clients must not compute with them in binary fractions.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BalanceReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     wallet: Option<String>,
@@ -44,18 +50,20 @@ struct BalanceReply {
     total_spent: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TopupReply<'a> {
     success: bool,
     deposited: Dollars,
     #[serde(flatten)]
     funds: Funds<'a>,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
 }
 
 /// While it is not known whether the payment settled.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TopupPending)]
 struct PendingReply {
     success: bool,
     code: &'static str,
@@ -63,6 +71,7 @@ struct PendingReply {
     /// Without what is still on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     balance: Option<String>,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
     note: &'static str,
@@ -80,7 +89,15 @@ impl ReadBody for Wish {
     }
 }
 
-/// `GET /compute/credits/balance`.
+/// What the caller has.
+#[utoipa::path(
+    get,
+    path = "/compute/credits/balance",
+    operation_id = "getBalance",
+    tag = "Credits",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    responses((status = 200, description = "Decimal texts of dollars.", body = BalanceReply), Known),
+)]
 pub(crate) async fn balance(
     State(app): State<App>,
     Authenticated(call): Authenticated<NoBody>,
@@ -96,8 +113,37 @@ pub(crate) async fn balance(
     private_json(StatusCode::OK, &reply)
 }
 
-/// `POST /compute/credits/topup`: 402 that asks for exactly the amount, or the credits for the
-/// payment. Who calls must be known in both steps.
+/// Buys credits.
+///
+/// Without a payment: 402 that asks for exactly the amount. By x402 only; who calls must be known in
+/// both steps, and the paying wallet must be the caller's.
+#[utoipa::path(
+    post,
+    path = "/compute/credits/topup",
+    operation_id = "topUp",
+    tag = "Credits",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
+    request_body(content = RawWish<'_>, description = "How much."),
+    responses(
+        (status = 200, description = "Credited.", body = TopupReply<'_>,
+            headers(
+                ("PAYMENT-RESPONSE" = String, description = "Base64 of the settlement."),
+                ("Idempotent-Replayed" = String, description = "`true` when it had been bought before."),
+            ),
+            links(
+                ("operation" = (operation_id = "getOperation", parameters(("id" = "$response.body#/operation_id")))),
+            )
+        ),
+        (status = 202, description = "It is not known yet whether the payment settled. Do not pay again; see `status_url`.", body = PendingReply,
+            headers(("Retry-After" = String, description = "Seconds after which it is worth looking.")),
+            links(
+                ("operation" = (operation_id = "getOperation", parameters(("id" = "$response.body#/operation_id")))),
+            )
+        ),
+        Paid,
+    ),
+)]
 pub(crate) async fn top_up(
     State(app): State<App>,
     Open {

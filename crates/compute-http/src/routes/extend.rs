@@ -14,10 +14,13 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::members::{self, Paying};
 use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::{App, Settings};
+use crate::discovery::answers::PaidFor;
+use crate::discovery::shapes;
 use crate::error::ApiError;
 use crate::extract::{Id, Open, ReadBody, parse_json, require_json};
 use crate::render::money::Dollars;
@@ -32,21 +35,29 @@ pub(crate) struct Wish {
 }
 
 /// Unknown members are refused: who asks for something else must not get this for its money.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ExtendRequest, description = "How much time. Unknown members are refused.")]
 struct RawWish<'a> {
+    /// How much time; 24 when absent.
     #[serde(default, deserialize_with = "members::present")]
+    #[schema(nullable = false, minimum = 24, maximum = 4320)]
     extend_hours: Option<u64>,
+    /// The x402 network to pay over. Who pays by a credential or by credits needs none.
     #[serde(borrow)]
     network: Option<Cow<'a, str>>,
+    /// Pay from credits; needs `X-API-Key` or the `X-Auth-*` headers.
     #[serde(default, deserialize_with = "members::present")]
+    #[schema(nullable = false)]
     use_credits: Option<bool>,
+    /// Refuse, with 409 and before anything is settled, what costs more than this.
     #[serde(borrow, default, deserialize_with = "members::present")]
+    #[schema(schema_with = shapes::amount_or_text)]
     max_total_usd: Option<&'a RawValue>,
 }
 
 /// What a buyer gets. Neither `error` nor `detail` may stand here: clients take them for failure.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ExtendReply<'a> {
     success: bool,
     order: Order<'a>,
@@ -54,22 +65,27 @@ struct ExtendReply<'a> {
     funds: Funds<'a>,
     extended_hours: u32,
     price: Dollars,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
 }
 
 /// While it is not known whether the payment settled, and so what the machine's end is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExtendPending)]
 struct PendingReply<'a> {
     success: bool,
     code: &'static str,
     settlement: &'static str,
+    #[schema(value_type = String, format = "uuid")]
     order_id: InstanceId,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Order<'a>>,
     /// Unchanged so far.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
     note: &'static str,
@@ -93,8 +109,40 @@ impl ReadBody for Wish {
     }
 }
 
-/// `POST /compute/instances/{id}/extend`: 402 with the price, or the time for the payment or the
-/// credits. Nobody needs to be authenticated to pay: the payer must own the machine (decisions.md 12).
+/// Buys more time for a machine.
+///
+/// Without a payment: 402 with the price. Nobody needs to be authenticated to pay by x402: the paying
+/// wallet must own the machine. Who pays by a credential or by credits must be known.
+#[utoipa::path(
+    post,
+    path = "/compute/instances/{id}/extend",
+    operation_id = "extendInstance",
+    tag = "Buying",
+    security((), ("payment" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id."), ("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
+    request_body(content = Option<RawWish<'_>>, description = "Nothing and `{}` mean 24 hours over the default network."),
+    responses(
+        (status = 200, description = "Extended.", body = ExtendReply<'_>,
+            headers(
+                ("PAYMENT-RESPONSE" = String, description = "Base64 of the settlement, for x402."),
+                ("Payment-Receipt" = String, description = "The receipt, for the Payment scheme."),
+                ("Idempotent-Replayed" = String, description = "`true` when it had been bought before."),
+            ),
+            links(
+                ("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/order/id")))),
+                ("operation" = (operation_id = "getOperation", parameters(("id" = "$response.body#/operation_id")))),
+                ("destroy" = (operation_id = "destroyInstance", parameters(("id" = "$response.body#/order/id")))),
+            )
+        ),
+        (status = 202, description = "It is not known yet whether the payment settled. Do not pay again; see `status_url`.", body = PendingReply<'_>,
+            headers(("Retry-After" = String, description = "Seconds after which it is worth looking.")),
+            links(
+                ("operation" = (operation_id = "getOperation", parameters(("id" = "$response.body#/operation_id")))),
+            )
+        ),
+        PaidFor,
+    ),
+)]
 pub(crate) async fn extend(
     State(app): State<App>,
     id: Id,

@@ -5,29 +5,45 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::discovery::answers::Shown;
 use crate::error::ApiError;
 use crate::readiness::Doubt;
 use crate::render::private_json;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AliveReply {
     status: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReadyReply {
     ready: bool,
     reasons: Vec<String>,
 }
 
-/// `GET /healthz`: the process answers.
+/// Whether the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "getHealth",
+    tag = "Health",
+    responses((status = 200, description = "It does.", body = AliveReply)),
+)]
 pub(crate) async fn alive() -> Result<Response, ApiError> {
     private_json(StatusCode::OK, &AliveReply { status: "ok" })
 }
 
-/// `GET /readyz`: it can also sell.
+/// Whether it can also sell.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "getReadiness",
+    tag = "Health",
+    responses((status = 200, description = "It can.", body = ReadyReply), Shown),
+)]
 pub(crate) async fn ready(
     State(app): State<App>,
     doubt: Option<Extension<Doubt>>,

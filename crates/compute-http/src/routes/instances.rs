@@ -7,30 +7,34 @@ use compute_domain::money::Usd;
 use compute_engine::{Error, Goal};
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::discovery::answers::{Changed, Known, Owned};
 use crate::error::ApiError;
 use crate::extract::{AnyBody, Authenticated, Id, NoBody, Paging};
 use crate::render::money::Dollars;
 use crate::render::order::Order;
 use crate::render::private_json;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstancesReply)]
 struct ListReply<'a> {
     instances: Vec<Order<'a>>,
     /// Where the next page begins, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     next_cursor: Option<InstanceId>,
 }
 
 /// Some published clients read `order`, others `instance`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DetailsReply<'a> {
     order: &'a Order<'a>,
     instance: &'a Order<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DestroyReply<'a> {
     success: bool,
     order: &'a Order<'a>,
@@ -41,7 +45,23 @@ struct DestroyReply<'a> {
     credited_to: Option<&'static str>,
 }
 
-/// `GET /compute/instances`, with `?cursor=` and `?limit=`: newest first, destroyed ones included.
+/// The caller's machines, newest first, destroyed ones included.
+#[utoipa::path(
+    get,
+    path = "/compute/instances",
+    operation_id = "listInstances",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(
+        ("cursor" = Option<String>, Query, format = "uuid", description = "The `next_cursor` of the page before."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Machines in a page; 200 when absent."),
+    ),
+    responses((status = 200, description = "A page.", body = ListReply<'_>,
+        links(
+                ("details" = (operation_id = "getInstance", parameters(("id" = "$response.body#/instances/0/id")))),
+                ("next" = (operation_id = "listInstances", parameters(("cursor" = "$response.body#/next_cursor")))),
+            )), Known),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     Paging(page): Paging,
@@ -59,7 +79,19 @@ pub(crate) async fn list(
     private_json(StatusCode::OK, &reply)
 }
 
-/// `GET /compute/instances/{id}`.
+/// One machine. A destroyed one stays readable.
+#[utoipa::path(
+    get,
+    path = "/compute/instances/{id}",
+    operation_id = "getInstance",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    responses((status = 200, description = "The machine.", body = DetailsReply<'_>,
+        links(
+                ("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/order/id")))),
+            )), Owned),
+)]
 pub(crate) async fn details(
     State(app): State<App>,
     id: Id,
@@ -77,8 +109,22 @@ pub(crate) async fn details(
     )
 }
 
-/// `DELETE /compute/instances/{id}`: 200 once the provider accepted it, or after a while. What is
-/// given back was decided when the deletion was accepted here.
+/// Destroys a machine.
+///
+/// 200 once the provider accepted it, or after a while; again when it is gone already. What is given
+/// back for unused time is decided when the deletion is accepted here.
+#[utoipa::path(
+    delete,
+    path = "/compute/instances/{id}",
+    operation_id = "destroyInstance",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    responses((status = 200, description = "It is going, or gone.", body = DestroyReply<'_>,
+        links(
+                ("details" = (operation_id = "getInstance", parameters(("id" = "$response.body#/order/id")))),
+            )), Changed),
+)]
 pub(crate) async fn destroy(
     State(app): State<App>,
     id: Id,

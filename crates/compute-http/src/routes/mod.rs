@@ -3,6 +3,7 @@
 mod api_keys;
 mod catalog;
 mod credits;
+mod discovery;
 mod extend;
 mod health;
 mod instances;
@@ -19,7 +20,9 @@ mod status;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -30,36 +33,50 @@ use crate::front_door::front_door;
 /// The listener marks every request with the other end's address, as [`crate::Peer`] or axum's
 /// `ConnectInfo<SocketAddr>` in its extensions.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/compute/plans", get(catalog::plans))
-        .route("/compute/regions", get(catalog::regions))
-        .route("/compute/os", get(catalog::images))
-        .route("/compute/provision", post(provision::provision))
-        .route("/compute/instances", get(instances::list))
-        .route(
-            "/compute/instances/{id}",
-            get(instances::details).delete(instances::destroy),
-        )
-        .route("/compute/instances/{id}/password", post(password::take))
-        .route("/compute/instances/{id}/extend", post(extend::extend))
-        .route("/compute/instances/{id}/resize", post(resize::resize))
-        .route("/compute/instances/{id}/actions", post(power::switch))
-        .route("/compute/instances/{id}/protection", put(power::protect))
-        .route("/compute/credits/balance", get(credits::balance))
-        .route("/compute/credits/topup", post(credits::top_up))
-        .route("/compute/orders/{id}", get(orders::status))
-        .route("/compute/operations/{id}", get(operations::status))
-        .route(
-            "/compute/api-keys",
-            post(api_keys::create).get(api_keys::list),
-        )
-        .route("/compute/api-keys/{id}", delete(api_keys::revoke))
-        .route("/compute/webhooks/stripe", post(notices::stripe))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/status.json", get(status::show))
+    let (described, _) = described().split_for_parts();
+    described
+        .merge(undescribed())
         .fallback(async || ApiError::NoSuchRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn_with_state(app.clone(), front_door))
         .with_state(app)
+}
+
+/// The API, each route with its operation in the document `/openapi.json`.
+pub(crate) fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(catalog::plans))
+        .routes(routes!(catalog::regions))
+        .routes(routes!(catalog::images))
+        .routes(routes!(provision::provision))
+        .routes(routes!(instances::list))
+        .routes(routes!(instances::details, instances::destroy))
+        .routes(routes!(password::take))
+        .routes(routes!(extend::extend))
+        .routes(routes!(resize::resize))
+        .routes(routes!(power::switch))
+        .routes(routes!(power::protect))
+        .routes(routes!(credits::balance))
+        .routes(routes!(credits::top_up))
+        .routes(routes!(orders::status))
+        .routes(routes!(operations::status))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+}
+
+/// What is no part of the API that clients call: messages of payment networks, whose form is theirs,
+/// and the pages about the API.
+fn undescribed() -> Router<App> {
+    Router::new()
+        .route("/compute/webhooks/stripe", post(notices::stripe))
+        .route("/status.json", get(status::show))
+        .route("/", get(discovery::index))
+        .route("/openapi.json", get(discovery::document))
+        .route("/docs", get(discovery::manual))
+        .route("/.well-known/x402", get(discovery::well_known))
+        .route("/llms.txt", get(discovery::llms))
+        .route("/skill.md", get(discovery::skill))
+        .route("/robots.txt", get(discovery::robots))
 }

@@ -5,8 +5,10 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::discovery::answers::Owned;
 use crate::error::{ApiError, Work};
 use crate::extract::{Id, NoBody, Open, Payment};
 use crate::render::money::Dollars;
@@ -14,7 +16,8 @@ use crate::render::order::Order;
 use crate::render::private_json;
 use crate::render::work::FullWorkItem;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OperationReply)]
 struct StatusReply<'a> {
     operation: FullWorkItem<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +31,18 @@ struct StatusReply<'a> {
     status_url: String,
 }
 
-/// `GET /compute/operations/{id}`.
+/// What became of one piece of work.
+///
+/// For its owner, and for whoever shows its x402 payment again.
+#[utoipa::path(
+    get,
+    path = "/compute/operations/{id}",
+    operation_id = "getOperation",
+    tag = "Status",
+    security((), ("apiKey" = []), ("walletSignature" = []), ("x402" = [])),
+    params(("id" = String, Path, format = "uuid", description = "Its `operation_id`.")),
+    responses((status = 200, description = "The work, with its money and history.", body = StatusReply<'_>), Owned),
+)]
 pub(crate) async fn status(
     State(app): State<App>,
     id: Id,

@@ -5,8 +5,10 @@ use axum::response::Response;
 use compute_engine::{OperationView, OrderView};
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::discovery::answers::Owned;
 use crate::error::ApiError;
 use crate::extract::{Id, NoBody, Open, Payment};
 use crate::render::money::Dollars;
@@ -15,11 +17,13 @@ use crate::render::private_json;
 use crate::render::work::{FullWorkItem, HistoryItem, MoneyItem, WorkItem};
 
 /// An order with the state of its money and of all work on it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderReply)]
 struct StatusReply<'a> {
     order: &'a Order<'a>,
     instance: &'a Order<'a>,
     #[serde(flatten)]
+    #[schema(value_type = Delivery<'a>)]
     delivery: Option<Delivery<'a>>,
     /// What its prepaid time is worth now.
     remaining_value: Dollars,
@@ -28,7 +32,7 @@ struct StatusReply<'a> {
 }
 
 /// The purchase of the machine, which is what its buyer asks about first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Delivery<'a> {
     operation: WorkItem,
     #[serde(flatten)]
@@ -36,7 +40,18 @@ struct Delivery<'a> {
     history: Vec<HistoryItem<'a>>,
 }
 
-/// `GET /compute/orders/{id}`.
+/// What became of an order: its money, and all work on it.
+///
+/// For its owner, and for whoever shows its x402 payment again.
+#[utoipa::path(
+    get,
+    path = "/compute/orders/{id}",
+    operation_id = "getOrder",
+    tag = "Status",
+    security((), ("apiKey" = []), ("walletSignature" = []), ("x402" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    responses((status = 200, description = "The order.", body = StatusReply<'_>), Owned),
+)]
 pub(crate) async fn status(
     State(app): State<App>,
     id: Id,

@@ -5,20 +5,22 @@ use axum::response::Response;
 use http::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::discovery::answers::Set;
 use crate::error::ApiError;
 use crate::extract::{AnyBody, Authenticated, Id};
 use crate::render::order::NO_ADDRESS;
 use crate::render::private_json;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PasswordReply<'a> {
     success: bool,
     access: AccessReply<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AccessReply<'a> {
     method: &'static str,
     username: &'a str,
@@ -26,8 +28,19 @@ struct AccessReply<'a> {
     password: &'a str,
 }
 
-/// `POST /compute/instances/{id}/password`. Published clients send no body, with a JSON content type
-/// or none.
+/// The root password of a machine without an SSH key: shown once, ever.
+///
+/// Any body is ignored. 503 while the machine is not ready; 409 when the password was taken, or when
+/// there is none.
+#[utoipa::path(
+    post,
+    path = "/compute/instances/{id}/password",
+    operation_id = "takePassword",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    responses((status = 200, description = "Keep it: it is not shown again.", body = PasswordReply<'_>), Set),
+)]
 pub(crate) async fn take(
     State(app): State<App>,
     id: Id,

@@ -10,8 +10,11 @@ use compute_domain::operation::{OperationState, PowerAction};
 use compute_engine::{Goal, OperationView};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::app::{App, Settings};
+use crate::discovery::answers::{Changed, Set};
+use crate::discovery::shapes;
 use crate::error::{ApiError, Work};
 use crate::extract::{Authenticated, Id, ReadBody, parse_json, require_json};
 use crate::render::order::Order;
@@ -21,20 +24,24 @@ use crate::render::private_json;
 #[derive(Debug)]
 pub(crate) struct Wish(PowerAction);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SwitchRequest, description = "What to do with the switch.")]
 struct RawWish<'a> {
     #[serde(borrow)]
+    #[schema(required, schema_with = shapes::power_action)]
     action: Option<Cow<'a, str>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct SwitchReply {
     success: bool,
+    #[schema(value_type = String, format = "uuid")]
     instance_id: InstanceId,
     action: &'static str,
     /// `done`, or `running` when the machine is not yet as it is wanted.
     status: &'static str,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
 }
@@ -43,13 +50,15 @@ struct SwitchReply {
 #[derive(Debug)]
 pub(crate) struct Protection(bool);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ProtectRequest, description = "Whether to protect.")]
 struct RawProtection {
+    #[schema(required, nullable = false)]
     enabled: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ProtectReply<'a> {
     success: bool,
     order: &'a Order<'a>,
@@ -78,7 +87,22 @@ impl ReadBody for Protection {
     }
 }
 
-/// `POST /compute/instances/{id}/actions`: 200 once the machine is as it is wanted, or after a while.
+/// Starts, stops or restarts a machine.
+///
+/// 200 once it is as it is wanted, or after a while. A stopped machine costs as before.
+#[utoipa::path(
+    post,
+    path = "/compute/instances/{id}/actions",
+    operation_id = "switchInstance",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    request_body(content = RawWish<'_>, description = "What to do."),
+    responses((status = 200, description = "Done, or under way: see `status`.", body = SwitchReply,
+        links(
+                ("operation" = (operation_id = "getOperation", parameters(("id" = "$response.body#/operation_id")))),
+            )), Changed),
+)]
 pub(crate) async fn switch(
     State(app): State<App>,
     id: Id,
@@ -124,7 +148,17 @@ fn failed(view: &OperationView) -> ApiError {
     }
 }
 
-/// `PUT /compute/instances/{id}/protection`: what is protected cannot be destroyed by its owner.
+/// Protects a machine from being destroyed by its owner, or no longer.
+#[utoipa::path(
+    put,
+    path = "/compute/instances/{id}/protection",
+    operation_id = "protectInstance",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    request_body(content = RawProtection, description = "Whether."),
+    responses((status = 200, description = "Set.", body = ProtectReply<'_>), Set),
+)]
 pub(crate) async fn protect(
     State(app): State<App>,
     id: Id,

@@ -7,10 +7,13 @@ use axum::response::Response;
 use compute_domain::id::OperationId;
 use compute_engine::{ProvisionRequest, RequestFacts};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use self::body::Wish;
+use self::body::{RawPurchase, Wish};
 use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::App;
+use crate::discovery::answers::Paid;
+use crate::discovery::shapes;
 use crate::error::ApiError;
 use crate::extract::{Open, Payment};
 use crate::render::management::Management;
@@ -18,14 +21,18 @@ use crate::render::order::{Order, UnseenOrder};
 use crate::render::paid::{self, Funds, PENDING_NOTE};
 
 /// What a buyer gets. Neither `error` nor `detail` may stand here: clients take them for failure.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProvisionReply, bound = "")]
 struct ProvisionReply<'a, O> {
     success: bool,
+    #[schema(schema_with = shapes::bought_order)]
     order: O,
     #[serde(flatten)]
     funds: Funds<'a>,
     #[serde(flatten)]
+    #[schema(value_type = Management<'a>)]
     management: Option<Management<'a>>,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,19 +40,56 @@ struct ProvisionReply<'a, O> {
 }
 
 /// While a transfer that can buy no machine any more is looked for on its chain: it becomes credit.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProvisionPending)]
 struct PendingReply<'a> {
     success: bool,
     code: &'static str,
     settlement: &'static str,
     #[serde(flatten)]
+    #[schema(value_type = Management<'a>)]
     management: Option<Management<'a>>,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: OperationId,
     status_url: String,
     note: &'static str,
 }
 
-/// `POST /compute/provision`: 402 with the price, or the machine for the payment or the credits.
+/// Buys a machine.
+///
+/// Without a payment: 402 with the price and every way to pay it; an empty body asks for the cheapest
+/// machine. With a payment, or `use_credits`: the machine. Who pays by x402 owns it; who pays by a
+/// credential alone gets a key. `settlement: "pending"` means that the purchase goes on by itself: look
+/// at `status_url`, and do not pay again.
+#[utoipa::path(
+    post,
+    path = "/compute/provision",
+    operation_id = "provision",
+    tag = "Buying",
+    security((), ("payment" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
+    request_body(content = Option<RawPurchase<'_>>, description = "What to buy, and how to pay for it."),
+    responses(
+        (status = 200, description = "Bought.", body = ProvisionReply<'_, Order<'_>>,
+            headers(
+                ("PAYMENT-RESPONSE" = String, description = "Base64 of the settlement, for x402."),
+                ("Payment-Receipt" = String, description = "The receipt, for the Payment scheme."),
+                ("Idempotent-Replayed" = String, description = "`true` when it had been bought before."),
+            ),
+            links(
+                ("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/order/id")))),
+                ("details" = (operation_id = "getInstance", parameters(("id" = "$response.body#/order/id")))),
+                ("password" = (operation_id = "takePassword", parameters(("id" = "$response.body#/order/id")))),
+                ("extend" = (operation_id = "extendInstance", parameters(("id" = "$response.body#/order/id")))),
+                ("resize" = (operation_id = "resizeInstance", parameters(("id" = "$response.body#/order/id")))),
+                ("destroy" = (operation_id = "destroyInstance", parameters(("id" = "$response.body#/order/id")))),
+                ("operation" = (operation_id = "getOperation", parameters(("id" = "$response.body#/operation_id")))),
+            )
+        ),
+        (status = 202, description = "The money was sent and can buy no machine any more; it becomes credit.", body = PendingReply<'_>),
+        Paid,
+    ),
+)]
 pub(crate) async fn provision(
     State(app): State<App>,
     Open {

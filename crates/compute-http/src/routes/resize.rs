@@ -11,9 +11,11 @@ use compute_domain::time::Span;
 use compute_engine::{Goal, OperationView, ResizePlan, ResizeRequest};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::members;
 use crate::app::{App, Settings};
+use crate::discovery::answers::Changed;
 use crate::error::{ApiError, Work};
 use crate::extract::{Authenticated, Id, ReadBody, parse_json, require_json};
 use crate::render::money::Dollars;
@@ -27,30 +29,46 @@ pub(crate) struct Wish {
     dry_run: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ResizeRequest, description = "Which plan. Unknown members are refused.")]
 struct RawWish<'a> {
+    /// An id of `GET /compute/plans`.
     #[serde(borrow)]
+    #[schema(
+        required,
+        nullable = false,
+        min_length = 1,
+        max_length = 96,
+        pattern = "^[!-~]+$"
+    )]
     plan: Option<Cow<'a, str>>,
+    /// Needed where the disk grows, which cannot be undone.
     #[serde(default, deserialize_with = "members::present")]
+    #[schema(nullable = false)]
     confirm_disk_resize: Option<bool>,
+    /// Only say what it would come to.
     #[serde(default, deserialize_with = "members::present")]
+    #[schema(nullable = false)]
     dry_run: Option<bool>,
 }
 
 /// What published clients read (compute-api.md 11), and where to look further.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ResizeReply<'a> {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
+    #[schema(value_type = String, format = "uuid")]
     instance_id: InstanceId,
     provider: &'static str,
     from_plan: &'a str,
     to_plan: &'a str,
     old_hourly: Dollars,
     new_hourly: Dollars,
+    #[schema(format = DateTime)]
     old_expires_at: String,
+    #[schema(format = DateTime)]
     new_expires_at: String,
     remaining_credit: Dollars,
     remaining_hours_before: HoursLeft,
@@ -60,6 +78,7 @@ struct ResizeReply<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_action_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     operation_id: Option<OperationId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_url: Option<String>,
@@ -88,9 +107,21 @@ impl ReadBody for Wish {
     }
 }
 
-/// `POST /compute/instances/{id}/resize`: 200 once the provider has taken the change on, or after a
-/// while; `metadata.resize_pending` of the order shows the rest of the way. With `dry_run` it says
-/// what the change would come to and changes nothing.
+/// Gives a machine another plan.
+///
+/// It costs nothing now: what is left of the prepaid dollars buys time at the new price. 200 once the
+/// provider has taken the change on, or after a while; `metadata.resize_pending` of the order shows the
+/// rest of the way.
+#[utoipa::path(
+    post,
+    path = "/compute/instances/{id}/resize",
+    operation_id = "resizeInstance",
+    tag = "Machines",
+    security(("apiKey" = []), ("walletSignature" = [])),
+    params(("id" = String, Path, format = "uuid", description = "The order's id.")),
+    request_body(content = RawWish<'_>, description = "Which plan."),
+    responses((status = 200, description = "Begun, or, with `dry_run`, reckoned.", body = ResizeReply<'_>), Changed),
+)]
 pub(crate) async fn resize(
     State(app): State<App>,
     id: Id,

@@ -6,7 +6,7 @@ mod bounds;
 mod keys;
 mod limits;
 mod network;
-mod payer;
+pub(crate) mod payer;
 mod purchase;
 mod sent;
 mod table;

@@ -8,8 +8,8 @@ use compute_x402::SettlementResponse;
 use compute_x402::offer_receipt::ReceiptIssuer;
 use serde_json::{Map, Value, json};
 
-use crate::shop::{ORDER, Shop, URL, settings};
-use crate::visitor::Visitor;
+use crate::shop::{ORDER, Shop, URL, extend_path, settings};
+use crate::visitor::{TOPUP, Visitor};
 
 async fn open(bazaar: bool, signs: bool) -> Shop {
     let key = || EvmKey::from_bytes(&[1; 32]).unwrap();
@@ -70,6 +70,25 @@ async fn the_example_of_a_route_is_a_request_that_it_takes() {
         let asked = shop.ask_at(path, &body.to_string()).await;
         assert_eq!(asked.status, 400, "without {required}");
     }
+}
+
+#[tokio::test]
+async fn more_time_and_credits_say_how_they_are_asked_for_too() {
+    let shop = open(true, false).await;
+    let visitor = Visitor::new(1);
+    let bought = visitor.buy(&shop).await.json();
+    let path = extend_path(bought["order"]["id"].as_str().unwrap());
+    let required = challenge(&shop, &path, "").await;
+    let bazaar = &required["extensions"]["bazaar"];
+    assert_eq!(bazaar["routeTemplate"], "/compute/instances/:id/extend");
+    let body = bazaar["info"]["input"]["body"].to_string();
+    assert_eq!(shop.ask_at(&path, &body).await.status, 402);
+    let asked = visitor.post(&shop, TOPUP, r#"{"amount":2}"#).await;
+    let header = asked.header("payment-required").unwrap();
+    let required: Map<String, Value> = compute_x402::header::decode(header.as_bytes()).unwrap();
+    let body = &required["extensions"]["bazaar"]["info"]["input"]["body"];
+    let asked = visitor.post(&shop, TOPUP, &body.to_string()).await;
+    assert_eq!(asked.status, 402, "{asked:?}");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod caches;
 mod catalogue;
 mod charges;
 mod credits;
+mod discovery;
 mod dropped;
 mod extending;
 mod extensions;

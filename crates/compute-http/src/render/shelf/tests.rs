@@ -63,7 +63,7 @@ fn window() -> ShopWindow {
 }
 
 fn text(page: &Page) -> &str {
-    std::str::from_utf8(&page.bytes).unwrap()
+    page.text()
 }
 
 #[test]

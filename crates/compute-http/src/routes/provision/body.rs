@@ -12,10 +12,13 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::app::Settings;
+use crate::discovery::shapes;
 use crate::error::ApiError;
 use crate::extract::{ReadBody, parse_json, require_json};
+use crate::render::order::ImageId;
 use crate::routes::members::{self, Paying};
 
 /// The name of a machine whose buyer gives it none; published clients send the same.
@@ -32,40 +35,80 @@ pub(crate) enum Wish {
 
 /// Every member that compute-api.md 7 and decisions.md 10 know; unknown ones are refused, because
 /// who asks for something that is not sold must not get something else for its money.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RawPurchase<'a> {
+#[schema(as = ProvisionRequest, description = "The machine that is wanted. Unknown members are refused.")]
+pub(crate) struct RawPurchase<'a> {
+    /// An id of `GET /compute/plans`.
     #[serde(borrow)]
+    #[schema(
+        required,
+        nullable = false,
+        min_length = 1,
+        max_length = 96,
+        pattern = "^[!-~]+$"
+    )]
     plan: Option<Cow<'a, str>>,
+    /// One of the plan's `locations`.
     #[serde(borrow)]
+    #[schema(
+        required,
+        nullable = false,
+        min_length = 1,
+        max_length = 96,
+        pattern = "^[!-~]+$"
+    )]
     region: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    #[schema(required, value_type = ImageId<'a>)]
     os_id: Option<RawImage<'a>>,
     #[serde(borrow)]
+    #[schema(schema_with = shapes::label)]
     label: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    #[schema(schema_with = shapes::hostname)]
     hostname: Option<Cow<'a, str>>,
+    /// How long to pay for; 720 when absent.
     #[serde(default, deserialize_with = "members::present")]
+    #[schema(nullable = false, minimum = 24, maximum = 4320)]
     prepaid_hours: Option<u64>,
+    /// The x402 network to pay over. Who pays by a credential or by credits needs none.
     #[serde(borrow)]
     network: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    #[schema(schema_with = shapes::ssh_key)]
     ssh_public_key: Option<Cow<'a, str>>,
+    /// A hint that must agree with the plan.
     #[serde(borrow)]
+    #[schema(pattern = "^(vultr|digitalocean)$")]
     provider: Option<Cow<'a, str>>,
+    /// Pay from credits; needs `X-API-Key` or the `X-Auth-*` headers.
     #[serde(default, deserialize_with = "members::present")]
+    #[schema(nullable = false)]
     use_credits: Option<bool>,
+    #[schema(ignore)]
     auto_extend: Option<bool>,
+    /// What cloud-init does at the first start; at most 32 KiB.
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 32768)]
     user_data: Option<Cow<'a, str>>,
+    /// Refuse, with 409 and before anything is settled, what costs more than this.
     #[serde(borrow, default, deserialize_with = "members::present")]
+    #[schema(schema_with = shapes::amount_or_text)]
     max_total_usd: Option<&'a RawValue>,
+    /// More such keys, at most ten in all.
     #[serde(borrow)]
+    #[schema(max_items = 10)]
     ssh_public_keys: Option<Vec<Cow<'a, str>>>,
+    #[schema(ignore)]
     duration_months: Option<IgnoredAny>,
+    #[schema(ignore)]
     ssh_key_id: Option<IgnoredAny>,
+    #[schema(ignore)]
     ssh_key_ids: Option<IgnoredAny>,
+    #[schema(ignore)]
     ai_machine: Option<IgnoredAny>,
+    #[schema(ignore)]
     deploy_node: Option<IgnoredAny>,
 }
 

@@ -14,19 +14,19 @@ use serde_json::{Map, Value};
 use crate::shop::{Answer, ORDER, Shop, post};
 
 /// A shop that takes Tempo and cards, and both rails.
-pub(super) async fn open() -> (Shop, Arc<ScriptedCharge>, Arc<ScriptedCharge>) {
+pub(crate) async fn open() -> (Shop, Arc<ScriptedCharge>, Arc<ScriptedCharge>) {
     let tempo = Arc::new(ScriptedCharge::tempo(Modes::Pull));
     let stripe = Arc::new(ScriptedCharge::stripe());
     let shop = Shop::open_taking(vec![tempo.clone(), stripe.clone()]).await;
     (shop, tempo, stripe)
 }
 
-pub(super) fn now_s(shop: &Shop) -> u64 {
+pub(crate) fn now_s(shop: &Shop) -> u64 {
     u64::try_from(shop.now_ms() / 1_000).unwrap()
 }
 
 /// The challenges of an answer, in order.
-pub(super) fn challenges(answer: &Answer) -> Vec<Challenge> {
+pub(crate) fn challenges(answer: &Answer) -> Vec<Challenge> {
     let lines = answer.headers.get_all("www-authenticate").iter();
     let lines = lines.map(http::HeaderValue::as_bytes);
     Challenge::parse_www_authenticate(lines).unwrap()

@@ -35,8 +35,8 @@ pub use reserves::Reserves;
 pub use secrets::{KeptKey, ManagementKeys, TakenPassword, Vault};
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, ClaimOutcome, Event, Finding, Identities, Instances, KeyStored,
-    Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken, Places, Posted,
-    RequestKeys, Store, StoreError, Tx, TxMode,
+    Lease, Leases, Ledger, Lots, Movement, Opened, Operations, Payments, PlaceTaken, Places,
+    Posted, RequestKeys, Store, StoreError, Tx, TxMode,
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};

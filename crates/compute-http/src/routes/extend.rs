@@ -27,8 +27,8 @@ use crate::render::paid::{self, ACCEPTED_NOTE, Funds, PENDING_NOTE};
 /// How much time, and how it is paid.
 #[derive(Debug)]
 pub(crate) struct Wish {
-    request: ExtendRequest,
-    paying: Paying,
+    pub(super) request: ExtendRequest,
+    pub(super) paying: Paying,
 }
 
 /// Unknown members are refused: who asks for something else must not get this for its money.

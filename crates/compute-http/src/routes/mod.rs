@@ -6,6 +6,7 @@ mod credits;
 mod extend;
 mod health;
 mod instances;
+mod ledger;
 mod members;
 mod notices;
 mod operations;
@@ -14,6 +15,8 @@ mod password;
 mod power;
 mod provision;
 mod purchase;
+mod quote;
+mod receipt;
 mod resize;
 
 use axum::Router;
@@ -33,6 +36,7 @@ pub fn router(app: App) -> Router {
         .route("/compute/plans", get(catalog::plans))
         .route("/compute/regions", get(catalog::regions))
         .route("/compute/os", get(catalog::images))
+        .route("/compute/quote", post(quote::quote))
         .route("/compute/provision", post(provision::provision))
         .route("/compute/instances", get(instances::list))
         .route(
@@ -48,6 +52,8 @@ pub fn router(app: App) -> Router {
         .route("/compute/credits/topup", post(credits::top_up))
         .route("/compute/orders/{id}", get(orders::status))
         .route("/compute/operations/{id}", get(operations::status))
+        .route("/compute/operations/{id}/receipt", get(receipt::receipt))
+        .route("/compute/ledger", get(ledger::list))
         .route(
             "/compute/api-keys",
             post(api_keys::create).get(api_keys::list),

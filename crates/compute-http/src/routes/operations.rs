@@ -8,15 +8,17 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{ApiError, Work};
-use crate::extract::{Id, NoBody, Open, Payment};
+use crate::extract::{Id, NoBody, Open, Payment, Wait};
 use crate::render::money::Dollars;
 use crate::render::order::Order;
-use crate::render::private_json;
 use crate::render::work::FullWorkItem;
+use crate::render::{look_again, private_json};
 
 #[derive(Serialize)]
 struct StatusReply<'a> {
     operation: FullWorkItem<'a>,
+    /// Whether it is still under way, so that it is worth asking again.
+    in_progress: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Order<'a>>,
     /// What a top-up brought.
@@ -28,10 +30,12 @@ struct StatusReply<'a> {
     status_url: String,
 }
 
-/// `GET /compute/operations/{id}`.
+/// `GET /compute/operations/{id}`, with `?wait=` not before the work is at rest or so many seconds are
+/// over.
 pub(crate) async fn status(
     State(app): State<App>,
     id: Id,
+    Wait(patience): Wait,
     Open { call, payment, .. }: Open<NoBody>,
 ) -> Result<Response, ApiError> {
     let proof = payment.and_then(Payment::into_x402);
@@ -39,14 +43,17 @@ pub(crate) async fn status(
         .engine()
         .operation(&call.caller, proof.as_ref(), id.parse()?)
         .await?;
+    let view = app.watch(&view, patience).await?.unwrap_or(view);
     let window = app.window().ok();
     let instance = view.instance.as_ref();
     let reply = StatusReply {
         operation: FullWorkItem::new(&view),
+        in_progress: !view.is_at_rest(),
         order: instance.map(|instance| Order::new(instance, window.as_deref())),
         deposited: view.deposited().map(Dollars),
         balance: view.balance.map(|balance| balance.to_string()),
         status_url: app.status_url(&Work::of(&view)),
     };
-    private_json(StatusCode::OK, &reply)
+    let response = private_json(StatusCode::OK, &reply)?;
+    Ok(look_again(response, reply.in_progress))
 }

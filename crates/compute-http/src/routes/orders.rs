@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::extract::{Id, NoBody, Open, Payment};
+use crate::extract::{Id, NoBody, Open, Payment, Wait};
 use crate::render::money::Dollars;
 use crate::render::order::Order;
-use crate::render::private_json;
 use crate::render::work::{FullWorkItem, HistoryItem, MoneyItem, WorkItem};
+use crate::render::{look_again, private_json};
 
 /// An order with the state of its money and of all work on it.
 #[derive(Serialize)]
@@ -21,6 +21,10 @@ struct StatusReply<'a> {
     instance: &'a Order<'a>,
     #[serde(flatten)]
     delivery: Option<Delivery<'a>>,
+    /// Whether the machine runs and has an address.
+    ready: bool,
+    /// Whether its delivery is still under way, so that it is worth asking again.
+    in_progress: bool,
     /// What its prepaid time is worth now.
     remaining_value: Dollars,
     status_url: String,
@@ -36,21 +40,32 @@ struct Delivery<'a> {
     history: Vec<HistoryItem<'a>>,
 }
 
-/// `GET /compute/orders/{id}`.
+/// `GET /compute/orders/{id}`, with `?wait=` not before the machine is ready, or has failed, or so many
+/// seconds are over.
 pub(crate) async fn status(
     State(app): State<App>,
     id: Id,
+    Wait(patience): Wait,
     Open { call, payment, .. }: Open<NoBody>,
 ) -> Result<Response, ApiError> {
     let proof = payment.and_then(Payment::into_x402);
-    let view = app
+    let mut view = app
         .engine()
         .order(&call.caller, proof.as_ref(), id.parse()?)
         .await?;
+    let has_waited = match view.provision() {
+        Some(delivery) => app.watch(delivery, patience).await?.is_some(),
+        None => false,
+    };
+    if has_waited {
+        view = app.engine().order_again(view.instance.id).await?;
+    }
     let window = app.window().ok();
     let order = Order::new(&view.instance, window.as_deref());
     let status_url = app.order_url(view.instance.id);
-    private_json(StatusCode::OK, &StatusReply::new(&order, &view, status_url))
+    let reply = StatusReply::new(&order, &view, status_url);
+    let response = private_json(StatusCode::OK, &reply)?;
+    Ok(look_again(response, reply.in_progress))
 }
 
 impl<'a> StatusReply<'a> {
@@ -59,6 +74,8 @@ impl<'a> StatusReply<'a> {
             order,
             instance: order,
             delivery: view.provision().map(Delivery::new),
+            ready: view.is_ready(),
+            in_progress: view.delivery().is_some(),
             remaining_value: Dollars(view.left),
             status_url,
             operations: view.operations.iter().map(FullWorkItem::new).collect(),

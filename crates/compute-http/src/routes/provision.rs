@@ -8,7 +8,7 @@ use compute_domain::id::OperationId;
 use compute_engine::{ProvisionRequest, RequestFacts};
 use serde::Serialize;
 
-use self::body::Wish;
+pub(super) use self::body::Wish;
 use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::App;
 use crate::error::ApiError;

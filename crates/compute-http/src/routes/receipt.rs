@@ -1,0 +1,27 @@
+//! The receipt of a purchase: for its owner, and for whoever shows its payment again.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::extract::{Id, NoBody, Open, Payment};
+use crate::render::bill::Bill;
+use crate::render::private_json;
+
+/// `GET /compute/operations/{id}/receipt`: 409 while no money has arrived for the work, and for work that
+/// costs nothing.
+pub(crate) async fn receipt(
+    State(app): State<App>,
+    id: Id,
+    Open { call, payment, .. }: Open<NoBody>,
+) -> Result<Response, ApiError> {
+    let proof = payment.and_then(Payment::into_x402);
+    let view = app
+        .engine()
+        .operation(&call.caller, proof.as_ref(), id.parse()?)
+        .await?;
+    let bill = Bill::of(&view, &app).ok_or(ApiError::NoReceipt)?;
+    private_json(StatusCode::OK, &bill)
+}

@@ -9,7 +9,6 @@ use crate::catalog::Shelf;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::identity::Caller;
-use crate::ports::TxMode;
 use crate::purchase::{Funding, PurchaseTerms, Submitted};
 use crate::subject::{Priced, Subject, time_at};
 
@@ -40,17 +39,7 @@ impl Engine {
         request: &ExtendRequest,
         terms: PurchaseTerms,
     ) -> Result<Submitted, Error> {
-        let mut tx = self.store.begin(TxMode::Read).await?;
-        let found = tx.find_instance(id).await?;
-        let is_foreign = match (caller, &found) {
-            (Caller::ApiKey { owner, .. }, Some(instance)) => instance.owner != *owner,
-            (Caller::Wallet(wallet), Some(instance)) => {
-                tx.find_owner(&wallet.address).await? != Some(instance.owner)
-            }
-            _ => false,
-        };
-        tx.rollback().await?;
-        let Some(instance) = found.filter(|_| !is_foreign) else {
+        let Some(instance) = self.find_extendable(caller, id).await? else {
             if matches!(terms.funding, Funding::Credits) {
                 self.burn_nonce(caller).await?;
             }

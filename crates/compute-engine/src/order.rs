@@ -1,7 +1,7 @@
 //! Reading: instances, orders, and waiting for work to move.
 
 use compute_domain::id::{InstanceId, OperationId, OwnerId};
-use compute_domain::instance::Instance;
+use compute_domain::instance::{Instance, InstanceState};
 use compute_domain::ledger::{Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::operation::{Operation, OperationKind, OperationState, Step};
@@ -18,6 +18,12 @@ use crate::proof::PaymentProof;
 
 /// The most instances one list returns.
 const LIST_MAX: u32 = 200;
+
+/// How long a request that waits for its own work goes at most without looking at the database.
+const PACE: Span = Span::from_secs(1);
+
+/// The same for one that looks on: there may be hundreds of them, and each for a minute.
+const PACE_OF_ONLOOKERS: Span = Span::from_secs(3);
 
 /// How far work must have come before a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +64,11 @@ impl OperationView {
             && !matches!(self.operation.state, OperationState::Failed { .. })
     }
 
+    /// Whether it waits for nothing but, where it is stuck, a human.
+    pub const fn is_at_rest(&self) -> bool {
+        self.operation.progress().is_none()
+    }
+
     /// What was given back to the owner's credits.
     pub fn credited(&self) -> Option<Usd> {
         self.sum(TransferReason::is_giving_back)
@@ -93,6 +104,17 @@ impl OrderView {
     pub fn provision(&self) -> Option<&OperationView> {
         let mut operations = self.operations.iter();
         operations.find(|view| view.operation.kind == OperationKind::Provision)
+    }
+
+    /// The work that will deliver it, while that is under way.
+    pub fn delivery(&self) -> Option<OperationId> {
+        let open = self.provision().filter(|view| !view.is_at_rest());
+        open.map(|view| view.operation.id)
+    }
+
+    /// Whether the machine runs and can be reached.
+    pub const fn is_ready(&self) -> bool {
+        matches!(self.instance.state, InstanceState::Active(_)) && self.instance.ip.is_some()
     }
 }
 
@@ -256,6 +278,17 @@ impl Engine {
         }
     }
 
+    /// An order as it is now, for whoever was shown it by [`Engine::order`] a moment ago.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown id.
+    pub async fn order_again(&self, id: InstanceId) -> Result<OrderView, Error> {
+        let mut tx = self.store.begin(TxMode::Read).await?;
+        let view = order_of(tx.as_mut(), id, self.now()).await?;
+        tx.rollback().await?;
+        view.ok_or(Error::NotFound)
+    }
+
     /// Waits until the work has come as far as `goal`, at most until `until`, and says how far it is.
     /// While the engine stops it waits for a moment only.
     ///
@@ -266,6 +299,30 @@ impl Engine {
         operation: OperationId,
         goal: Goal,
         until: Timestamp,
+    ) -> Result<OperationView, Error> {
+        self.wait_looking(operation, goal, until, PACE).await
+    }
+
+    /// Waits until nothing is left to do, for somebody who only looks on: as [`Engine::wait`], and
+    /// asking the database less often.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown operation.
+    pub async fn look_on(
+        &self,
+        operation: OperationId,
+        until: Timestamp,
+    ) -> Result<OperationView, Error> {
+        self.wait_looking(operation, Goal::Rest, until, PACE_OF_ONLOOKERS)
+            .await
+    }
+
+    async fn wait_looking(
+        &self,
+        operation: OperationId,
+        goal: Goal,
+        until: Timestamp,
+        pace: Span,
     ) -> Result<OperationView, Error> {
         let mut pause = Span::from_millis(100);
         let mut until = until;
@@ -290,7 +347,7 @@ impl Engine {
             tx.rollback().await?;
             // Another replica may be doing the work: its commits are only seen by looking.
             let look_at = now.plus(pause).min(until);
-            pause = pause.doubled(Span::from_secs(1));
+            pause = pause.doubled(pace);
             futures::select_biased! {
                 () = moved.fuse() => {}
                 () = self.timer.sleep_until(look_at).fuse() => {}

@@ -26,6 +26,7 @@ use crate::rate::{Payer, PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
 use crate::render::shelf::ShopWindow;
 use crate::request_id::RequestIds;
+use crate::seats::Seats;
 
 /// Query strings longer than this are left out of the resource that a challenge names, so that the
 /// challenge header stays small.
@@ -84,6 +85,11 @@ pub struct Limits {
     pub body_read: Duration,
     /// Requests in progress at once; more are turned away with 503.
     pub in_flight: usize,
+    /// Of those, requests that wait for work to move; more are answered at once. At most half of
+    /// `in_flight`.
+    pub waiting: usize,
+    /// The same, of one owner.
+    pub waiting_per_owner: usize,
     /// How long a request with a payment waits to be one of them before it is turned away, too.
     pub payment_wait: Duration,
     /// Requests a minute, and at once, that an address may make without proving who it is or
@@ -106,6 +112,8 @@ impl Default for Limits {
             body_bytes: 64 * 1_024,
             body_read: Duration::from_secs(15),
             in_flight: 2_048,
+            waiting: 512,
+            waiting_per_owner: 16,
             payment_wait: Duration::from_secs(30),
             unauthenticated_per_minute: SIX_HUNDRED,
             purchases_per_minute: SIXTY,
@@ -180,6 +188,7 @@ struct Parts {
     purchases: PurchaseLimit,
     checks: RateLimit<Payer>,
     in_flight: Semaphore,
+    seats: Arc<Seats>,
     verdicts: Verdicts,
     request_ids: RequestIds,
     window: RwLock<Option<Arc<ShopWindow>>>,
@@ -206,7 +215,11 @@ impl App {
         let purchases =
             PurchaseLimit::new(Arc::clone(&engine), settings.limits.purchases_per_minute);
         let checks = RateLimit::new(Arc::clone(&engine), settings.limits.checks_per_minute);
+        let limits = &settings.limits;
+        let waiting = limits.waiting.min(limits.in_flight / 2);
+        let seats = Seats::new(waiting, limits.waiting_per_owner);
         Self(Arc::new(Parts {
+            seats: Arc::new(seats),
             tasks: TaskTracker::new(),
             rate,
             purchases,
@@ -257,6 +270,24 @@ impl App {
 
     pub(crate) fn in_flight(&self) -> &Semaphore {
         &self.0.in_flight
+    }
+
+    /// Waits until nothing is left to do about an operation, for at most `patience`, where there is a
+    /// place to wait; none where there is not.
+    pub(crate) async fn watch(
+        &self,
+        view: &OperationView,
+        patience: Span,
+    ) -> Result<Option<OperationView>, Error> {
+        if patience == Span::ZERO || view.is_at_rest() {
+            return Ok(None);
+        }
+        let Some(_seat) = self.0.seats.take(view.operation.owner) else {
+            return Ok(None);
+        };
+        let (engine, operation) = (&self.0.engine, view.operation.id);
+        let until = engine.now().plus(patience);
+        engine.look_on(operation, until).await.map(Some)
     }
 
     /// Whether orders can be taken, as of a moment ago.
@@ -323,17 +354,30 @@ impl App {
     /// Where a purchase was made.
     pub(crate) fn purchase_url(&self, operation: &Operation) -> String {
         match (operation.kind, operation.instance) {
-            (OperationKind::Extend, Some(id)) => {
-                self.absolute(format_args!("/compute/instances/{id}/extend"))
-            }
+            (OperationKind::Extend, Some(id)) => self.extend_url(id),
             (OperationKind::Topup, _) => self.topup_url(),
-            _ => self.absolute("/compute/provision"),
+            _ => self.provision_url(),
         }
+    }
+
+    /// Where clients buy machines.
+    pub(crate) fn provision_url(&self) -> String {
+        self.absolute("/compute/provision")
+    }
+
+    /// Where clients buy more time for a machine.
+    pub(crate) fn extend_url(&self, id: InstanceId) -> String {
+        self.absolute(format_args!("/compute/instances/{id}/extend"))
     }
 
     /// Where clients buy credits.
     pub(crate) fn topup_url(&self) -> String {
         self.absolute("/compute/credits/topup")
+    }
+
+    /// Where an owner's history of money is.
+    pub(crate) fn ledger_url(&self) -> String {
+        self.absolute("/compute/ledger")
     }
 
     /// Where the state of an order can be read.

@@ -45,6 +45,8 @@ pub(crate) enum ApiError {
     NotJson,
     NoSuchRoute,
     MethodNotAllowed,
+    /// No money has arrived for the work, or it costs nothing.
+    NoReceipt,
     RateLimited {
         wait: Duration,
     },
@@ -205,6 +207,7 @@ impl ApiError {
                 "method_not_allowed",
                 "Method not allowed",
             ),
+            Self::NoReceipt => row(S::CONFLICT, "no_receipt", "No receipt"),
             Self::RateLimited { .. } => {
                 row(S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests")
             }
@@ -234,6 +237,11 @@ impl ApiError {
             Self::NotJson => "send JSON in UTF-8 with Content-Type: application/json".into(),
             Self::NoSuchRoute => "there is nothing at this path".into(),
             Self::MethodNotAllowed => "this path does not answer this method; see Allow".into(),
+            Self::NoReceipt => {
+                "no money has arrived for this work, or it costs nothing; there is a receipt once \
+                 settlement is settled, credits or refunded"
+                    .into()
+            }
             Self::RateLimited { .. } => {
                 "too many requests from this address; see Retry-After".into()
             }

@@ -16,6 +16,7 @@ mod render;
 mod report;
 mod request_id;
 mod routes;
+mod seats;
 mod visit;
 
 pub use app::{App, InvalidPublicUrl, Limits, Mode, PublicUrl, Settings, Waits};

@@ -99,7 +99,7 @@ fn reach_of(path: &str) -> Reach {
         return page_reach(path);
     }
     match segments(path) {
-        Some(("plans" | "regions" | "os" | "provision", None, None))
+        Some(("plans" | "regions" | "os" | "provision" | "quote", None, None))
         | Some(("instances", Some(_), Some("extend"))) => Reach::Anyone,
         _ => Reach::SameOrigin,
     }
@@ -150,7 +150,8 @@ fn takes_payment(method: &Method, path: &str) -> bool {
             | ("instances", Some(_), Some("extend"))
             | ("credits", Some("topup"), None),
         ) => method == Method::POST,
-        Some(("orders" | "operations", Some(_), None)) => is_read(method),
+        Some(("orders" | "operations", Some(_), None))
+        | Some(("operations", Some(_), Some("receipt"))) => is_read(method),
         _ => false,
     }
 }
@@ -158,7 +159,10 @@ fn takes_payment(method: &Method, path: &str) -> bool {
 /// Whether the route reads credentials.
 fn authenticates(method: &Method, path: &str) -> bool {
     match segments(path) {
-        Some(("instances", None, None) | ("credits", Some("balance"), None)) => is_read(method),
+        Some(("instances" | "ledger", None, None) | ("credits", Some("balance"), None)) => {
+            is_read(method)
+        }
+        Some(("quote", None, None)) => method == Method::POST,
         Some(("instances", Some(_), None)) => is_read(method) || method == Method::DELETE,
         Some(("instances", Some(_), Some("password"))) => method == Method::POST,
         Some(("api-keys", None, None)) => is_read(method) || method == Method::POST,

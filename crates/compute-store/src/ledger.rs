@@ -4,14 +4,15 @@
 //! the transfer with its place in the account's chain, write the account's new state. The lock comes
 //! first, so the balance is judged, and the chain goes on, from what the previous holder committed.
 
+mod movements;
 mod row;
 
 use async_trait::async_trait;
-use compute_domain::id::{OperationId, OwnerId};
+use compute_domain::id::{OperationId, OwnerId, TransferId};
 use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer};
 use compute_domain::money::Usd;
 use compute_engine::ledger_chain::{Link, ORIGIN, chain_hash};
-use compute_engine::ports::{Ledger, Posted, StoreError};
+use compute_engine::ports::{Ledger, Movement, Posted, StoreError};
 
 use crate::dialect::LOCK_ACCOUNT;
 use crate::row::RowName;
@@ -134,6 +135,15 @@ impl Ledger for StoreTx {
             operation.to_string()
         )?;
         rows.into_iter().map(TransferRow::parse).collect()
+    }
+
+    async fn list_movements(
+        &mut self,
+        owner: OwnerId,
+        after: Option<TransferId>,
+        limit: u32,
+    ) -> Result<Vec<Movement>, StoreError> {
+        self.movements_of(owner, after, limit).await
     }
 }
 

@@ -26,6 +26,7 @@ mod leases;
 mod ledger;
 mod lots;
 mod management_keys;
+mod movements;
 mod operations;
 mod outbox;
 mod payments;
@@ -173,6 +174,8 @@ macro_rules! for_each_store_case {
             ledger::a_reason_moves_money_between_its_accounts_only,
             ledger::a_transfer_of_nothing_is_refused,
             ledger::a_balance_is_an_amount,
+            movements::a_history_is_the_owners_own_and_newest_first,
+            movements::a_page_goes_on_behind_its_cursor,
             vault::a_password_is_taken_once,
             vault::racing_readers_take_a_password_once,
             vault::a_take_that_is_rolled_back_took_nothing,

@@ -39,8 +39,8 @@ pub use statistics::{
 };
 pub use store::{
     ApiKeys, Audit, BoundKey, Caps, ClaimOutcome, Event, Finding, Identities, Instances, KeyStored,
-    Lease, Leases, Ledger, Lots, Opened, Operations, Payments, PlaceTaken, Places, Posted,
-    RequestKeys, Store, StoreError, Tx, TxMode,
+    Lease, Leases, Ledger, Lots, Movement, Opened, Operations, Payments, PlaceTaken, Places,
+    Posted, RequestKeys, Store, StoreError, Tx, TxMode,
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};

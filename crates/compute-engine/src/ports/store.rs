@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use compute_domain::WalletAddress;
-use compute_domain::id::{ApiKeyId, InstanceId, OperationId, OwnerId};
+use compute_domain::id::{ApiKeyId, InstanceId, OperationId, OwnerId, TransferId};
 use compute_domain::instance::Instance;
 use compute_domain::ledger::{CreditAccount, Transfer};
 use compute_domain::money::{HourlyRate, Usd};
@@ -22,6 +22,7 @@ use super::secrets::{ManagementKeys, Vault};
 use super::statistics::Statistics;
 use super::watch::Watch;
 use super::{FoundKey, NameScope};
+use crate::ledger_chain::Link;
 
 /// Why the database did not do what was asked. Nothing was committed.
 #[derive(Debug, thiserror::Error)]
@@ -445,6 +446,19 @@ pub enum Posted {
     Insufficient,
 }
 
+/// A transfer as the owner sees it whose money it moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    /// The transfer.
+    pub transfer: Transfer,
+    /// Its place in the chain of the owner's credits account; none when it went past that account.
+    pub link: Option<Link>,
+    /// The instance that the work was about which caused it.
+    pub instance: Option<InstanceId>,
+    /// The transaction or reference by which the payment for that work arrived, when it did.
+    pub reference: Option<String>,
+}
+
 /// The ledger.
 ///
 /// Contract: (1) a transfer's reason allows its accounts, or it is `Rejected`; (2) of any number of
@@ -462,6 +476,15 @@ pub trait Ledger: Send {
     async fn lock_credits(&mut self, owner: OwnerId) -> Result<Usd, StoreError>;
     /// The transfers of an operation, oldest first.
     async fn transfers_of(&mut self, operation: OperationId) -> Result<Vec<Transfer>, StoreError>;
+    /// How an owner's money moved: every transfer of its credits account, and every sale of a machine of
+    /// its, or of time for one, that was paid from outside. Newest first, and those of one moment and
+    /// account last first; with a cursor those behind that transfer.
+    async fn list_movements(
+        &mut self,
+        owner: OwnerId,
+        after: Option<TransferId>,
+        limit: u32,
+    ) -> Result<Vec<Movement>, StoreError>;
 }
 
 /// A broken promise of reliability.md 3.

@@ -122,6 +122,10 @@ refusals! {
     Known: 400 401 403 408 413 415 429 500 503;
     /// The same, about one thing.
     Owned: 400 401 403 404 408 413 415 429 500 503;
+    /// The same, where it may not be there yet.
+    Receipted: 400 401 403 404 408 409 413 415 429 500 503;
+    /// Of what is asked for and not bought.
+    Quoted: 400 401 402 403 404 408 409 413 415 429 500 503;
     /// The same, where it is changed.
     Changed: 400 401 403 404 408 409 413 415 429 500 502 503;
     /// The same, where no provider is asked.

@@ -39,6 +39,10 @@ pub(crate) struct Open<T> {
     pub(crate) sender: Option<Sender>,
 }
 
+/// Anybody may call, and no payment is looked at. Whoever shows credentials must be who they say.
+#[derive(Debug)]
+pub(crate) struct Anybody<T>(pub(crate) Call<T>);
+
 /// Who calls must be known: by signature or API key.
 #[derive(Debug)]
 pub(crate) struct Authenticated<T>(pub(crate) Call<T>);
@@ -116,6 +120,15 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
             facts,
             sender,
         })
+    }
+}
+
+impl<T: ReadBody> FromRequest<App> for Anybody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let received = receive(request, app).await?;
+        identify(app, received).await.map(Self)
     }
 }
 

@@ -1,13 +1,17 @@
 //! Writing answers.
 
+pub(crate) mod bill;
 pub(crate) mod challenge;
+pub(crate) mod csv;
 pub(crate) mod extensions;
 pub(crate) mod management;
 pub(crate) mod money;
+pub(crate) mod movement;
 pub(crate) mod order;
 pub(crate) mod page;
 pub(crate) mod paid;
 pub(crate) mod problem;
+pub(crate) mod quote;
 pub(crate) mod receipt;
 pub(crate) mod shelf;
 pub(crate) mod span;
@@ -15,7 +19,7 @@ pub(crate) mod work;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -31,10 +35,26 @@ pub(crate) fn private_json(
     body: &impl Serialize,
 ) -> Result<Response, ApiError> {
     let bytes = serde_json::to_vec(body).map_err(ApiError::internal)?;
-    let mut response = Response::new(Body::from(bytes));
+    Ok(private(status, APPLICATION_JSON, bytes))
+}
+
+/// The same in any form.
+pub(crate) fn private(status: StatusCode, kind: HeaderValue, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, APPLICATION_JSON);
+    headers.insert(CONTENT_TYPE, kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok(response)
+    response
+}
+
+/// After how many seconds it is worth looking again at work under way.
+const SOON: HeaderValue = HeaderValue::from_static("2");
+
+/// Says when to ask again, while there is something to ask about.
+pub(crate) fn look_again(mut response: Response, is_under_way: bool) -> Response {
+    if is_under_way {
+        response.headers_mut().insert(RETRY_AFTER, SOON);
+    }
+    response
 }

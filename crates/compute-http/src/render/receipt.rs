@@ -6,6 +6,7 @@ use compute_domain::payment::{Payment, PaymentState};
 use compute_engine::OperationView;
 use compute_x402::{ErrorCode, SettlementHeaders};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 
 use super::extensions;
 use crate::app::App;
@@ -72,6 +73,25 @@ fn of_x402(view: &OperationView, payment: &Payment, app: &App) -> Option<Settlem
             Some(SettlementHeaders::declined(&network, &code, Some(payer)))
         }
     }
+}
+
+/// The receipt of an x402 payment that the shop signs, where it signs receipts.
+pub(crate) fn signed(view: &OperationView, app: &App) -> Option<Value> {
+    let payment = view.payment.as_ref()?;
+    let (at, transaction) = match &payment.state {
+        PaymentState::Settled { evidence, at } => (at, &evidence.reference),
+        PaymentState::Refunded {
+            evidence,
+            settled_at,
+            ..
+        } => (settled_at, &evidence.reference),
+        PaymentState::Claimed | PaymentState::Declined { .. } => return None,
+    };
+    let (issuer, payer) = (app.settings().issuer.as_ref()?, payment.payer.as_ref()?);
+    let network = app.network_of(&payment.rail)?;
+    let url = app.purchase_url(&view.operation);
+    let mut extension = issuer.receipt(&network, &url, payer, at.secs(), transaction);
+    extension.pointer_mut("/info/receipt").map(Value::take)
 }
 
 /// The payment network's reason for a payment that certainly moved no money.

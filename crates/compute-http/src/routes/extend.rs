@@ -30,15 +30,15 @@ use crate::render::paid::{self, ACCEPTED_NOTE, Funds, PENDING_NOTE};
 /// How much time, and how it is paid.
 #[derive(Debug)]
 pub(crate) struct Wish {
-    request: ExtendRequest,
-    paying: Paying,
+    pub(super) request: ExtendRequest,
+    pub(super) paying: Paying,
 }
 
 /// Unknown members are refused: who asks for something else must not get this for its money.
 #[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ExtendRequest, description = "How much time. Unknown members are refused.")]
-struct RawWish<'a> {
+pub(super) struct RawWish<'a> {
     /// How much time; 24 when absent.
     #[serde(default, deserialize_with = "members::present")]
     #[schema(nullable = false, minimum = 24, maximum = 4320)]

@@ -7,6 +7,7 @@ mod discovery;
 mod extend;
 mod health;
 mod instances;
+mod ledger;
 mod members;
 mod notices;
 mod operations;
@@ -15,6 +16,8 @@ mod password;
 mod power;
 mod provision;
 mod purchase;
+mod quote;
+mod receipt;
 mod resize;
 mod status;
 
@@ -48,6 +51,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(catalog::plans))
         .routes(routes!(catalog::regions))
         .routes(routes!(catalog::images))
+        .routes(routes!(quote::quote))
         .routes(routes!(provision::provision))
         .routes(routes!(instances::list))
         .routes(routes!(instances::details, instances::destroy))
@@ -60,6 +64,8 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(credits::top_up))
         .routes(routes!(orders::status))
         .routes(routes!(operations::status))
+        .routes(routes!(receipt::receipt))
+        .routes(routes!(ledger::list))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(health::alive))

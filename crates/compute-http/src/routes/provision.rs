@@ -9,7 +9,7 @@ use compute_engine::{ProvisionRequest, RequestFacts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::body::{RawPurchase, Wish};
+pub(super) use self::body::{RawPurchase, Wish};
 use super::purchase::{Bought, Goods, Purchase, Tender};
 use crate::app::App;
 use crate::discovery::answers::Paid;

@@ -1,13 +1,14 @@
 //! The ledger: transfers that never change, and the accounts a rule depends on.
 
 use async_trait::async_trait;
-use compute_domain::id::{OperationId, OwnerId};
-use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer};
+use compute_domain::id::{InstanceId, OperationId, OwnerId, TransferId};
+use compute_domain::ledger::{Account, Cause, CreditAccount, Transfer, TransferReason};
 use compute_domain::money::Usd;
+use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, chain_hash};
-use compute_engine::ports::{Ledger, Posted, StoreError};
+use compute_engine::ports::{Ledger, Movement, Posted, StoreError};
 
-use super::state::{AccountRow, State, TransferRow, credit_account};
+use super::state::{AccountRow, State, TransferRow, credit_account, least};
 use super::table::At;
 use super::tx::{ModelTx, rejected, require};
 use crate::planted::PlantedBug;
@@ -67,6 +68,35 @@ impl State {
                 .range(at, (id, 0)..=(id, u64::MAX))
                 .filter_map(|((_, number), ())| self.transfers.get(at, number))
                 .collect(),
+        }
+    }
+
+    /// How an owner's money moved, in no order.
+    fn movements_of(&self, at: At, owner: OwnerId) -> Vec<&TransferRow> {
+        let own = self
+            .transfers_by_account
+            .range(at, (owner, i64::MIN)..=(owner, i64::MAX))
+            .filter_map(|(_, number)| self.transfers.get(at, number));
+        let instances = self
+            .instances_by_owner
+            .range(at, (owner, least::<InstanceId>())..)
+            .take_while(|((holder, _), ())| *holder == owner);
+        let work = instances.flat_map(|((_, id), ())| self.operations_of(at, *id));
+        let paid = work.flat_map(|operation| self.transfers_of(at, operation.id));
+        let sales = paid.filter(|row| row.transfer.reason == TransferReason::Sale);
+        own.chain(sales).collect()
+    }
+
+    fn movement(&self, at: At, row: &TransferRow) -> Movement {
+        let work = row.transfer.cause.operation();
+        let operation = work.and_then(|id| self.operations.get(at, &id));
+        let payment = work.and_then(|id| self.payment_of(at, id));
+        let evidence = payment.and_then(|row| row.payment.evidence());
+        Movement {
+            transfer: row.transfer.clone(),
+            link: row.link.map(|(link, _)| link),
+            instance: operation.and_then(|row| row.operation.instance),
+            reference: evidence.map(|evidence| evidence.reference.clone()),
         }
     }
 
@@ -170,6 +200,35 @@ impl Ledger for ModelTx {
             rows.map(|row| row.transfer.clone()).collect()
         }))
     }
+
+    async fn list_movements(
+        &mut self,
+        owner: OwnerId,
+        after: Option<TransferId>,
+        limit: u32,
+    ) -> Result<Vec<Movement>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.read(|state, at| {
+            let mut rows = state.movements_of(at, owner);
+            if let Some(after) = after {
+                let number = state.transfers_by_id.get(at, &after);
+                let cursor = number.and_then(|number| state.transfers.get(at, number));
+                let Some(cursor) = cursor.map(place_of) else {
+                    return Vec::new();
+                };
+                rows.retain(|row| place_of(row) < cursor);
+            }
+            rows.sort_by_key(|row| std::cmp::Reverse(place_of(row)));
+            let page = rows.into_iter().take(limit);
+            page.map(|row| state.movement(at, row)).collect()
+        }))
+    }
+}
+
+/// What a history is sorted by.
+fn place_of(row: &TransferRow) -> (Timestamp, i64, TransferId) {
+    let seq = row.link.map_or(0, |(link, _)| link.seq);
+    (row.transfer.created_at, seq, row.transfer.id)
 }
 
 fn overdrawn(owner: OwnerId) -> StoreError {

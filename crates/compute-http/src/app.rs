@@ -436,6 +436,7 @@ impl Settings {
         Self {
             public_url: PublicUrl("https://compute.example".to_owned()),
             mode: Mode::Live,
+            version: "0",
             limits: Limits::default(),
             waits: Waits::default(),
             default_network: RailLabel::parse("base").unwrap(),

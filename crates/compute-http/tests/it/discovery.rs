@@ -2,6 +2,7 @@
 
 mod checker;
 mod document;
+mod pages;
 
 use axum::body::Body;
 use compute_http::Settings;
@@ -68,7 +69,7 @@ async fn the_document_follows_the_price() {
         document["paths"]["/compute/provision"]["post"]["x-payment-info"]["price"].clone()
     };
     let before = shop.get("/openapi.json").await.json();
-    let wanted = json!({ "mode": "dynamic", "currency": "USD", "min": "0.216", "max": "38.88" });
+    let wanted = json!({ "mode": "dynamic", "currency": "USD", "min": "0.168", "max": "30.24" });
     assert_eq!(price(&before), wanted);
     shop.provider.set_rate(8_000);
     shop.clock

@@ -76,8 +76,7 @@ async fn the_example_of_a_route_is_a_request_that_it_takes() {
 async fn more_time_and_credits_say_how_they_are_asked_for_too() {
     let shop = open(true, false).await;
     let visitor = Visitor::new(1);
-    let bought = visitor.buy(&shop).await.json();
-    let path = extend_path(bought["order"]["id"].as_str().unwrap());
+    let path = extend_path(&visitor.machine(&shop).await);
     let required = challenge(&shop, &path, "").await;
     let bazaar = &required["extensions"]["bazaar"];
     assert_eq!(bazaar["routeTemplate"], "/compute/instances/:id/extend");

@@ -18,7 +18,6 @@ async fn what_is_not_built_is_not_there() {
     let shop = Shop::open().await;
     let visitor = Visitor::new(1);
     for path in [
-        "/",
         "/compute",
         "/compute/plans/",
         "/compute/credits",

@@ -119,8 +119,7 @@ async fn a_credential_that_is_none_gets_a_fresh_challenge() {
 async fn more_time_and_credits_are_asked_for_by_their_examples() {
     let (shop, document) = document().await;
     let visitor = Visitor::new(1);
-    let bought = visitor.buy(&shop).await.json();
-    let path = extend_path(bought["order"]["id"].as_str().unwrap());
+    let path = extend_path(&visitor.machine(&shop).await);
     let operation = &document["paths"]["/compute/instances/{id}/extend"]["post"];
     shop.ask_at(&path, &example(operation))
         .await

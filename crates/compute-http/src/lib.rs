@@ -5,6 +5,7 @@
 //! engine's business.
 
 mod app;
+mod compress;
 mod error;
 mod extract;
 mod front_door;
@@ -16,9 +17,10 @@ mod report;
 mod request_id;
 mod routes;
 mod seats;
+mod standing;
 mod visit;
 
 pub use app::{App, InvalidPublicUrl, Limits, Mode, PublicUrl, Settings, Waits};
-pub use peer::Peer;
+pub use peer::{ForwardedHeader, Peer, Proxies};
 pub use readiness::Doubt;
 pub use routes::router;

@@ -45,6 +45,7 @@ impl Loop {
             connections_per_address,
             exempt_loopback: false,
             trusted_proxies,
+            is_behind_proxies: false,
         };
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use compute_domain::catalog::{OsId, OsImage, Plan, PlanFamily, PlanId, Region};
 use compute_engine::{PricedPlan, Shelf};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::APPLICATION_JSON;
 use super::money::Dollars;
 use super::order::ImageId;
+use crate::compress::{GZIP, LEAST_BYTES, VARIES, gzip, takes_gzip};
 use crate::error::ApiError;
 
 /// Prices stay payable for some minutes after a change, so half a minute in a cache does no harm.
@@ -33,6 +35,9 @@ pub(crate) struct Size {
 pub(crate) struct Page {
     bytes: Bytes,
     etag: HeaderValue,
+    /// The same compressed, with a tag of its own; made when it is first asked for.
+    packed: OnceLock<Option<Bytes>>,
+    packed_etag: HeaderValue,
 }
 
 /// One revision of the shelf, ready to be sent.
@@ -194,47 +199,69 @@ impl Page {
         let bytes = serde_json::to_vec(reply).map_err(ApiError::internal)?;
         // Over the bytes themselves, so that all replicas agree.
         let digest = hex::encode(Sha256::digest(&bytes));
-        let tag = format!("\"{}\"", digest.get(..24).unwrap_or(&digest));
-        let etag = HeaderValue::try_from(tag).map_err(ApiError::internal)?;
+        let digest = digest.get(..24).unwrap_or(&digest);
+        let tag = |form: &str| {
+            let tag = format!("\"{digest}{form}\"");
+            HeaderValue::try_from(tag).map_err(ApiError::internal)
+        };
         Ok(Self {
             bytes: bytes.into(),
-            etag,
+            etag: tag("")?,
+            packed: OnceLock::new(),
+            packed_etag: tag("-gzip")?,
         })
     }
 
     /// The page, or 304 when the client has it already.
     pub(crate) fn respond(&self, headers: &HeaderMap) -> Response {
-        let is_known = headers
-            .get(IF_NONE_MATCH)
-            .is_some_and(|tags| self.is_among(tags));
+        let packed = self.packed_for(headers);
+        let etag = if packed.is_some() {
+            &self.packed_etag
+        } else {
+            &self.etag
+        };
+        let mut tags = headers.get_all(IF_NONE_MATCH).iter();
+        let is_known = tags.any(|tags| is_among(etag, tags));
         let mut response = if is_known {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         } else {
-            let mut response = Response::new(Body::from(self.bytes.clone()));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, APPLICATION_JSON);
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, APPLICATION_JSON);
+            if packed.is_some() {
+                headers.insert(CONTENT_ENCODING, GZIP);
+            }
+            let bytes = packed.unwrap_or_else(|| self.bytes.clone());
+            let mut response = Response::new(Body::from(bytes));
+            *response.headers_mut() = headers;
             response
         };
-        response.headers_mut().insert(ETAG, self.etag.clone());
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, CATALOGUE_CACHE);
+        let headers = response.headers_mut();
+        headers.insert(ETAG, etag.clone());
+        headers.insert(CACHE_CONTROL, CATALOGUE_CACHE);
+        headers.insert(VARY, VARIES);
         response
     }
 
-    /// Weak comparison, as RFC 9110 13.1.2 has it.
-    fn is_among(&self, tags: &HeaderValue) -> bool {
-        let (Ok(tags), Ok(own)) = (tags.to_str(), self.etag.to_str()) else {
-            return false;
-        };
-        let mut each = tags
-            .split(',')
-            .map(|tag| tag.trim().trim_start_matches("W/"));
-        each.any(|tag| tag == own || tag == "*")
+    /// The page compressed, for a client that takes it so.
+    fn packed_for(&self, headers: &HeaderMap) -> Option<Bytes> {
+        if self.bytes.len() < LEAST_BYTES || !takes_gzip(headers) {
+            return None;
+        }
+        self.packed.get_or_init(|| gzip(&self.bytes)).clone()
     }
+}
+
+/// Weak comparison, as RFC 9110 13.1.2 has it.
+fn is_among(own: &HeaderValue, tags: &HeaderValue) -> bool {
+    let (Ok(tags), Ok(own)) = (tags.to_str(), own.to_str()) else {
+        return false;
+    };
+    let mut each = tags
+        .split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"));
+    each.any(|tag| tag == own || tag == "*")
 }
 
 fn plans_page<'a>(plans: impl Iterator<Item = &'a PricedPlan>) -> Result<Page, ApiError> {

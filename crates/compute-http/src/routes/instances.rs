@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::error::ApiError;
 use crate::extract::{AnyBody, Authenticated, Id, NoBody, Paging};
 use crate::render::money::Dollars;
@@ -56,7 +57,7 @@ pub(crate) async fn list(
             .collect(),
         next_cursor: page.next,
     };
-    private_json(StatusCode::OK, &reply)
+    private_json(StatusCode::OK, &reply).map(compressible)
 }
 
 /// `GET /compute/instances/{id}`.

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::error::ApiError;
 use crate::extract::{Authenticated, Format, HistoryPart, NoBody};
 use crate::render::csv::{TEXT_CSV, Table};
@@ -45,7 +46,7 @@ pub(crate) async fn list(
     if let Some(link) = next_page(&history, page.limit, format, &app) {
         response.headers_mut().insert(LINK, link);
     }
-    Ok(response)
+    Ok(compressible(response))
 }
 
 fn table(items: &[MovementItem<'_>]) -> Response {

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::error::{ApiError, Work};
 use crate::extract::{Id, NoBody, Open, Payment, Wait};
 use crate::render::money::Dollars;
@@ -54,6 +55,6 @@ pub(crate) async fn status(
         balance: view.balance.map(|balance| balance.to_string()),
         status_url: app.status_url(&Work::of(&view)),
     };
-    let response = private_json(StatusCode::OK, &reply)?;
+    let response = private_json(StatusCode::OK, &reply).map(compressible)?;
     Ok(look_again(response, reply.in_progress))
 }

@@ -95,7 +95,7 @@ impl Ingredients {
             waits: self.timing.waits,
             default_network,
             networks,
-            trusted_proxies: self.server.trusted_proxies,
+            proxies: self.server.proxies,
             request_id_seed: u64::from_le_bytes(random()),
             bazaar: self.server.bazaar,
             issuer: self.server.issuer,

@@ -22,11 +22,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::discovery::{Library, Pages};
 use crate::error::{ApiError, Work};
+use crate::peer::Proxies;
 use crate::rate::{Payer, PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
 use crate::render::shelf::ShopWindow;
 use crate::request_id::RequestIds;
 use crate::seats::Seats;
+use crate::standing::{Policies, Standing, Whose};
 
 /// Query strings longer than this are left out of the resource that a challenge names, so that the
 /// challenge header stays small.
@@ -95,12 +97,15 @@ pub struct Limits {
     /// Requests a minute, and at once, that an address may make without proving who it is or
     /// that it pays.
     pub unauthenticated_per_minute: NonZeroU32,
+    /// Requests a minute, and at once, of one owner who proves an identity. A payment, and a repeat of a
+    /// known purchase, never counts.
+    pub requests_per_owner_per_minute: NonZeroU32,
     /// Purchases a minute, and at once, of one payer. A repeat of a known payment never counts.
     pub purchases_per_minute: NonZeroU32,
     /// New payments by credential, a minute and at once, that one address, and one wallet, may have its
     /// payment network asked about. A repeat of a known payment never counts.
     pub checks_per_minute: NonZeroU32,
-    /// Whether requests from this machine itself are not counted.
+    /// Whether requests from this machine itself are not counted, for its address or for an owner.
     pub exempt_loopback: bool,
 }
 
@@ -108,6 +113,7 @@ impl Default for Limits {
     fn default() -> Self {
         const SIXTY: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
         const SIX_HUNDRED: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
+        const TWENTY_A_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_199);
         Self {
             body_bytes: 64 * 1_024,
             body_read: Duration::from_secs(15),
@@ -116,6 +122,7 @@ impl Default for Limits {
             waiting_per_owner: 16,
             payment_wait: Duration::from_secs(30),
             unauthenticated_per_minute: SIX_HUNDRED,
+            requests_per_owner_per_minute: TWENTY_A_SECOND,
             purchases_per_minute: SIXTY,
             checks_per_minute: SIXTY.saturating_add(60),
             exempt_loopback: false,
@@ -166,8 +173,8 @@ pub struct Settings {
     /// The network of each rail, for receipts. A rail that is missing here is looked up by its
     /// label.
     pub networks: BTreeMap<RailLabel, Network>,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// Whose word is taken for the address of a client.
+    pub proxies: Proxies,
     /// Random, different at every process start: request ids are derived from it.
     pub request_id_seed: u64,
     /// Whether challenges say how their route is called, for catalogues (extension `bazaar`).
@@ -185,6 +192,8 @@ struct Parts {
     settings: Settings,
     tasks: TaskTracker,
     rate: RateLimit<IpAddr>,
+    owners: RateLimit<Payer>,
+    policies: Policies,
     purchases: PurchaseLimit,
     checks: RateLimit<Payer>,
     in_flight: Semaphore,
@@ -215,6 +224,9 @@ impl App {
         let purchases =
             PurchaseLimit::new(Arc::clone(&engine), settings.limits.purchases_per_minute);
         let checks = RateLimit::new(Arc::clone(&engine), settings.limits.checks_per_minute);
+        let per_owner = settings.limits.requests_per_owner_per_minute;
+        let owners = RateLimit::new(Arc::clone(&engine), per_owner);
+        let policies = Policies::new(settings.limits.unauthenticated_per_minute, per_owner);
         let limits = &settings.limits;
         let waiting = limits.waiting.min(limits.in_flight / 2);
         let seats = Seats::new(waiting, limits.waiting_per_owner);
@@ -222,6 +234,8 @@ impl App {
             seats: Arc::new(seats),
             tasks: TaskTracker::new(),
             rate,
+            owners,
+            policies,
             purchases,
             checks,
             in_flight: Semaphore::new(settings.limits.in_flight.min(Semaphore::MAX_PERMITS)),
@@ -256,8 +270,19 @@ impl App {
     }
 
     /// Counts a request of an address, or of the IPv6 network it is in.
-    pub(crate) fn charge(&self, address: IpAddr) -> Result<(), Duration> {
-        self.0.rate.charge(&network_of(address))
+    pub(crate) fn charge(&self, address: IpAddr) -> (Standing, Result<(), Duration>) {
+        let counted = self.0.rate.charge(&network_of(address));
+        (Standing::after(Whose::Address, &counted), counted.map(drop))
+    }
+
+    /// Counts a request of an owner.
+    pub(crate) fn charge_owner(&self, owner: &Payer) -> (Standing, Result<(), Duration>) {
+        let counted = self.0.owners.charge(owner);
+        (Standing::after(Whose::Owner, &counted), counted.map(drop))
+    }
+
+    pub(crate) fn policies(&self) -> &Policies {
+        &self.0.policies
     }
 
     pub(crate) fn purchases(&self) -> &PurchaseLimit {
@@ -441,7 +466,7 @@ impl Settings {
             waits: Waits::default(),
             default_network: RailLabel::parse("base").unwrap(),
             networks: BTreeMap::new(),
-            trusted_proxies: Vec::new(),
+            proxies: Proxies::default(),
             request_id_seed: 7,
             bazaar: false,
             issuer: None,

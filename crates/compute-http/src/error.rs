@@ -45,6 +45,8 @@ pub(crate) enum ApiError {
     NotJson,
     NoSuchRoute,
     MethodNotAllowed,
+    /// The client takes no form that the answer could have.
+    NotAcceptable,
     /// No money has arrived for the work, or it costs nothing.
     NoReceipt,
     RateLimited {
@@ -207,6 +209,7 @@ impl ApiError {
                 "method_not_allowed",
                 "Method not allowed",
             ),
+            Self::NotAcceptable => row(S::NOT_ACCEPTABLE, "not_acceptable", "Not acceptable"),
             Self::NoReceipt => row(S::CONFLICT, "no_receipt", "No receipt"),
             Self::RateLimited { .. } => {
                 row(S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests")
@@ -237,13 +240,16 @@ impl ApiError {
             Self::NotJson => "send JSON in UTF-8 with Content-Type: application/json".into(),
             Self::NoSuchRoute => "there is nothing at this path".into(),
             Self::MethodNotAllowed => "this path does not answer this method; see Allow".into(),
+            Self::NotAcceptable => {
+                "answers are JSON, and CSV at /compute/ledger; say so in Accept, or leave it out".into()
+            }
             Self::NoReceipt => {
                 "no money has arrived for this work, or it costs nothing; there is a receipt once \
                  settlement is settled, credits or refunded"
                     .into()
             }
             Self::RateLimited { .. } => {
-                "too many requests from this address; see Retry-After".into()
+                "too many requests; see Retry-After, and RateLimit for whose".into()
             }
             Self::Overloaded => "too many requests in progress; nothing was done, try again".into(),
             Self::NotReady { .. } => "the service is not ready to sell".into(),
@@ -274,6 +280,11 @@ impl ApiError {
             | Self::NotReady { .. } => Some(5),
             Self::Undelivered(failure) if failure.code == FailureCode::PaymentUnreachable => {
                 Some(5)
+            }
+            // What was paid and not delivered stays so, however often it is asked for; what changed
+            // nothing may be tried anew.
+            Self::Unchanged { .. } if self.row().status == StatusCode::SERVICE_UNAVAILABLE => {
+                Some(60)
             }
             _ => None,
         }

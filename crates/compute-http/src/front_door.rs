@@ -16,14 +16,16 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::sync::SemaphorePermit;
 
 use crate::app::{App, Mode};
+use crate::compress;
 use crate::error::{ApiError, Carried};
 use crate::render::problem::{self, Asked};
 use crate::report;
 use crate::request_id::X_REQUEST_ID;
+use crate::standing::Standing;
 use crate::visit::{Reach, Shown, Visit};
 
 const X_COMPUTE_MODE: HeaderName = HeaderName::from_static("x-compute-mode");
@@ -32,7 +34,7 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 /// Answer headers that scripts in browsers may read (x402.md 4.2).
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, WWW-Authenticate, Payment-Receipt, \
-     X-Request-Id, Retry-After, Idempotent-Replayed",
+     X-Request-Id, Retry-After, Idempotent-Replayed, RateLimit, RateLimit-Policy, ETag",
 );
 
 /// Request headers that scripts in browsers may send.
@@ -58,11 +60,15 @@ pub(crate) async fn front_door(
     if let Some(sender) = visit.sender() {
         request.extensions_mut().insert(sender);
     }
-    let is_preflight = request.method() == Method::OPTIONS && visit.reach == Reach::Anyone;
-    let mut response = match admit(&visit, &app).await {
+    let tally = visit.tally();
+    if let Some(tally) = tally.clone() {
+        request.extensions_mut().insert(tally);
+    }
+    let mut standing = None;
+    let mut response = match admit(&visit, &app, &mut standing).await {
         Err(refused) => refused.into_response(),
-        Ok(_permit) if is_preflight => preflight(),
         Ok(_permit) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) if visit.is_question => answer_question(response, visit.open_methods),
             Ok(response) => response,
             Err(_) => ApiError::Panicked.into_response(),
         },
@@ -72,7 +78,7 @@ pub(crate) async fn front_door(
         .remove::<Carried>()
         .and_then(|it| it.take());
     if let Some(error) = carried {
-        let error = charge_afterwards(error, &visit, &app);
+        let error = charge_afterwards(error, &visit, &app, &mut standing);
         report::log(&error, &visit.id);
         let asked = Asked {
             id: &visit.id,
@@ -82,18 +88,31 @@ pub(crate) async fn front_door(
         response = problem::render(&error, asked, &app, response);
         response.extensions_mut().insert(refusal);
     }
+    let takes_gzip = visit.takes_gzip;
+    let standing = standing.or_else(|| tally?.standing());
+    if let Some(standing) = standing {
+        app.policies().show(&standing, response.headers_mut());
+    }
     add_headers(response.headers_mut(), visit, &app);
-    response
+    compress::negotiate(response, takes_gzip).await
 }
 
 /// Lets a request in, within the limits.
 ///
 /// A request that shows a payment or credentials is not counted here: a repeat of a known payment
 /// must never be turned away (decisions.md 28), and who is known has proved more than an address.
-async fn admit<'a>(visit: &Visit, app: &'a App) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
+async fn admit<'a>(
+    visit: &Visit,
+    app: &'a App,
+    standing: &mut Option<Standing>,
+) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
     if visit.is_counted && visit.shown == Shown::Nothing {
-        app.charge(visit.address)
-            .map_err(|wait| ApiError::RateLimited { wait })?;
+        let (now, counted) = app.charge(visit.address);
+        *standing = Some(now);
+        counted.map_err(|wait| ApiError::RateLimited { wait })?;
+    }
+    if !visit.is_answerable {
+        return Err(ApiError::NotAcceptable);
     }
     if visit.is_probe {
         // A busy server is alive: its supervisor must not kill it for having no place left.
@@ -116,13 +135,20 @@ async fn admit<'a>(visit: &Visit, app: &'a App) -> Result<Option<SemaphorePermit
 
 /// A payment or credentials that were worth nothing count after all, and what certainly is no
 /// repeat of a known payment turns into 429 when the budget is used up.
-fn charge_afterwards(error: ApiError, visit: &Visit, app: &App) -> ApiError {
+fn charge_afterwards(
+    error: ApiError,
+    visit: &Visit,
+    app: &App,
+    standing: &mut Option<Standing>,
+) -> ApiError {
     let is_worthless =
         visit.is_counted && visit.shown != Shown::Nothing && proves_nothing(&error, visit);
     if !is_worthless {
         return error;
     }
-    match app.charge(visit.address) {
+    let (now, counted) = app.charge(visit.address);
+    *standing = Some(now);
+    match counted {
         Err(wait) if may_be_turned_away(&error, visit) => ApiError::RateLimited { wait },
         _ => error,
     }
@@ -143,6 +169,7 @@ fn proves_nothing(error: &ApiError, visit: &Visit) -> bool {
             error.row().status,
             StatusCode::BAD_REQUEST
                 | StatusCode::UNAUTHORIZED
+                | StatusCode::NOT_ACCEPTABLE
                 | StatusCode::PAYMENT_REQUIRED
                 | StatusCode::REQUEST_TIMEOUT
                 | StatusCode::PAYLOAD_TOO_LARGE
@@ -180,16 +207,22 @@ fn may_be_turned_away(error: &ApiError, visit: &Visit) -> bool {
     is_no_payment || visit.shown == Shown::Claim
 }
 
-fn preflight() -> Response {
+/// The answer to a question of what a route does; a path without a route stays 404. Scripts of other
+/// origins are told where they may call. Which methods the route has is known to the router, which puts
+/// it into `Allow` of what no method answers.
+fn answer_question(unasked: Response, open_methods: Option<&'static str>) -> Response {
+    if unasked.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return unasked;
+    }
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, HEAD, POST, OPTIONS"),
-    );
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ACCEPTED);
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    if let Some(methods) = open_methods {
+        let headers = response.headers_mut();
+        let methods = HeaderValue::from_static(methods);
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ACCEPTED);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
     response
 }
 

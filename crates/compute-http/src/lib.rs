@@ -5,6 +5,7 @@
 //! engine's business.
 
 mod app;
+mod compress;
 mod discovery;
 mod error;
 mod extract;
@@ -17,10 +18,11 @@ mod report;
 mod request_id;
 mod routes;
 mod seats;
+mod standing;
 mod visit;
 
 pub use app::{App, InvalidPublicUrl, Limits, Mode, PublicUrl, Settings, Waits};
 pub use front_door::Refusal;
-pub use peer::Peer;
+pub use peer::{ForwardedHeader, Peer, Proxies};
 pub use readiness::Doubt;
 pub use routes::router;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
+use http::header::FORWARDED;
 use http::{Extensions, HeaderMap, HeaderName};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -12,27 +13,69 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
+/// Whose word is taken for the address of a client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Of proxies at these addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Of so many proxies, whatever their addresses: every request passes them, and each adds its entry.
+    /// None where proxies are known by their addresses.
+    pub hops: usize,
+    /// Where they write it.
+    pub header: ForwardedHeader,
+}
+
+/// The header in which proxies name who they speak for. Only one is read: the other one is the client's
+/// own text, because a proxy passes on what it does not know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl ForwardedHeader {
+    /// The header with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case(X_FORWARDED_FOR.as_str()) {
+            Some(Self::XForwardedFor)
+        } else if name.eq_ignore_ascii_case(FORWARDED.as_str()) {
+            Some(Self::Forwarded)
+        } else {
+            None
+        }
+    }
+}
+
 /// The address to count a request for.
 ///
-/// `X-Forwarded-For` is read from its end, and only as far as the addresses are trusted proxies:
-/// what stands before them is the client's own text.
+/// The header is read from its end, and only as far as its entries were written by trusted proxies:
+/// what stands before them is the client's own text. What is missing or broken counts for the nearest
+/// address that is certain: never an error, and never nobody.
 pub(crate) fn client_address(
     extensions: &Extensions,
     headers: &HeaderMap,
-    trusted_proxies: &[IpAddr],
+    proxies: &Proxies,
 ) -> IpAddr {
     // Without a listener's mark all such requests share one budget: never no limit, never an error.
     let peer = connection_address(extensions).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    if !trusted_proxies.contains(&peer) {
+    if let Some(before) = proxies.hops.checked_sub(1) {
+        let entry = entries(headers, proxies.header).into_iter().nth(before);
+        return entry.flatten().unwrap_or(peer);
+    }
+    let is_trusted = |address: &IpAddr| proxies.addresses.contains(address);
+    if !is_trusted(&peer) {
         return peer;
     }
     let mut nearest = peer;
-    for hop in forwarded_hops(headers) {
-        let Some(address) = parse_hop(hop) else {
+    for entry in entries(headers, proxies.header) {
+        let Some(address) = entry else {
             break;
         };
-        nearest = address.to_canonical();
-        if !trusted_proxies.contains(&nearest) {
+        nearest = address;
+        if !is_trusted(&nearest) {
             break;
         }
     }
@@ -51,25 +94,53 @@ fn connection_address(extensions: &Extensions) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
+/// What the proxies say, nearest first; none for an entry that is no address.
+fn entries(headers: &HeaderMap, header: ForwardedHeader) -> Vec<Option<IpAddr>> {
+    let name = match header {
+        ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
+        ForwardedHeader::Forwarded => FORWARDED,
+    };
+    let mut entries = Vec::new();
+    for line in headers.get_all(name) {
+        // A line that is no text has one entry, and that is broken.
+        let elements = line.to_str().map_or_else(|_| vec![""], split);
+        for element in elements {
+            let hop = match header {
+                ForwardedHeader::XForwardedFor => Some(element),
+                ForwardedHeader::Forwarded => node_of(element),
+            };
+            entries.push(hop.and_then(parse_hop));
+        }
+    }
+    entries.reverse();
+    entries
+}
+
+/// The elements of a list, whose quoted parts may hold commas.
+fn split(line: &str) -> Vec<&str> {
+    let mut is_quoted = false;
+    line.split(|c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    })
+    .map(str::trim)
+    .collect()
+}
+
+/// The node of an element of `Forwarded` for which it was forwarded.
+fn node_of(element: &str) -> Option<&str> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    Some(node.trim().trim_matches('"'))
+}
+
 /// An address, as some proxies write it with a port or in brackets.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let bare = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || hop.parse::<SocketAddr>().ok().map(|socket| socket.ip());
     let plain = hop.parse::<IpAddr>().ok();
-    plain.or_else(with_port).or_else(|| bare().map(IpAddr::V6))
-}
-
-/// The hops, nearest first.
-fn forwarded_hops(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lines: Vec<&str> = headers
-        .get_all(X_FORWARDED_FOR)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
-    lines
-        .into_iter()
-        .rev()
-        .flat_map(|line| line.rsplit(',').map(str::trim))
+    let found = plain.or_else(with_port).or_else(|| bare().map(IpAddr::V6));
+    found.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -78,16 +149,39 @@ mod tests {
 
     use super::*;
 
-    fn check(peer: &str, trusted: &[&str], forwarded: &[&'static str], expected: &str) {
+    fn client(peer: &str, proxies: &Proxies, lines: &[&[u8]]) -> String {
         let mut extensions = Extensions::new();
         extensions.insert(Peer(peer.parse().unwrap()));
         let mut headers = HeaderMap::new();
-        for line in forwarded {
-            headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
+        let (own, other) = match proxies.header {
+            ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, FORWARDED),
+            ForwardedHeader::Forwarded => (FORWARDED, X_FORWARDED_FOR),
+        };
+        for line in lines {
+            headers.append(&own, HeaderValue::from_bytes(line).unwrap());
         }
-        let trusted: Vec<IpAddr> = trusted.iter().map(|text| text.parse().unwrap()).collect();
-        let expected: IpAddr = expected.parse().unwrap();
-        assert_eq!(client_address(&extensions, &headers, &trusted), expected);
+        // What the proxies do not write is the client's.
+        headers.append(other, HeaderValue::from_static("6.6.6.6"));
+        client_address(&extensions, &headers, proxies).to_string()
+    }
+
+    fn check(peer: &str, trusted: &[&str], forwarded: &[&str], expected: &str) {
+        let proxies = Proxies {
+            addresses: trusted.iter().map(|text| text.parse().unwrap()).collect(),
+            ..Proxies::default()
+        };
+        let lines: Vec<_> = forwarded.iter().map(|line| line.as_bytes()).collect();
+        assert_eq!(client(peer, &proxies, &lines), expected);
+    }
+
+    fn check_hops(hops: usize, forwarded: &[&str], expected: &str) {
+        let proxies = Proxies {
+            hops,
+            ..Proxies::default()
+        };
+        let lines: Vec<_> = forwarded.iter().map(|line| line.as_bytes()).collect();
+        let found = client("192.0.2.1", &proxies, &lines);
+        assert_eq!(found, expected, "{hops} {forwarded:?}");
     }
 
     #[test]
@@ -129,6 +223,7 @@ mod tests {
             ("[2001:db8::9]:51234", "2001:db8::9"),
             ("[2001:db8::9]", "2001:db8::9"),
             ("2001:db8::9", "2001:db8::9"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
             ("203.0.113.9:port", "10.0.0.1"),
             ("[203.0.113.9]", "10.0.0.1"),
         ] {
@@ -157,5 +252,63 @@ mod tests {
     #[test]
     fn a_mapped_address_is_the_address_it_maps() {
         check("::ffff:198.51.100.7", &[], &[], "198.51.100.7");
+    }
+
+    #[test]
+    fn of_so_many_proxies_the_first_names_the_client() {
+        check_hops(1, &["6.6.6.6, 203.0.113.9"], "203.0.113.9");
+        check_hops(2, &["6.6.6.6, 203.0.113.9, 10.0.0.1"], "203.0.113.9");
+        check_hops(2, &["6.6.6.6, 203.0.113.9", "10.0.0.1"], "203.0.113.9");
+        // Fewer entries than proxies, and what is no address.
+        check_hops(1, &[], "192.0.2.1");
+        check_hops(1, &[""], "192.0.2.1");
+        check_hops(2, &["203.0.113.9"], "192.0.2.1");
+        check_hops(1, &["203.0.113.9, unknown"], "192.0.2.1");
+        check_hops(2, &["nonsense, 10.0.0.1"], "192.0.2.1");
+        check_hops(9, &["203.0.113.9, 10.0.0.1"], "192.0.2.1");
+    }
+
+    #[test]
+    fn what_is_no_text_is_broken() {
+        let proxies = Proxies {
+            hops: 1,
+            ..Proxies::default()
+        };
+        let lines: [&[u8]; 2] = [b"203.0.113.9", b"\xff"];
+        assert_eq!(client("192.0.2.1", &proxies, &lines), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_standard_header_is_read_where_it_is_configured() {
+        let proxies = Proxies {
+            hops: 1,
+            header: ForwardedHeader::Forwarded,
+            ..Proxies::default()
+        };
+        for (line, expected) in [
+            ("for=203.0.113.9", "203.0.113.9"),
+            (
+                "for=6.6.6.6, For=\"203.0.113.9:4711\";proto=https",
+                "203.0.113.9",
+            ),
+            (
+                "proto=https;for=\"[2001:db8::9]:4711\";by=10.0.0.1",
+                "2001:db8::9",
+            ),
+            ("for=\"6.6.6.6, 7.7.7.7\", for=203.0.113.9", "203.0.113.9"),
+            ("for=203.0.113.9, for=unknown", "192.0.2.1"),
+            ("for=_hidden", "192.0.2.1"),
+            ("proto=https", "192.0.2.1"),
+            ("203.0.113.9", "192.0.2.1"),
+            ("for=\"203.0.113.9", "203.0.113.9"),
+        ] {
+            let found = client("192.0.2.1", &proxies, &[line.as_bytes()]);
+            assert_eq!(found, expected, "{line}");
+        }
+        assert_eq!(
+            ForwardedHeader::parse("Forwarded"),
+            Some(ForwardedHeader::Forwarded)
+        );
+        assert_eq!(ForwardedHeader::parse("via"), None);
     }
 }

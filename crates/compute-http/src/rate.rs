@@ -15,7 +15,7 @@ use compute_domain::id::OwnerId;
 use compute_domain::time::{Span, Timestamp};
 use compute_engine::{CheckGate, Claimant, Engine};
 use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
@@ -26,7 +26,7 @@ use crate::visit::Sender;
 /// After this many questions, budgets that are full again are forgotten.
 const QUESTIONS_PER_CLEANING: u32 = 16_384;
 
-type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, EngineClock, NoOpMiddleware<Nanos>>;
+type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, EngineClock, StateInformationMiddleware>;
 
 /// So many a minute, and at once, for each key.
 pub(crate) struct RateLimit<K: Clone + Eq + Hash> {
@@ -39,6 +39,7 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
     pub(crate) fn new(engine: Arc<Engine>, per_minute: NonZeroU32) -> Self {
         let clock = EngineClock(engine);
         let buckets = RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone());
+        let buckets = buckets.with_middleware();
         Self {
             buckets,
             clock,
@@ -46,14 +47,15 @@ impl<K: Clone + Eq + Hash> RateLimit<K> {
         }
     }
 
-    /// Counts one; the time to wait when the budget is used up.
-    pub(crate) fn charge(&self, key: &K) -> Result<(), Duration> {
+    /// Counts one; how many are left at once, or the time to wait when the budget is used up.
+    pub(crate) fn charge(&self, key: &K) -> Result<u32, Duration> {
         let question = self.questions.fetch_add(1, Ordering::Relaxed);
         if question.is_multiple_of(QUESTIONS_PER_CLEANING) {
             self.buckets.retain_recent();
         }
         self.buckets
             .check_key(key)
+            .map(|snapshot| snapshot.remaining_burst_capacity())
             .map_err(|refusal| refusal.wait_time_from(self.clock.now()))
     }
 }

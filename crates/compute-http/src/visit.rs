@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 
 use axum::extract::Request;
+use http::header::ACCEPT;
 use http::{HeaderMap, Method};
 
 use crate::app::App;
-use crate::extract::{is_claimed, is_credential, is_presented, is_x402};
+use crate::compress::takes_gzip;
+use crate::extract::{Accepted, is_claimed, is_credential, is_presented, is_x402};
 use crate::peer::client_address;
 use crate::rate::{Payer, network_of};
 use crate::request_id::RequestId;
+use crate::standing::Tally;
 
 /// A request as the front door sees it.
 #[derive(Debug)]
@@ -24,6 +27,13 @@ pub(crate) struct Visit {
     pub(crate) is_counted: bool,
     /// Whether it asks for our health: that must be answered however busy we are.
     pub(crate) is_probe: bool,
+    /// Whether it asks what can be done, and not for it to be done.
+    pub(crate) is_question: bool,
+    /// For such a question: what scripts of any origin may do there, if anything.
+    pub(crate) open_methods: Option<&'static str>,
+    /// Whether it takes an answer in some form that we have.
+    pub(crate) is_answerable: bool,
+    pub(crate) takes_gzip: bool,
 }
 
 /// Who sends a payment, for the limits on what is done about it.
@@ -66,7 +76,7 @@ impl Visit {
     pub(crate) fn of(request: &Request, app: &App) -> Self {
         let (headers, settings) = (request.headers(), app.settings());
         let (method, path) = (request.method(), request.uri().path());
-        let address = client_address(request.extensions(), headers, &settings.trusted_proxies);
+        let address = client_address(request.extensions(), headers, &settings.proxies);
         let is_exempt = settings.limits.exempt_loopback && address.is_loopback();
         // `/healthz` costs nothing; `/readyz` may ask the database, so it is counted.
         let is_heartbeat = is_read(method) && path == "/healthz";
@@ -80,11 +90,21 @@ impl Visit {
             is_credential: is_post && shown == Shown::Payment && is_credential(headers),
             is_counted: !is_exempt && !is_heartbeat,
             is_probe,
+            is_question: method == Method::OPTIONS,
+            open_methods: open_methods(path).filter(|_| method == Method::OPTIONS),
+            // Whoever pays needs the answer more than its form.
+            is_answerable: shown == Shown::Payment || takes_our_forms(path, headers),
+            takes_gzip: takes_gzip(headers),
         }
     }
 }
 
 impl Visit {
+    /// Where it is taken down how its owner's budget stands, when it counts for one.
+    pub(crate) fn tally(&self) -> Option<Tally> {
+        (self.is_counted && self.shown == Shown::Claim).then(Tally::default)
+    }
+
     /// Who sends its payment; nobody without one.
     pub(crate) fn sender(&self) -> Option<Sender> {
         (self.shown == Shown::Payment).then_some(Sender {
@@ -94,24 +114,26 @@ impl Visit {
     }
 }
 
-fn reach_of(path: &str) -> Reach {
-    if !path.starts_with("/compute/") {
-        return page_reach(path);
+/// What anybody may do from any page: read the catalogue and about the API, and buy by payment alone.
+/// These are all methods that the routes have. Our health is not everybody's.
+fn open_methods(path: &str) -> Option<&'static str> {
+    const READ: &str = "GET, HEAD, OPTIONS";
+    if let "/openapi.json" | "/.well-known/x402" | "/llms.txt" | "/skill.md" | "/status.json" = path
+    {
+        return Some(READ);
     }
     match segments(path) {
-        Some(("plans" | "regions" | "os" | "provision" | "quote", None, None))
-        | Some(("instances", Some(_), Some("extend"))) => Reach::Anyone,
-        _ => Reach::SameOrigin,
+        Some(("plans" | "regions" | "os", None, None)) => Some(READ),
+        Some(("provision" | "quote", None, None))
+        | Some(("instances", Some(_), Some("extend"))) => Some("POST, OPTIONS"),
+        _ => None,
     }
 }
 
-/// The pages about the API are everybody's; our health is not.
-fn page_reach(path: &str) -> Reach {
-    match path {
-        "/openapi.json" | "/.well-known/x402" | "/llms.txt" | "/skill.md" | "/status.json" => {
-            Reach::Anyone
-        }
-        _ => Reach::SameOrigin,
+fn reach_of(path: &str) -> Reach {
+    match open_methods(path) {
+        Some(_) => Reach::Anyone,
+        None => Reach::SameOrigin,
     }
 }
 
@@ -129,6 +151,22 @@ fn shown(method: &Method, path: &str, headers: &HeaderMap) -> Shown {
     } else {
         Shown::Nothing
     }
+}
+
+/// Whether the client takes JSON, which everything below `/compute/` is, or what else there is.
+fn takes_our_forms(path: &str, headers: &HeaderMap) -> bool {
+    let is_usual = headers.get(ACCEPT).is_none_or(|accept| {
+        let accept = accept.as_bytes();
+        accept == b"*/*" || accept == b"application/json"
+    });
+    if is_usual || !path.starts_with("/compute/") {
+        return true;
+    }
+    let accepted = Accepted::of(headers);
+    let takes = |kind, subtype| accepted.weight_of(kind, subtype) > 0;
+    takes("application", "json")
+        || takes("application", "problem+json")
+        || path == "/compute/ledger" && takes("text", "csv")
 }
 
 fn is_read(method: &Method) -> bool {
@@ -176,6 +214,33 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn who_takes_json_or_anything_is_answered() {
+        let takes = |path: &str, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            takes_our_forms(path, &headers)
+        };
+        assert!(takes_our_forms("/compute/plans", &HeaderMap::new()));
+        for accept in [
+            "*/*",
+            "application/json",
+            "application/json, text/plain, */*",
+            "text/html, */*;q=0.1",
+            "application/problem+json",
+            "APPLICATION/*",
+            "",
+        ] {
+            assert!(takes("/compute/plans", accept), "{accept}");
+        }
+        for accept in ["text/html", "text/csv", "application/json;q=0", "*/*;q=0"] {
+            assert!(!takes("/compute/plans", accept), "{accept}");
+            assert!(takes("/healthz", accept), "{accept}");
+        }
+        assert!(takes("/compute/ledger", "text/csv"));
+        assert!(!takes("/compute/ledger", "text/html"));
+    }
 
     fn check(method: &Method, path: &str, header: &'static str, value: &'static str, is: Shown) {
         let mut headers = HeaderMap::new();

@@ -222,6 +222,7 @@ mod tests {
             connections_per_address: 1,
             exempt_loopback: false,
             trusted_proxies: Vec::new(),
+            is_behind_proxies: false,
         })
     }
 

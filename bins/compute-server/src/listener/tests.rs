@@ -93,6 +93,7 @@ fn limits() -> ListenerLimits {
         connections_per_address: 100,
         exempt_loopback: false,
         trusted_proxies: Vec::new(),
+        is_behind_proxies: false,
     }
 }
 

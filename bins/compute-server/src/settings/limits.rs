@@ -8,7 +8,7 @@ use std::time::Duration;
 use compute_domain::money::Usd;
 use compute_domain::time::Span;
 use compute_engine::ports::Caps;
-use compute_http::Limits as HttpLimits;
+use compute_http::{Limits as HttpLimits, Proxies};
 use compute_wallet::WalletAddress;
 
 use super::check::Check;
@@ -27,17 +27,23 @@ section! {
         idle: Span = Span::from_secs(60),
         /// Requests in progress at once; more are turned away with 503, those with a payment after 30 s of waiting.
         in_flight: u32 = 2_048,
+        /// Of those, requests that wait for an order or other work to move (`?wait=`); more are answered at once. At most half of `in_flight`.
+        waiting: u32 = 512,
+        /// The same, of one owner.
+        waiting_per_owner: u32 = 16,
         /// Connections at once; for one more, the longest idle one is closed, and none with a request in progress.
         connections: u32 = 8_192,
         /// Connections at once from one address (from one /64 on IPv6). `server.trusted_proxies` are exempt.
         connections_per_address: u32 = 512,
         /// Requests a minute from one address that prove neither an identity nor a payment.
         unauthenticated_per_minute: u32 = 600,
+        /// Requests a minute, and at once, of one owner who proves an identity; a payment, and a repeat of a known purchase, never counts.
+        requests_per_owner_per_minute: u32 = 1_200,
         /// Purchases a minute, and at once, of one payer; a repeat of a known payment never counts.
         purchases_per_minute: u32 = 60,
         /// New payments by challenge a minute, and at once, that one address, and one wallet, may have its payment network asked about; a repeat of a known payment never counts.
         checks_per_minute: u32 = 120,
-        /// Whether requests from this machine itself are exempt from the limits per address.
+        /// Whether requests from this machine itself are exempt from the limits per address and per owner.
         exempt_loopback: bool = false,
         /// Live instances of one owner, those being made included.
         instances_per_owner: u32 = 20,
@@ -60,13 +66,15 @@ pub(crate) struct ListenerLimits {
     pub(crate) exempt_loopback: bool,
     /// Behind each of these are many clients.
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    /// Whether every connection comes from a proxy.
+    pub(crate) is_behind_proxies: bool,
 }
 
 impl ListenerLimits {
     /// Whether the connections of an address are not counted.
     pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
         let is_ours = self.exempt_loopback && address.is_loopback();
-        is_ours || self.trusted_proxies.contains(&address)
+        is_ours || self.is_behind_proxies || self.trusted_proxies.contains(&address)
     }
 }
 
@@ -74,29 +82,9 @@ impl Limits {
     pub(super) fn check(
         &self,
         check: &mut Check<'_>,
-        trusted_proxies: &[IpAddr],
+        proxies: &Proxies,
     ) -> (HttpLimits, ListenerLimits) {
-        let counts = [
-            ("limits.in_flight", self.in_flight),
-            ("limits.connections", self.connections),
-            (
-                "limits.connections_per_address",
-                self.connections_per_address,
-            ),
-            (
-                "limits.unauthenticated_per_minute",
-                self.unauthenticated_per_minute,
-            ),
-            ("limits.purchases_per_minute", self.purchases_per_minute),
-            ("limits.checks_per_minute", self.checks_per_minute),
-            ("limits.instances_per_owner", self.instances_per_owner),
-            ("limits.instances_total", self.instances_total),
-        ];
-        for (key, count) in counts {
-            if !(1..=1_000_000).contains(&count) {
-                check.problem(key, "must be 1 to 1000000");
-            }
-        }
+        self.check_counts(check);
         for (key, span) in [
             ("limits.body_read", self.body_read),
             ("limits.header_read", self.header_read),
@@ -117,6 +105,10 @@ impl Limits {
             body_bytes: count(self.body_bytes),
             body_read: duration(self.body_read),
             in_flight: count(self.in_flight),
+            waiting: count(self.waiting),
+            waiting_per_owner: count(self.waiting_per_owner),
+            requests_per_owner_per_minute: NonZeroU32::new(self.requests_per_owner_per_minute)
+                .unwrap_or(NonZeroU32::MIN),
             unauthenticated_per_minute: NonZeroU32::new(self.unauthenticated_per_minute)
                 .unwrap_or(NonZeroU32::MIN),
             purchases_per_minute: NonZeroU32::new(self.purchases_per_minute)
@@ -131,9 +123,40 @@ impl Limits {
             connections: count(self.connections),
             connections_per_address: self.connections_per_address,
             exempt_loopback: self.exempt_loopback,
-            trusted_proxies: trusted_proxies.to_vec(),
+            trusted_proxies: proxies.addresses.clone(),
+            is_behind_proxies: proxies.hops > 0,
         };
         (http, listener)
+    }
+
+    fn check_counts(&self, check: &mut Check<'_>) {
+        let counts = [
+            ("limits.in_flight", self.in_flight),
+            ("limits.waiting", self.waiting),
+            ("limits.waiting_per_owner", self.waiting_per_owner),
+            ("limits.connections", self.connections),
+            (
+                "limits.connections_per_address",
+                self.connections_per_address,
+            ),
+            (
+                "limits.unauthenticated_per_minute",
+                self.unauthenticated_per_minute,
+            ),
+            (
+                "limits.requests_per_owner_per_minute",
+                self.requests_per_owner_per_minute,
+            ),
+            ("limits.purchases_per_minute", self.purchases_per_minute),
+            ("limits.checks_per_minute", self.checks_per_minute),
+            ("limits.instances_per_owner", self.instances_per_owner),
+            ("limits.instances_total", self.instances_total),
+        ];
+        for (key, count) in counts {
+            if !(1..=1_000_000).contains(&count) {
+                check.problem(key, "must be 1 to 1000000");
+            }
+        }
     }
 
     /// Whom nothing is sold to.

@@ -303,10 +303,8 @@ impl Settings {
             self.digitalocean.check(check, markup_bps, lease),
         ];
         let clouds: Vec<_> = clouds.into_iter().flatten().collect();
-        let proxies = server
-            .as_ref()
-            .map_or(&[][..], |server| &server.trusted_proxies);
-        let (http_limits, listener_limits) = self.limits.check(check, proxies);
+        let proxies = server.as_ref().map(|server| server.proxies.clone());
+        let (http_limits, listener_limits) = self.limits.check(check, &proxies.unwrap_or_default());
         self.log.check(check);
         let timing = self.timing.check(check, self.database.mode);
         if !check.is_dev() {

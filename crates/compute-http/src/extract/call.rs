@@ -1,5 +1,7 @@
 //! One request, read and judged: who calls, with what, and with which payment.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use compute_domain::request_key::RequestKey;
@@ -12,6 +14,8 @@ use super::json::ReadBody;
 use super::{auth, body, payment, request_key};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::rate::Payer;
+use crate::standing::Tally;
 use crate::visit::Sender;
 
 const ACCEPT_PAYMENT: HeaderName = HeaderName::from_static("accept-payment");
@@ -72,15 +76,42 @@ async fn receive<T: ReadBody>(request: Request, app: &App) -> Result<Received<T>
     })
 }
 
-async fn identify<T>(app: &App, received: Received<T>) -> Result<Call<T>, ApiError> {
+/// Who calls, and how long it must wait when it has asked too much of late.
+async fn identify<T>(
+    app: &App,
+    received: Received<T>,
+) -> Result<(Call<T>, Option<Duration>), ApiError> {
     let presented = auth::presented(&received.parts, &received.raw)?;
     let caller = app.engine().authenticate(presented).await?;
-    Ok(Call {
+    let wait = count(app, &received.parts, &caller);
+    let call = Call {
         caller,
         body: received.body,
         uri: received.parts.uri,
         idempotency_key: received.idempotency_key,
-    })
+    };
+    Ok((call, wait))
+}
+
+/// Counts a request for whoever proved to send it, where it counts for one.
+fn count(app: &App, parts: &Parts, caller: &Caller) -> Option<Duration> {
+    let tally = parts.extensions.get::<Tally>()?;
+    let owner = match caller {
+        Caller::Anonymous => return None,
+        Caller::Wallet(wallet) => Payer::Wallet(wallet.address),
+        Caller::ApiKey { owner, .. } => Payer::Owner(*owner),
+    };
+    let (standing, counted) = app.charge_owner(&owner);
+    tally.note(standing);
+    counted.err()
+}
+
+/// The call of somebody who has not asked too much of late.
+async fn identify_counted<T>(app: &App, received: Received<T>) -> Result<Call<T>, ApiError> {
+    match identify(app, received).await? {
+        (call, None) => Ok(call),
+        (_, Some(wait)) => Err(ApiError::RateLimited { wait }),
+    }
 }
 
 /// Nothing where there are no challenges: their digest is the dearest part of an unpaid request.
@@ -111,10 +142,18 @@ impl<T: ReadBody> FromRequest<App> for Open<T> {
         let payload = payment.as_ref().and_then(payment::Payment::payload);
         let identifier = payload.map(request_key::of_payment).transpose()?;
         let facts = facts(&received, takes_credentials);
-        let call = identify(app, received).await?;
+        let (call, wait) = identify(app, received).await?;
         let names = call.idempotency_key.clone().into_iter();
+        let request_keys: Vec<_> = names.chain(identifier.flatten()).collect();
+        if let Some(wait) = wait {
+            let engine = app.engine();
+            // A repeat of what was bought is never turned away (decisions.md 28).
+            if !engine.is_named(&call.caller, None, &request_keys).await? {
+                return Err(ApiError::RateLimited { wait });
+            }
+        }
         Ok(Self {
-            request_keys: names.chain(identifier.flatten()).collect(),
+            request_keys,
             call,
             payment,
             facts,
@@ -128,7 +167,7 @@ impl<T: ReadBody> FromRequest<App> for Anybody<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let received = receive(request, app).await?;
-        identify(app, received).await.map(Self)
+        identify_counted(app, received).await.map(Self)
     }
 }
 
@@ -137,7 +176,7 @@ impl<T: ReadBody> FromRequest<App> for Authenticated<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let received = receive(request, app).await?;
-        let call = identify(app, received).await?;
+        let call = identify_counted(app, received).await?;
         match call.caller {
             Caller::Anonymous => Err(Error::Unauthenticated(AuthFailure::Required).into()),
             Caller::Wallet(_) | Caller::ApiKey { .. } => Ok(Self(call)),

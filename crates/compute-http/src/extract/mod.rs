@@ -11,6 +11,7 @@ mod payment;
 mod query;
 mod request_key;
 
+pub(crate) use accept::Accepted;
 pub(crate) use auth::is_claimed;
 pub(crate) use body::read as read_raw;
 pub(crate) use call::{Anybody, Authenticated, Open, Signed};

@@ -1,15 +1,18 @@
 //! Answers that are written once and sent as they are, with a tag by which clients need not read them
 //! again.
 
+use std::sync::OnceLock;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::APPLICATION_JSON;
+use crate::compress::{GZIP, LEAST_BYTES, VARIES, gzip, takes_gzip};
 use crate::error::ApiError;
 
 /// A finished answer: its bytes and their tag.
@@ -19,6 +22,9 @@ pub(crate) struct Page {
     media: HeaderValue,
     cache: HeaderValue,
     etag: HeaderValue,
+    /// The same compressed, with a tag of its own; made when it is first asked for.
+    packed: OnceLock<Option<Bytes>>,
+    packed_etag: HeaderValue,
 }
 
 impl Page {
@@ -37,49 +43,65 @@ impl Page {
         let bytes = bytes.into();
         // Over the bytes themselves, so that all replicas agree.
         let digest = hex::encode(Sha256::digest(&bytes));
-        let tag = format!("\"{}\"", digest.get(..24).unwrap_or(&digest));
-        let etag = HeaderValue::try_from(tag).map_err(ApiError::internal)?;
+        let digest = digest.get(..24).unwrap_or(&digest);
+        let tag = |form: &str| {
+            let tag = format!("\"{digest}{form}\"");
+            HeaderValue::try_from(tag).map_err(ApiError::internal)
+        };
         Ok(Self {
-            bytes,
             media,
             cache,
-            etag,
+            etag: tag("")?,
+            packed: OnceLock::new(),
+            packed_etag: tag("-gzip")?,
+            bytes,
         })
     }
 
     /// The page, or 304 when the client has it already.
     pub(crate) fn respond(&self, headers: &HeaderMap) -> Response {
-        let is_known = headers
-            .get(IF_NONE_MATCH)
-            .is_some_and(|tags| self.is_among(tags));
-        let mut response = if is_known {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        } else {
-            let mut response = Response::new(Body::from(self.bytes.clone()));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, self.media.clone());
-            response
+        let packed = self.packed_for(headers);
+        let etag = match packed {
+            Some(_) => &self.packed_etag,
+            None => &self.etag,
         };
-        response.headers_mut().insert(ETAG, self.etag.clone());
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, self.cache.clone());
+        let mut tags = headers.get_all(IF_NONE_MATCH).iter();
+        let is_known = tags.any(|tags| is_among(etag, tags));
+        let mut response = Response::new(Body::empty());
+        let answered = response.headers_mut();
+        answered.insert(ETAG, etag.clone());
+        answered.insert(CACHE_CONTROL, self.cache.clone());
+        answered.insert(VARY, VARIES);
+        if is_known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        answered.insert(CONTENT_TYPE, self.media.clone());
+        if packed.is_some() {
+            answered.insert(CONTENT_ENCODING, GZIP);
+        }
+        *response.body_mut() = packed.unwrap_or_else(|| self.bytes.clone()).into();
         response
     }
 
-    /// Weak comparison, as RFC 9110 13.1.2 has it.
-    fn is_among(&self, tags: &HeaderValue) -> bool {
-        let (Ok(tags), Ok(own)) = (tags.to_str(), self.etag.to_str()) else {
-            return false;
-        };
-        let mut each = tags
-            .split(',')
-            .map(|tag| tag.trim().trim_start_matches("W/"));
-        each.any(|tag| tag == own || tag == "*")
+    /// The page compressed, for a client that takes it so.
+    fn packed_for(&self, headers: &HeaderMap) -> Option<Bytes> {
+        if self.bytes.len() < LEAST_BYTES || !takes_gzip(headers) {
+            return None;
+        }
+        self.packed.get_or_init(|| gzip(&self.bytes)).clone()
     }
+}
+
+/// Weak comparison, as RFC 9110 13.1.2 has it.
+fn is_among(own: &HeaderValue, tags: &HeaderValue) -> bool {
+    let (Ok(tags), Ok(own)) = (tags.to_str(), own.to_str()) else {
+        return false;
+    };
+    let mut each = tags
+        .split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"));
+    each.any(|tag| tag == own || tag == "*")
 }
 
 #[cfg(test)]

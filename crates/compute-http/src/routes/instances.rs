@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::discovery::answers::{Changed, Known, Owned};
 use crate::error::ApiError;
 use crate::extract::{AnyBody, Authenticated, Id, NoBody, Paging};
@@ -76,7 +77,7 @@ pub(crate) async fn list(
             .collect(),
         next_cursor: page.next,
     };
-    private_json(StatusCode::OK, &reply)
+    private_json(StatusCode::OK, &reply).map(compressible)
 }
 
 /// One machine. A destroyed one stays readable.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::discovery::answers::Known;
 use crate::error::ApiError;
 use crate::extract::{Authenticated, Format, HistoryPart, NoBody};
@@ -72,7 +73,7 @@ pub(crate) async fn list(
     if let Some(link) = next_page(&history, page.limit, format, &app) {
         response.headers_mut().insert(LINK, link);
     }
-    Ok(response)
+    Ok(compressible(response))
 }
 
 fn table(items: &[MovementItem<'_>]) -> Response {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::discovery::answers::Owned;
 use crate::error::{ApiError, Work};
 use crate::extract::{Id, NoBody, Open, Payment, Wait};
@@ -70,6 +71,6 @@ pub(crate) async fn status(
         balance: view.balance.map(|balance| balance.to_string()),
         status_url: app.status_url(&Work::of(&view)),
     };
-    let response = private_json(StatusCode::OK, &reply)?;
+    let response = private_json(StatusCode::OK, &reply).map(compressible)?;
     Ok(look_again(response, reply.in_progress))
 }

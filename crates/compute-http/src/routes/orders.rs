@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::compress::compressible;
 use crate::discovery::answers::Owned;
 use crate::error::ApiError;
 use crate::extract::{Id, NoBody, Open, Payment, Wait};
@@ -81,7 +82,7 @@ pub(crate) async fn status(
     let order = Order::new(&view.instance, window.as_deref());
     let status_url = app.order_url(view.instance.id);
     let reply = StatusReply::new(&order, &view, status_url);
-    let response = private_json(StatusCode::OK, &reply)?;
+    let response = private_json(StatusCode::OK, &reply).map(compressible)?;
     Ok(look_again(response, reply.in_progress))
 }
 

@@ -93,9 +93,8 @@ async fn a_browser_may_ask_before_it_buys() {
             .unwrap()
             .contains("X-PAYMENT")
     );
-    shop.send(ask("/compute/instances"))
-        .await
-        .expect_problem(405, "method_not_allowed");
+    let private = shop.send(ask("/compute/instances")).await;
+    assert_eq!(private.header("access-control-allow-methods"), None);
 }
 
 #[tokio::test]

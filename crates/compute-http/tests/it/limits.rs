@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use compute_domain::time::Span;
-use compute_http::{Doubt, Limits, Settings};
+use compute_http::{Doubt, Limits, Proxies, Settings};
 use compute_mpp::tempo::Modes;
 use compute_testkit::scripted_charge::ScriptedCharge;
 use http::Request;
@@ -144,9 +144,12 @@ async fn this_machine_itself_can_be_left_out() {
 
 #[tokio::test]
 async fn only_a_trusted_proxy_speaks_for_others() {
-    let trusted_proxies = vec!["10.0.0.1".parse().unwrap()];
+    let proxies = Proxies {
+        addresses: vec!["10.0.0.1".parse().unwrap()],
+        ..Proxies::default()
+    };
     let shop = Shop::open_with(Settings {
-        trusted_proxies,
+        proxies,
         ..narrow(1)
     })
     .await;

@@ -21,6 +21,7 @@ mod identity;
 mod ledger;
 mod limits;
 mod machines;
+mod manners;
 mod names;
 mod purchase;
 mod purchase_limit;

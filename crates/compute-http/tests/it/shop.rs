@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
@@ -18,7 +19,7 @@ use compute_engine::{
     Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, MppTerms, SalesTerms, Sealer,
     SealingKey, Secrets, Timing,
 };
-use compute_http::{App, Limits, Mode, Peer, PublicUrl, Settings, Waits, router};
+use compute_http::{App, Limits, Mode, Peer, Proxies, PublicUrl, Settings, Waits, router};
 use compute_mpp::Realm;
 use compute_store::{Database, DatabaseConfig};
 use compute_testkit::ambient::{ManualClock, SeededEntropy};
@@ -28,6 +29,7 @@ use compute_testkit::scripted_charge::ScriptedCharge;
 use compute_testkit::scripted_provider::ScriptedProvider;
 use compute_testkit::scripted_rail::ScriptedRail;
 use compute_wallet::WalletAddress;
+use http::response::Parts;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::SecretBox;
@@ -121,7 +123,7 @@ pub(crate) fn settings() -> Settings {
         waits: Waits::default(),
         default_network: RailLabel::parse("base").unwrap(),
         networks: BTreeMap::new(),
-        trusted_proxies: Vec::new(),
+        proxies: Proxies::default(),
         bazaar: false,
         issuer: None,
         request_id_seed: 7,
@@ -262,6 +264,16 @@ impl Shop {
             headers: parts.headers,
             body: String::from_utf8(bytes.into()).unwrap(),
         }
+    }
+
+    /// The same, unread: compressed bytes are no text.
+    pub(crate) async fn read(&self, mut request: Request<Body>) -> (Parts, Bytes) {
+        request
+            .extensions_mut()
+            .insert(Peer("198.51.100.7".parse().unwrap()));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts, body.collect().await.unwrap().to_bytes())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -15,10 +15,12 @@ mod stamp;
 mod tx;
 
 mod accounts;
+mod ahead;
 mod api_keys;
 mod arrivals;
 mod audit;
 mod catalogs;
+mod events;
 mod identities;
 mod instances;
 mod leases;
@@ -33,6 +35,7 @@ mod request_keys;
 mod reserves;
 mod vault;
 mod watch;
+mod webhooks;
 
 pub use connect::{ConnectError, Database, DatabaseConfig};
 pub use schema::SchemaError;

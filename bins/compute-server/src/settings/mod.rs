@@ -24,6 +24,7 @@ pub(crate) mod rails;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod timing;
+pub(crate) mod webhooks;
 pub(crate) mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) stripe: mpp::Stripe,
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
+    pub(crate) webhooks: webhooks::Webhooks,
     pub(crate) work: work::Work,
     pub(crate) timing: timing::Timing,
     pub(crate) log: log::Log,
@@ -83,6 +85,7 @@ pub(crate) struct Config {
     pub(crate) listener_limits: limits::ListenerLimits,
     pub(crate) caps: Caps,
     pub(crate) timing: timing::TimingConfig,
+    pub(crate) loopback_webhooks: bool,
     pub(crate) work: work::Work,
 }
 
@@ -164,6 +167,7 @@ impl Loaded {
             stripe: Section::read(&mut reader, "mpp.stripe"),
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
+            webhooks: Section::read(&mut reader, "webhooks"),
             work: Section::read(&mut reader, "work"),
             timing: Section::read(&mut reader, "timing"),
             log: Section::read(&mut reader, "log"),
@@ -264,6 +268,7 @@ impl Settings {
         sections.push(entry("mpp.stripe", &self.stripe));
         sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
+        sections.push(entry("webhooks", &self.webhooks));
         sections.push(entry("work", &self.work));
         sections.push(entry("timing", &self.timing));
         sections.push(entry("log", &self.log));
@@ -278,6 +283,7 @@ impl Settings {
         self.pricing.check(check);
         self.credits.check(check);
         self.work.check(check);
+        let loopback_webhooks = self.webhooks.check(check, self.database.mode);
         let mut rails = Vec::new();
         for (label, settings) in &self.rails {
             rails.extend(settings.check(check, label));
@@ -334,6 +340,7 @@ impl Settings {
             listener_limits,
             caps: self.limits.caps(),
             timing,
+            loopback_webhooks,
             work: self.work.clone(),
         })
     }

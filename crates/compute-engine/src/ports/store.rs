@@ -14,12 +14,15 @@ use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 
 use super::accounts::Accounts;
+use super::ahead::Ahead;
 use super::arrivals::Arrivals;
 use super::catalogs::Catalogs;
+use super::events::OwnerEvents;
 use super::outbox::Outbox;
 use super::reserves::Reserves;
 use super::secrets::{ManagementKeys, Vault};
 use super::watch::Watch;
+use super::webhooks::Webhooks;
 use super::{FoundKey, NameScope};
 
 /// Why the database did not do what was asked. Nothing was committed.
@@ -85,6 +88,9 @@ pub trait Tx:
     + Watch
     + Accounts
     + Leases
+    + OwnerEvents
+    + Ahead
+    + Webhooks
     + Audit
     + Send
     + core::fmt::Debug

@@ -1,8 +1,10 @@
 //! The routes, one file per resource.
 
 mod api_keys;
+mod auto_extend;
 mod catalog;
 mod credits;
+mod events;
 mod extend;
 mod health;
 mod instances;
@@ -15,6 +17,7 @@ mod power;
 mod provision;
 mod purchase;
 mod resize;
+mod webhooks;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -44,6 +47,10 @@ pub fn router(app: App) -> Router {
         .route("/compute/instances/{id}/resize", post(resize::resize))
         .route("/compute/instances/{id}/actions", post(power::switch))
         .route("/compute/instances/{id}/protection", put(power::protect))
+        .route(
+            "/compute/instances/{id}/auto-extend",
+            get(auto_extend::show).put(auto_extend::set),
+        )
         .route("/compute/credits/balance", get(credits::balance))
         .route("/compute/credits/topup", post(credits::top_up))
         .route("/compute/orders/{id}", get(orders::status))
@@ -53,6 +60,18 @@ pub fn router(app: App) -> Router {
             post(api_keys::create).get(api_keys::list),
         )
         .route("/compute/api-keys/{id}", delete(api_keys::revoke))
+        .route("/compute/events", get(events::list))
+        .route(
+            "/compute/webhooks",
+            post(webhooks::create).get(webhooks::list),
+        )
+        .route("/compute/webhooks/{id}", delete(webhooks::remove))
+        .route("/compute/webhooks/{id}/rotate", post(webhooks::rotate))
+        .route("/compute/webhooks/{id}/ping", post(webhooks::ping))
+        .route(
+            "/compute/webhooks/{id}/deliveries",
+            get(webhooks::deliveries),
+        )
         .route("/compute/webhooks/stripe", post(notices::stripe))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

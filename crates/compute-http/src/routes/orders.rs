@@ -48,7 +48,8 @@ pub(crate) async fn status(
         .order(&call.caller, proof.as_ref(), id.parse()?)
         .await?;
     let window = app.window().ok();
-    let order = Order::new(&view.instance, window.as_deref());
+    let order =
+        Order::new(&view.instance, window.as_deref()).seen_at(&view.instance, app.engine().now());
     let status_url = app.order_url(view.instance.id);
     private_json(StatusCode::OK, &StatusReply::new(&order, &view, status_url))
 }

@@ -109,6 +109,7 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.database.url = PrivateUrl::new(&arguments.database);
     settings.database.mode = DatabaseMode::Dev;
     settings.limits.exempt_loopback = true;
+    settings.webhooks.allow_loopback = arguments.loopback_webhooks;
     if let Some(total) = arguments.instances_total {
         settings.limits.instances_total = total;
     }
@@ -188,6 +189,7 @@ fn assemble(
         providers,
         rails,
         mpp,
+        loopback_webhooks: config.loopback_webhooks,
     }
     .assemble()
 }

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::app::Settings;
 use crate::error::ApiError;
 use crate::extract::{ReadBody, parse_json, require_json};
+use crate::routes::auto_extend;
 use crate::routes::members::{self, Paying};
 
 /// The name of a machine whose buyer gives it none; published clients send the same.
@@ -55,7 +56,8 @@ struct RawPurchase<'a> {
     provider: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "members::present")]
     use_credits: Option<bool>,
-    auto_extend: Option<bool>,
+    #[serde(borrow)]
+    auto_extend: Option<&'a RawValue>,
     #[serde(borrow)]
     user_data: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "members::present")]
@@ -114,11 +116,11 @@ impl RawPurchase<'_> {
                 self.ssh_key_ids.is_some(),
             ),
         ];
-        let not_yet = [
-            ("auto_extend", self.auto_extend == Some(true)),
-            ("duration_months", self.duration_months.is_some()),
-        ];
-        let not_yet = not_yet.map(|(field, is_asked)| (field, "not_supported", is_asked));
+        let not_yet = [(
+            "duration_months",
+            "not_supported",
+            self.duration_months.is_some(),
+        )];
         match never
             .iter()
             .chain(&not_yet)
@@ -165,6 +167,10 @@ impl RawPurchase<'_> {
                 .transpose()
                 .map_err(|error| broken("user_data", &error))?,
             provider: self.provider.as_deref().map(parse_provider).transpose()?,
+            auto_extend: match self.auto_extend {
+                Some(raw) => auto_extend::of_purchase(raw)?,
+                None => None,
+            },
         })
     }
 }

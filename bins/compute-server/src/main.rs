@@ -2,6 +2,7 @@
 
 mod ambient;
 mod commands;
+mod courier;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod listener;

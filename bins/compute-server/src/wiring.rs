@@ -18,6 +18,7 @@ use compute_store::Mode as StoreMode;
 use secrecy::SecretBox;
 
 use crate::ambient::{OsEntropy, ServerClock, TokioTimer};
+use crate::courier::PublicCourier;
 use crate::metrics::{MeteredProvider, metered};
 use crate::running::Shop;
 use crate::settings::database::{DatabaseConfig, DatabaseMode};
@@ -45,6 +46,8 @@ pub(crate) struct Ingredients {
     pub(crate) providers: Vec<Arc<dyn Provider>>,
     pub(crate) rails: Vec<AnyRail>,
     pub(crate) mpp: Option<MppTerms>,
+    /// Whether webhooks may be called on this machine, in clear.
+    pub(crate) loopback_webhooks: bool,
 }
 
 impl Ingredients {
@@ -84,8 +87,10 @@ impl Ingredients {
             entropy: Arc::new(OsEntropy),
             timer: Arc::new(TokioTimer(Arc::clone(&self.clock))),
         };
-        let engine =
-            Engine::new(config, adapters, self.secrets).context("put the engine together")?;
+        let courier = PublicCourier::new(self.public_url.host(), self.loopback_webhooks);
+        let engine = Engine::new(config, adapters, self.secrets)
+            .context("put the engine together")?
+            .with_courier(Arc::new(courier));
         let engine = Arc::new(engine);
         let settings = HttpSettings {
             public_url: self.public_url,

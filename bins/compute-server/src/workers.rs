@@ -136,6 +136,12 @@ impl Workers {
                 "expired instances could not be looked for",
             );
         });
+        self.start_guarded("lookout", self.every.expire, |engine| async move {
+            report(
+                engine.look_ahead().await,
+                "machines whose time ends soon could not be looked for",
+            );
+        });
         self.start_guarded("watcher", self.every.watch, |engine| async move {
             report(
                 "watcher",
@@ -177,6 +183,12 @@ impl Workers {
                 "cards",
                 engine.watch_cards().await,
                 "disputes and refunds of card payments could not be written down",
+            );
+        });
+        self.start_guarded("postman", self.every.webhooks, |engine| async move {
+            report(
+                engine.deliver_webhooks().await,
+                "events could not be brought to webhooks",
             );
         });
         // The engine logs what it finds.

@@ -87,6 +87,10 @@ typed_id! {
     ArrivalId,
     /// Credit that is set aside.
     ReserveId,
+    /// One thing that an owner is told about.
+    EventId,
+    /// An address at which an owner wants to be told.
+    WebhookId,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod arrival;
 pub mod catalog;
+pub mod event;
 pub mod id;
 pub mod instance;
 pub mod ledger;

@@ -13,7 +13,7 @@ use crate::error::{AuthFailure, Error};
 use crate::identity::Caller;
 use crate::names::Named;
 use crate::offer::OfferSheet;
-use crate::ports::{Posted, StoreError, Tx, TxMode};
+use crate::ports::{Lease, Posted, StoreError, Tx, TxMode};
 use crate::purchase::{Purchase, Submitted};
 use crate::stock::Need;
 use crate::subject::{Opened, Priced, Subject};
@@ -204,13 +204,12 @@ impl Engine {
             tx.rollback().await?;
             return self.join_named(bound).await;
         }
-        tx.append_event(operation.id, now, &lease.holder, "spent", "")
-            .await?;
         if let Subject::Time { .. } = purchase.subject {
-            operation = self.extend_now(tx.as_mut(), operation).await?;
-            let until = now.plus(self.timing().lease);
-            tx.save_operation(&operation, &lease, until).await?;
-            tx.append_event(operation.id, now, &lease.holder, "extended", "")
+            operation = self
+                .finish_extension(tx.as_mut(), operation, &lease)
+                .await?;
+        } else {
+            tx.append_event(operation.id, now, &lease.holder, "spent", "")
                 .await?;
         }
         if let Err(lost) = tx.commit().await {
@@ -257,6 +256,24 @@ impl Engine {
         Ok(written.is_some())
     }
 
+    /// Ends an extension whose price was just debited: it needs nothing outside.
+    pub(crate) async fn finish_extension(
+        &self,
+        tx: &mut dyn Tx,
+        operation: Operation,
+        lease: &Lease,
+    ) -> Result<Operation, Error> {
+        let now = self.now();
+        tx.append_event(operation.id, now, &lease.holder, "spent", "")
+            .await?;
+        let operation = self.extend_now(tx, operation).await?;
+        let until = now.plus(self.timing().lease);
+        tx.save_operation(&operation, lease, until).await?;
+        tx.append_event(operation.id, now, &lease.holder, "extended", "")
+            .await?;
+        Ok(operation)
+    }
+
     /// Adds what the operation bought to its instance. Nothing outside is needed for it.
     async fn extend_now(&self, tx: &mut dyn Tx, operation: Operation) -> Result<Operation, Error> {
         let missing = || Error::Internal("an extension without instance or time".into());
@@ -267,7 +284,8 @@ impl Engine {
         let lots = lots
             .extend(operation.id, time.price, time.rate, time.hours)
             .map_err(|error| Error::Internal(Box::new(error)))?;
-        tx.save_instance(&instance.extend(time.hours, time.price)?)
+        let longer = instance.clone().extend(time.hours, time.price)?;
+        self.put_instance(tx, &instance, &longer, operation.id)
             .await?;
         tx.save_lots(id, &lots).await?;
         Ok(operation.rest(OperationState::Succeeded, self.now()))

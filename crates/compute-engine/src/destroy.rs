@@ -184,7 +184,7 @@ impl Engine {
             .credit_rest(tx, &operation, &prepaid, reason, ended_at)
             .await?;
         tx.save_lots(id, &prepaid.close(ended_at)).await?;
-        self.write_instance(tx, &instance.begin_destroy(reason)?)
+        self.write_instance(tx, &instance.begin_destroy(reason)?, operation.id)
             .await?;
         let detail = format!("{{\"reason\":\"{reason}\",\"credit\":\"{credit}\"}}");
         tx.append_event(operation.id, now, &self.config.holder, "opened", &detail)
@@ -226,7 +226,7 @@ impl Engine {
             cause: operation.id.into(),
             created_at: self.now(),
         };
-        match tx.post_transfer(&transfer).await? {
+        match self.post(tx, &transfer, operation.instance).await? {
             Posted::New => {
                 self.freeze_given(tx, operation.id, operation.owner, credit)
                     .await?;

@@ -19,7 +19,7 @@ use crate::catalog::ShelfHistory;
 use crate::challenges::{MppTerms, Nonces, Requests};
 use crate::checks::Checking;
 use crate::cloud::{Closed, Cloud};
-use crate::ports::{AnyRail, Caps, Provider, RailHealth, Store, Timer};
+use crate::ports::{AnyRail, Caps, Courier, Provider, RailHealth, Store, Timer};
 use crate::seal::Sealer;
 use crate::stock::Stocks;
 use crate::timing::Timing;
@@ -167,6 +167,8 @@ pub struct Engine {
     pub(crate) stores: AtomicBool,
     /// Set once at shutdown: operations are given back instead of gone on with.
     stopping: AtomicBool,
+    /// Who sends to webhooks; without one there are none.
+    pub(crate) courier: Option<Arc<dyn Courier>>,
     /// Told after every commit that moves an operation, so that waiting requests look again. Many, so
     /// that a commit wakes few who wait for something else.
     progress: [Event; PROGRESS_EVENTS],
@@ -235,8 +237,16 @@ impl Engine {
             health: RwLock::new(health),
             stores: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
+            courier: None,
             progress: core::array::from_fn(|_| Event::new()),
         })
+    }
+
+    /// With somebody who sends to webhooks.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Arc<dyn Courier>) -> Self {
+        self.courier = Some(courier);
+        self
     }
 
     /// The present moment, by the engine's clock.

@@ -298,6 +298,9 @@ pub enum Error {
     /// The owner has as many keys as allowed.
     #[error("the owner has as many API keys as allowed")]
     TooManyApiKeys,
+    /// The owner has as many webhooks as it may.
+    #[error("there are too many webhooks")]
+    TooManyWebhooks,
     /// The payment network could not be asked; nothing moved.
     #[error("the payment network cannot be reached")]
     RailUnavailable,

@@ -5,8 +5,10 @@
 
 pub mod ports;
 
+mod ahead;
 mod api_key;
 mod arrival;
+mod auto_extend;
 mod catalog;
 mod challenges;
 mod charge;
@@ -18,6 +20,7 @@ mod credits;
 mod destroy;
 mod engine;
 mod error;
+mod events;
 mod extend;
 mod health;
 mod history;
@@ -48,8 +51,10 @@ mod suspense;
 mod timing;
 mod topup;
 mod user_data;
+mod webhooks;
 mod work;
 
+pub use auto_extend::AutoExtendTerms;
 pub use catalog::{PricedPlan, Shelf};
 pub use challenges::{MppTerms, RequestFacts};
 pub use charge::{Charge, ChargeProof, ChargeSpec, ChargeTerms, Instrument, method_of};
@@ -62,6 +67,7 @@ pub use engine::{
     Adapters, AuthTerms, ConfigError, DestroyGuard, Engine, EngineConfig, SalesTerms, Secrets,
 };
 pub use error::{AuthFailure, Error, PaymentProblem, ResizeRefusal};
+pub use events::{EventPage, event_json};
 pub use extend::ExtendRequest;
 pub use health::Readiness;
 pub use history::{History, HistoryPage};
@@ -81,3 +87,4 @@ pub use standing::{ProviderStanding, RailStanding, Standing};
 pub use suspense::ArrivalsView;
 pub use timing::Timing;
 pub use topup::TopupRequest;
+pub use webhooks::{NewWebhook, Pinged};

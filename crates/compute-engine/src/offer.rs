@@ -14,6 +14,7 @@ use compute_x402::{Amount, Offer};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::auto_extend::AutoExtendTerms;
 use crate::catalog::{PricedPlan, Shelf};
 use crate::challenges::{Binding, PROVISION, RequestFacts};
 use crate::charge::Charge;
@@ -50,6 +51,8 @@ pub struct ProvisionRequest {
     pub user_data: Option<UserData>,
     /// A hint that must agree with the plan.
     pub provider: Option<ProviderId>,
+    /// How it is to be extended from credits before its time ends; none: not at all.
+    pub auto_extend: Option<AutoExtendTerms>,
 }
 
 impl ProvisionRequest {
@@ -78,7 +81,11 @@ impl ProvisionRequest {
             &self.label,
             tail,
         );
-        digest_of(&canonical)
+        // What asks for nothing new has the digest that it always had.
+        match self.auto_extend {
+            None => digest_of(&canonical),
+            Some(terms) => digest_of(&(canonical, terms.hours, terms.max_total.micros())),
+        }
     }
 
     /// How the customer will get in.
@@ -321,6 +328,7 @@ mod tests {
             ssh_keys: SshKeys::default(),
             user_data: None,
             provider: None,
+            auto_extend: None,
         }
     }
 

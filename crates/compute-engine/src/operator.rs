@@ -239,7 +239,11 @@ impl Engine {
             .await?;
         tx.save_payment(&payment.decline(GIVEN_UP.to_owned())?)
             .await?;
-        if tx.post_transfer(&transfer).await? != Posted::New {
+        if self
+            .post(tx.as_mut(), &transfer, operation.instance)
+            .await?
+            != Posted::New
+        {
             return Err(Error::Internal("a refund was posted before".into()));
         }
         self.fail_instance(tx.as_mut(), &operation, code).await?;
@@ -266,7 +270,7 @@ impl Engine {
         match instance.filter(Instance::is_live) {
             Some(instance) => {
                 let failed = instance.fail(code, self.now())?;
-                self.write_instance(tx, &failed).await
+                self.write_instance(tx, &failed, operation.id).await
             }
             None => Ok(()),
         }

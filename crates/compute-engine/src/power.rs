@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Opens a transaction with the caller's instance locked in it.
-    async fn lock_own(
+    pub(crate) async fn lock_own(
         &self,
         caller: &Caller,
         id: InstanceId,

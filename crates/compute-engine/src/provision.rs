@@ -11,7 +11,8 @@ impl Engine {
     /// Buys a machine. Without a payment it says how to pay and leaves no trace.
     ///
     /// # Errors
-    /// `PaymentRequired` without a good payment, `InsufficientCredits` without enough credits;
+    /// `Unauthenticated` when it is to be extended by itself and nobody is authenticated who may spend
+    /// credits; `PaymentRequired` without a good payment, `InsufficientCredits` without enough credits;
     /// everything else that can be wrong with the request, the caller or the payment. Nothing was
     /// settled or spent when an error is returned.
     pub async fn provision(
@@ -20,6 +21,7 @@ impl Engine {
         request: &ProvisionRequest,
         terms: PurchaseTerms,
     ) -> Result<Submitted, Error> {
+        Self::check_auto_extend(caller, request.auto_extend)?;
         self.purchase(caller, Subject::Machine(request), terms)
             .await
     }

@@ -151,7 +151,7 @@ impl Engine {
             cause: reserve.id.into(),
             created_at: now,
         };
-        match tx.post_transfer(&transfer).await? {
+        match self.post(tx, &transfer, None).await? {
             Posted::New => Ok(()),
             Posted::Already | Posted::Insufficient => Err(Error::Internal(
                 "the ledger does not agree with what was set aside".into(),

@@ -169,6 +169,10 @@ impl Engine {
                     PlaceTaken::ShopFull => return Err(Error::LimitReached { is_own: false }),
                 }
                 tx.insert_instance(&instance).await?;
+                if let Some(terms) = request.auto_extend {
+                    let wish = terms.for_new(instance.id, purchase.caller);
+                    tx.set_auto_extension(&wish).await?;
+                }
                 self.open_operation(tx, operation).await
             }
             Subject::Time {

@@ -87,7 +87,7 @@ impl Engine {
             created_at: now,
         };
         // The account first, as everywhere: nobody waits for each other then.
-        let is_new = tx.post_transfer(&transfer).await? == Posted::New;
+        let is_new = self.post(tx.as_mut(), &transfer, None).await? == Posted::New;
         let assigned = arrival.assign(owner, reason.to_owned())?;
         if !is_new || !tx.save_arrival(&assigned, before).await? {
             // It was explained or assigned a moment ago.

@@ -77,6 +77,8 @@ pub struct Timing {
     pub stock_wait: Span,
     /// How long a plan is not offered in a region after the provider refused it for want of room.
     pub sold_out_for: Span,
+    /// How long an owner can read what happened.
+    pub event_life: Span,
 }
 
 impl Default for Timing {
@@ -117,6 +119,7 @@ impl Default for Timing {
             stock_life: Span::from_secs(45),
             stock_wait: Span::from_millis(1_500),
             sold_out_for: Span::from_secs(600),
+            event_life: Span::from_hours(90 * 24),
         }
     }
 }

@@ -63,6 +63,14 @@ impl PublicUrl {
         }
     }
 
+    /// The name of the host.
+    pub fn host(&self) -> String {
+        let uri: Result<Uri, _> = self.0.parse();
+        uri.ok()
+            .and_then(|uri| uri.host().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
     /// The text, without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -43,7 +43,7 @@ impl OutboundClient {
             SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
         ];
         #[expect(clippy::disallowed_methods, reason = "this is the one constructor")]
-        let http = Client::builder()
+        let mut http = Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()
             .no_proxy()
@@ -57,9 +57,11 @@ impl OutboundClient {
             .read_timeout(config.read_timeout)
             .pool_idle_timeout(config.idle_timeout)
             .user_agent(concat!("x402compute/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .build()
-            .map_err(|_| ConfigError::Build)?;
+            .default_headers(headers);
+        if let Some((host, addresses)) = &config.pinned {
+            http = http.resolve_to_addrs(host, addresses);
+        }
+        let http = http.build().map_err(|_| ConfigError::Build)?;
         Ok(Self {
             http,
             base,

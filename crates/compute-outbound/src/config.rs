@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -33,6 +33,8 @@ pub struct OutboundConfig {
     /// Headers of answers that are kept beside the usual ones, all their lines: for peers that say
     /// in a header of their own what a caller must know.
     pub kept_headers: Vec<HeaderName>,
+    /// The addresses of the host, when they were looked up before: nothing else is connected to.
+    pub pinned: Option<(String, Vec<SocketAddr>)>,
 }
 
 impl OutboundConfig {
@@ -50,6 +52,7 @@ impl OutboundConfig {
             max_body_bytes: 1 << 20,
             idle_timeout: Duration::from_secs(10),
             kept_headers: Vec::new(),
+            pinned: None,
         }
     }
 

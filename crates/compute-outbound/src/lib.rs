@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod error;
 mod pace;
+mod public;
 mod request;
 mod tls;
 
@@ -20,6 +21,7 @@ pub use client::OutboundClient;
 pub use config::{BearerToken, ConfigError, OutboundConfig};
 pub use error::{NotSentReason, OutboundError, UnknownReason};
 pub use pace::{Allowance, Pace, TooFast, Urgency};
+pub use public::{MAX_URL, PublicRules, PublicUrl, PublicUrlFault, ResolveFault, is_public};
 pub use request::OutboundRequest;
 // The types of HTTP that appear in this crate's signatures.
 pub use http::{HeaderName, HeaderValue, Method, StatusCode};

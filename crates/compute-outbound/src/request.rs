@@ -77,6 +77,13 @@ impl OutboundRequest {
         Ok(self)
     }
 
+    /// Sets a JSON body that is written already, and sends exactly these bytes: for what is signed.
+    #[must_use]
+    pub fn json_text(mut self, text: String) -> Self {
+        self.body = Some(("application/json", Bytes::from(text)));
+        self
+    }
+
     /// Sets a body of form fields (`application/x-www-form-urlencoded`); names and values are encoded.
     #[must_use]
     pub fn form<N: AsRef<str>, V: AsRef<str>>(

@@ -16,11 +16,13 @@ mod stamp;
 mod tx;
 
 mod accounts;
+mod ahead;
 mod api_keys;
 mod arrivals;
 mod audit;
 mod backup;
 mod catalogs;
+mod events;
 mod identities;
 mod instances;
 mod leases;
@@ -36,6 +38,7 @@ mod reserves;
 mod statistics;
 mod vault;
 mod watch;
+mod webhooks;
 
 pub use backup::{BackupError, check_copy, put_copy};
 pub use connect::{ConnectError, Database, DatabaseConfig, PoolUse};

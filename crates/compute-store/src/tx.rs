@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use compute_domain::time::Timestamp;
-use compute_engine::ports::{Lane, Store, StoreError, Tx, TxMode};
+use compute_engine::ports::{Lane, NewEvent, Store, StoreError, Tx, TxMode};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::connect::{Database, Pools};
@@ -23,6 +23,8 @@ pub(crate) struct StoreTx {
     /// The lanes whose next nonce this transaction may write.
     pub(crate) locked_lanes: BTreeSet<Lane>,
     pub(crate) measured: Measured,
+    /// What owners are told when it commits.
+    pub(crate) announced: Vec<NewEvent>,
 }
 
 pub(crate) enum Connection {
@@ -75,6 +77,7 @@ impl Database {
             failed: false,
             locked_lanes: BTreeSet::new(),
             measured,
+            announced: Vec::new(),
         })
     }
 }
@@ -104,7 +107,10 @@ impl Store for Database {
 
 #[async_trait]
 impl Tx for StoreTx {
-    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        if !self.failed {
+            self.write_announced().await?;
+        }
         if self.failed {
             self.rollback().await?;
             return Err(rejected(Refusal::FailedBefore));

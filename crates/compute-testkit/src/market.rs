@@ -189,6 +189,7 @@ impl Market {
             ssh_keys: SshKeys::default(),
             user_data: None,
             provider: None,
+            auto_extend: None,
         }
     }
 

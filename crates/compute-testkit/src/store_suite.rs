@@ -13,11 +13,13 @@ use std::sync::Arc;
 use compute_engine::ports::Store;
 
 mod accounts;
+mod ahead;
 mod api_keys;
 mod arrivals;
 mod audit;
 mod catalogs;
 mod claims;
+mod events;
 mod fixture;
 mod history;
 mod identities;
@@ -39,6 +41,7 @@ mod steps;
 mod transactions;
 mod vault;
 mod watch;
+mod webhooks;
 
 pub use arrivals::tell as tell_arrivals;
 pub use history::{History, tell as tell_history};
@@ -207,6 +210,13 @@ macro_rules! for_each_store_case {
             accounts::another_plan_is_remembered_by_looks,
             leases::a_duty_has_one_holder,
             leases::racing_replicas_share_no_duty,
+            ahead::a_machine_has_one_notice_at_a_time,
+            ahead::a_machine_has_one_wish_to_be_extended,
+            ahead::what_is_planned_is_planned_for_an_instance,
+            events::events_read_back_in_order,
+            events::what_is_rolled_back_was_never_told,
+            events::racing_transactions_number_their_events_without_a_gap,
+            events::forgotten_events_leave_their_numbers_taken,
             arrivals::a_source_is_read_on_from_where_it_was_left,
             arrivals::racing_readers_read_each_part_once,
             arrivals::every_arrival_state_reads_back,
@@ -229,6 +239,11 @@ macro_rules! for_each_store_case {
             reserves::a_dispute_is_found_by_what_it_is_about,
             reserves::disputes_are_read_on_from_where_it_was_left,
             reserves::credits_that_nobody_had_can_be_locked,
+            webhooks::webhooks_read_back_up_to_the_limit,
+            webhooks::racing_requests_stay_within_the_limit_of_webhooks,
+            webhooks::a_webhook_is_written_by_its_holder,
+            webhooks::active_webhooks_with_something_to_send_are_due,
+            webhooks::a_delivery_log_is_numbered_and_forgotten,
             audit::an_empty_shop_breaks_no_promise,
             audit::a_good_history_breaks_no_promise,
         }

@@ -29,7 +29,6 @@ const fn later(id: &'static str, part: &'static str, text: &'static str) -> Faul
 }
 
 const MPP: &str = "MPP and Stripe rails";
-const WEBHOOKS: &str = "webhooks";
 
 pub(super) const CATALOGUE: &[Fault] = &[
     // Crashes.
@@ -62,7 +61,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F014",
         "crash between the clean-up of a failed provision and its refund",
     ),
-    later("F015", WEBHOOKS, "crash after the refund, before its event"),
+    fault("F015", "crash after the refund, before its event"),
     fault("F016", "crash at a purchase with credits"),
     fault("F017", "crash at any step of a top-up"),
     fault("F018", "crash after an extension was claimed"),
@@ -275,7 +274,7 @@ pub(super) const CATALOGUE: &[Fault] = &[
     ),
     fault("F159", "one nonce at two replicas"),
     fault("F160", "many creates at once for few places"),
-    later("F161", WEBHOOKS, "a webhook twice or out of order"),
+    fault("F161", "a webhook twice or out of order"),
     fault(
         "F162",
         "a second payment for a purchase whose answer was lost",

@@ -97,6 +97,9 @@ pub(crate) struct DevArguments {
         requires = "tempo_rpc"
     )]
     pub(crate) tempo_chain: u32,
+    /// Lets webhooks be called on this machine, by plain http.
+    #[arg(long)]
+    pub(crate) loopback_webhooks: bool,
     /// Sells so many plans more than the vendors have: copies, for measurements.
     #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
     pub(crate) more_plans: usize,

@@ -151,6 +151,7 @@ fn assemble(config: Config, database: &Database) -> anyhow::Result<(Shop, Option
         providers,
         rails,
         mpp: mpp_terms,
+        loopback_webhooks: config.loopback_webhooks,
     }
     .assemble()?;
     Ok((shop, side))

@@ -25,6 +25,7 @@ pub(crate) mod rails;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod timing;
+pub(crate) mod webhooks;
 pub(crate) mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
     pub(crate) metrics: metrics::Metrics,
+    pub(crate) webhooks: webhooks::Webhooks,
     pub(crate) work: work::Work,
     pub(crate) timing: timing::Timing,
     pub(crate) log: log::Log,
@@ -85,6 +87,7 @@ pub(crate) struct Config {
     pub(crate) listener_limits: limits::ListenerLimits,
     pub(crate) caps: Caps,
     pub(crate) timing: timing::TimingConfig,
+    pub(crate) loopback_webhooks: bool,
     pub(crate) work: work::Work,
     pub(crate) metrics: metrics::Metrics,
 }
@@ -168,6 +171,7 @@ impl Loaded {
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
             metrics: Section::read(&mut reader, "metrics"),
+            webhooks: Section::read(&mut reader, "webhooks"),
             work: Section::read(&mut reader, "work"),
             timing: Section::read(&mut reader, "timing"),
             log: Section::read(&mut reader, "log"),
@@ -269,6 +273,7 @@ impl Settings {
         sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
         sections.push(entry("metrics", &self.metrics));
+        sections.push(entry("webhooks", &self.webhooks));
         sections.push(entry("work", &self.work));
         sections.push(entry("timing", &self.timing));
         sections.push(entry("log", &self.log));
@@ -284,6 +289,7 @@ impl Settings {
         self.credits.check(check);
         self.work.check(check);
         self.metrics.check(check);
+        let loopback_webhooks = self.webhooks.check(check, self.database.mode);
         let mut rails = Vec::new();
         for (label, settings) in &self.rails {
             rails.extend(settings.check(check, label));
@@ -338,6 +344,7 @@ impl Settings {
             listener_limits,
             caps: self.limits.caps(),
             timing,
+            loopback_webhooks,
             work: self.work.clone(),
             metrics: self.metrics.clone(),
         })

@@ -86,6 +86,8 @@ section! {
         stock_wait: Span = EngineTiming::default().stock_wait,
         /// How long a plan is not offered in a region after the provider refused it for want of room.
         sold_out_for: Span = EngineTiming::default().sold_out_for,
+        /// How long events stay in the feeds of their owners. Not divided.
+        event_life: Span = EngineTiming::default().event_life,
         /// How long a purchase waits for its machine before it answers with what there is. Not divided.
         create_wait: Span = Waits::default().create,
         /// How long an extension waits for its payment before it answers with what there is. Not divided.
@@ -96,7 +98,7 @@ section! {
         destroy_wait: Span = Waits::default().destroy,
         /// How often unfinished operations are looked for.
         drive_every: Span = Span::from_secs(1),
-        /// How often expired instances are looked for.
+        /// How often expired instances are looked for, and those that are to be extended or told of before their end.
         expire_every: Span = Span::from_secs(30),
         /// How often machines that are due for a look are looked for.
         watch_round_every: Span = Span::from_secs(30),
@@ -106,6 +108,8 @@ section! {
         arrivals_every: Span = Span::from_secs(300),
         /// How often payment networks that take cards are asked about disputes, and sent what operators give back.
         cards_every: Span = Span::from_secs(60),
+        /// How often it is looked whether there are events to bring to webhooks.
+        webhooks_every: Span = Span::from_secs(2),
         /// How often all promises about money are checked.
         audit_every: Span = Span::from_hours(1),
         /// How often the health of payment networks is checked.
@@ -134,6 +138,7 @@ pub(crate) struct Intervals {
     pub(crate) sweep: Span,
     pub(crate) arrivals: Span,
     pub(crate) cards: Span,
+    pub(crate) webhooks: Span,
     pub(crate) audit: Span,
     pub(crate) catalog: Span,
     pub(crate) health: Span,
@@ -285,7 +290,7 @@ impl Timing {
 
     /// What a live database does not let fall below the default: the promises about money and
     /// machines were calculated with these.
-    const fn floored(&self) -> [(&'static str, Span); 20] {
+    const fn floored(&self) -> [(&'static str, Span); 21] {
         [
             ("timing.lease", self.lease),
             ("timing.retry_min", self.retry_min),
@@ -307,6 +312,7 @@ impl Timing {
             ("timing.orphan_age", self.orphan_age),
             ("timing.orphan_quarantine", self.orphan_quarantine),
             ("timing.guard_window", self.guard_window),
+            ("timing.event_life", self.event_life),
         ]
     }
 
@@ -347,6 +353,7 @@ impl Timing {
             stock_life: self.stock_life,
             stock_wait: self.stock_wait,
             sold_out_for: self.sold_out_for,
+            event_life: self.event_life,
         }
     }
 
@@ -361,6 +368,7 @@ impl Timing {
             sweep: scaled(self.sweep_every),
             arrivals: scaled(self.arrivals_every),
             cards: scaled(self.cards_every),
+            webhooks: scaled(self.webhooks_every),
             audit: scaled(self.audit_every),
             catalog: scaled(self.catalog_refresh),
             health: scaled(self.health_every),

@@ -36,6 +36,7 @@ mod replicas;
 mod server;
 mod shared_credits;
 mod shutdown;
+mod webhooks;
 mod workers;
 
 /// Makes two tests of each function: one on SQLite, one on PostgreSQL.

@@ -2,9 +2,11 @@
 //! other; `compute-testkit` has a conformance suite for each.
 
 mod accounts;
+mod ahead;
 mod arrivals;
 mod cards;
 mod catalogs;
+mod events;
 mod found_key;
 mod names;
 mod outbox;
@@ -16,11 +18,14 @@ mod statistics;
 mod store;
 mod timer;
 mod watch;
+mod webhooks;
 
 pub use accounts::{AccountRecord, AccountTold, Accounts};
+pub use ahead::{Ahead, AutoExtension, ExpiryNotice};
 pub use arrivals::{ArrivalSource, Arrivals, RevertedPayment};
 pub use cards::{CardDesk, Notice, RefundLook, RefundOrder, SeenDispute};
 pub use catalogs::{CatalogRevision, Catalogs};
+pub use events::{NewEvent, OwnerEvent, OwnerEvents};
 pub use found_key::FoundKey;
 pub use names::NameScope;
 pub use outbox::{ChainTransaction, InvalidLane, Lane, Outbox, Purpose, SentState};
@@ -44,3 +49,4 @@ pub use store::{
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};
+pub use webhooks::{Courier, Delivery, Handed, Webhook, WebhookState, Webhooks};

@@ -14,13 +14,16 @@ use compute_domain::request_key::RequestKey;
 use compute_domain::time::Timestamp;
 
 use super::accounts::Accounts;
+use super::ahead::Ahead;
 use super::arrivals::Arrivals;
 use super::catalogs::Catalogs;
+use super::events::OwnerEvents;
 use super::outbox::Outbox;
 use super::reserves::Reserves;
 use super::secrets::{ManagementKeys, Vault};
 use super::statistics::Statistics;
 use super::watch::Watch;
+use super::webhooks::Webhooks;
 use super::{FoundKey, NameScope};
 use crate::ledger_chain::Link;
 
@@ -87,6 +90,9 @@ pub trait Tx:
     + Watch
     + Accounts
     + Leases
+    + OwnerEvents
+    + Ahead
+    + Webhooks
     + Audit
     + Statistics
     + Send

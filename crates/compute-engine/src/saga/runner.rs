@@ -274,7 +274,8 @@ impl Engine {
         }
         if let Some(instance) = instance {
             if change.moves_instance {
-                self.write_instance(tx.as_mut(), instance).await?;
+                self.write_instance(tx.as_mut(), instance, operation.id)
+                    .await?;
             }
             if let Some(prepaid) = &decision.prepaid {
                 tx.save_lots(instance.id, prepaid).await?;
@@ -307,6 +308,7 @@ impl Engine {
         &self,
         tx: &mut dyn Tx,
         instance: &Instance,
+        operation: OperationId,
     ) -> Result<(), Error> {
         let stored = tx.lock_instance(instance.id).await?;
         let mut instance = instance.clone();
@@ -314,7 +316,7 @@ impl Engine {
             // Its owner sets it whatever else is being done, and this decision is from before.
             instance.is_protected = stored.is_protected;
         }
-        if let Some(stored) = stored.filter(Instance::is_live) {
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.is_live()) {
             let (owner, before, after) = (stored.owner, stored.place_rate(), instance.place_rate());
             if !instance.is_live() {
                 tx.free_place(owner, before).await?;
@@ -322,7 +324,9 @@ impl Engine {
                 tx.change_place(owner, before, after, None).await?;
             }
         }
-        Ok(tx.save_instance(&instance).await?)
+        // An instance is written before anything is done about it.
+        let stored = stored.ok_or(Error::NotFound)?;
+        self.put_instance(tx, &stored, &instance, operation).await
     }
 
     /// Writes a transfer once, and says whether it is new. Credits that go back leave the budget of
@@ -333,7 +337,7 @@ impl Engine {
         operation: &Operation,
         transfer: &Transfer,
     ) -> Result<bool, Error> {
-        match tx.post_transfer(transfer).await? {
+        match self.post(tx, transfer, operation.instance).await? {
             Posted::New => {}
             // This very decision was written before, and its acknowledgement was lost.
             Posted::Already => return Ok(false),

@@ -16,9 +16,12 @@ const KEY_BATCH: u32 = 200;
 /// payment network or an accountant takes to ask.
 const SENT_LIFE: Span = Span::from_hours(90 * 24);
 
+/// How long the delivery logs of webhooks reach back: somebody looks for what failed, and then mends it.
+const DELIVERY_LIFE: Span = Span::from_hours(7 * 24);
+
 impl Engine {
-    /// One round: forgets old nonces, old names of purchases, what was sent to a chain and concluded
-    /// long ago, old destructions, and keys to purchases that came to nothing; and erases passwords that
+    /// One round: forgets old nonces, old names of purchases, old events, what was sent to a chain and
+    /// concluded long ago, old destructions, and keys to purchases that came to nothing; and erases passwords that
     /// nobody read in time, and texts of management keys that nobody used.
     ///
     /// # Errors
@@ -45,6 +48,12 @@ impl Engine {
         let sent = tx
             .forget_chain_transactions(now.minus(SENT_LIFE), BATCH)
             .await?;
+        let events = tx
+            .forget_owner_events(now.minus(timing.event_life), BATCH)
+            .await?;
+        let deliveries = tx
+            .forget_deliveries(now.minus(DELIVERY_LIFE), BATCH)
+            .await?;
         let passwords = tx
             .expire_passwords(now.minus(timing.password_life), now)
             .await?;
@@ -58,18 +67,20 @@ impl Engine {
             tx.expire_management_keys(unused).await?
         };
         tx.commit().await?;
-        if nonces + names + sent + passwords + vain + keys > 0 {
+        if nonces + names + sent + events + deliveries + passwords + vain + keys > 0 {
             tracing::info!(
                 nonces,
                 names,
                 sent,
+                events,
+                deliveries,
                 passwords,
                 vain,
                 keys,
-                "old nonces, names of purchases, chain transactions, unread passwords, keys to nothing and \
-                 texts of unused management keys erased"
+                "old nonces, names of purchases, chain transactions, events, deliveries, unread passwords, \
+                 keys to nothing and texts of unused management keys erased"
             );
         }
-        Ok(is_left || nonces.max(names).max(sent) >= u64::from(BATCH))
+        Ok(is_left || nonces.max(names).max(sent).max(events).max(deliveries) >= u64::from(BATCH))
     }
 }

@@ -9,6 +9,8 @@ mod clean_up;
 mod driver;
 mod expirer;
 mod guard;
+mod lookout;
+mod postman;
 mod sweeper;
 mod watcher;
 

@@ -3,14 +3,17 @@
 #![cfg(test)]
 
 mod accounts;
+mod ahead;
 mod arrivals;
 mod blocked;
 mod cards;
 mod crashes;
 mod credits;
 mod endings;
+mod events;
 mod evidence;
 mod extending;
+mod hooks;
 mod identity;
 mod janitor;
 mod lines;

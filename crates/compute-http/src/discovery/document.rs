@@ -34,6 +34,7 @@ const TAGS: [(&str, &str); 7] = [
     ("Machines", "The caller's machines."),
     ("Status", "What became of what was bought."),
     ("Credits", "Dollars paid ahead."),
+    ("Events", "What happened, read or sent."),
     ("API keys", "For programs that cannot sign."),
     ("Health", "For supervisors."),
 ];

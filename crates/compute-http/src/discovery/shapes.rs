@@ -131,6 +131,54 @@ pub(crate) fn bought_order() -> Schema {
     Schema::AnyOf(either.build())
 }
 
+/// Events of a page, as `event_json` of the engine writes them.
+pub(crate) fn events() -> Array {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let kinds = compute_domain::event::EventKind::ALL.iter();
+    let kind = text().enum_values(Some(kinds.map(|kind| kind.as_str())));
+    let sequence = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1));
+    let data = ObjectBuilder::new().schema_type(Type::Object);
+    let event = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property(
+            "id",
+            text().description(Some("The same wherever it is told.")),
+        )
+        .property(
+            "sequence",
+            sequence.description(Some("Counts the owner's events.")),
+        )
+        .property("type", kind)
+        .property("created_at", text())
+        .property("order_id", text())
+        .property("operation_id", text())
+        .property("data", data.description(Some("More about it, by `type`.")))
+        .required("id")
+        .required("sequence")
+        .required("type")
+        .required("created_at")
+        .required("data");
+    ArrayBuilder::new().items(event).build()
+}
+
+/// Kinds of event.
+pub(crate) fn event_types() -> Array {
+    let kinds = compute_domain::event::EventKind::ALL.iter();
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let word = text.enum_values(Some(kinds.map(|kind| kind.as_str())));
+    ArrayBuilder::new().items(word).build()
+}
+
+/// Where events are sent to.
+pub(crate) fn webhook_url() -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.pattern(Some("^https?://"))
+        .max_length(Some(1_024))
+        .build()
+}
+
 impl PartialSchema for Dollars {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new().schema_type(Type::Number);

@@ -84,6 +84,11 @@ struct Metadata<'a> {
     /// A change of plan is under way; the order stays `active` meanwhile (decisions.md 8).
     #[serde(skip_serializing_if = "Option::is_none")]
     resize_pending: Option<ResizePending<'a>>,
+    /// The last three days: how many hours are left, rounded up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiring_in_hours: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_warning: Option<&'static str>,
 }
 
 /// What an order is to become.
@@ -191,10 +196,42 @@ impl<'a> Order<'a> {
                     our_hourly: Dollars(resizing.rate.usd()),
                     new_expires_at: resizing.expires_at.rfc3339(),
                 }),
+                expiring_in_hours: None,
+                expires_warning: None,
             },
             failure: failure(&instance.state),
         }
     }
+
+    /// With a warning when its prepaid time ends soon after `now`.
+    pub(crate) fn seen_at(mut self, instance: &Instance, now: Timestamp) -> Self {
+        if let InstanceState::Active(placement) = &instance.state
+            && let (hours, Some(warning)) = warning(placement.expires_at, now)
+        {
+            self.metadata.expiring_in_hours = Some(hours);
+            self.metadata.expires_warning = Some(warning);
+        }
+        self
+    }
+}
+
+/// How many hours are left, rounded up, and what is said in the last three days.
+fn warning(expires_at: Timestamp, now: Timestamp) -> (i64, Option<&'static str>) {
+    const HOUR: i64 = 3_600_000;
+    let left = expires_at.since(now).millis();
+    let hours = left.div_euclid(HOUR) + i64::from(left.rem_euclid(HOUR) > 0);
+    let text = match hours {
+        0 => "the prepaid time is over: extend now, or the machine is destroyed",
+        1 => "the prepaid time ends within the hour: extend, or the machine is destroyed after it",
+        2..=24 => {
+            "the prepaid time ends within a day: extend, or the machine is destroyed after it"
+        }
+        25..=72 => {
+            "the prepaid time ends within three days: extend, or the machine is destroyed after it"
+        }
+        _ => return (hours, None),
+    };
+    (hours, Some(text))
 }
 
 impl<'a> UnseenOrder<'a> {

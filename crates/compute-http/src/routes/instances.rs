@@ -70,10 +70,10 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let page = app.engine().instances(&call.caller, page).await?;
     let window = app.window().ok();
-    let instances = page.instances.iter();
+    let (instances, now) = (page.instances.iter(), app.engine().now());
     let reply = ListReply {
         instances: instances
-            .map(|instance| Order::new(instance, window.as_deref()))
+            .map(|instance| Order::new(instance, window.as_deref()).seen_at(instance, now))
             .collect(),
         next_cursor: page.next,
     };
@@ -100,7 +100,7 @@ pub(crate) async fn details(
 ) -> Result<Response, ApiError> {
     let instance = app.engine().instance(&call.caller, id.parse()?).await?;
     let window = app.window().ok();
-    let order = Order::new(&instance, window.as_deref());
+    let order = Order::new(&instance, window.as_deref()).seen_at(&instance, app.engine().now());
     private_json(
         StatusCode::OK,
         &DetailsReply {

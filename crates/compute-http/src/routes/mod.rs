@@ -1,9 +1,11 @@
 //! The routes, one file per resource.
 
 mod api_keys;
+mod auto_extend;
 mod catalog;
 mod credits;
 mod discovery;
+mod events;
 mod extend;
 mod health;
 mod instances;
@@ -20,6 +22,7 @@ mod quote;
 mod receipt;
 mod resize;
 mod status;
+mod webhooks;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -60,6 +63,7 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(resize::resize))
         .routes(routes!(power::switch))
         .routes(routes!(power::protect))
+        .routes(routes!(auto_extend::show, auto_extend::set))
         .routes(routes!(credits::balance))
         .routes(routes!(credits::top_up))
         .routes(routes!(orders::status))
@@ -68,6 +72,12 @@ pub(crate) fn described() -> OpenApiRouter<App> {
         .routes(routes!(ledger::list))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(events::list))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::ping))
+        .routes(routes!(webhooks::deliveries))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
 }

@@ -79,7 +79,8 @@ pub(crate) async fn status(
         view = app.engine().order_again(view.instance.id).await?;
     }
     let window = app.window().ok();
-    let order = Order::new(&view.instance, window.as_deref());
+    let order =
+        Order::new(&view.instance, window.as_deref()).seen_at(&view.instance, app.engine().now());
     let status_url = app.order_url(view.instance.id);
     let reply = StatusReply::new(&order, &view, status_url);
     let response = private_json(StatusCode::OK, &reply).map(compressible)?;

@@ -9,11 +9,13 @@
 //! what was committed when they began.
 
 mod accounts;
+mod ahead;
 mod api_keys;
 mod arrivals;
 mod audit;
 mod catalogs;
 mod dirty;
+mod events;
 mod hook;
 mod identities;
 mod instances;
@@ -35,6 +37,7 @@ mod table;
 mod tx;
 mod vault;
 mod watch;
+mod webhooks;
 
 use core::fmt;
 use std::sync::{Arc, Mutex};

@@ -7,6 +7,7 @@ use compute_domain::arrival::Arrival;
 use compute_domain::catalog::{ProviderId, ProviderInstanceId};
 use compute_domain::id::{
     ApiKeyId, ArrivalId, InstanceId, OperationId, OwnerId, PaymentId, ReserveId, TransferId,
+    WebhookId,
 };
 use compute_domain::instance::Instance;
 use compute_domain::ledger::{CreditAccount, Transfer};
@@ -19,8 +20,9 @@ use compute_domain::reserve::{Dispute, Reserve};
 use compute_domain::time::Timestamp;
 use compute_engine::ledger_chain::{Link, ORIGIN};
 use compute_engine::ports::{
-    AccountRecord, ArrivalSource, BoundKey, CatalogRevision, ChainTransaction, Event, Lane,
-    NameScope, PlanDrift, Quarantine, Suspect,
+    AccountRecord, ArrivalSource, AutoExtension, BoundKey, CatalogRevision, ChainTransaction,
+    Delivery, Event, ExpiryNotice, Lane, NameScope, NewEvent, PlanDrift, Quarantine, Suspect,
+    Webhook,
 };
 
 use super::dirty::Dirty;
@@ -135,6 +137,13 @@ pub(super) struct LeaseRow {
     pub(super) holder: String,
     pub(super) until: Timestamp,
     pub(super) epoch: i64,
+}
+
+/// A webhook and who sends to it.
+#[derive(Debug, Clone)]
+pub(super) struct WebhookRow {
+    pub(super) webhook: Webhook,
+    pub(super) held: Option<(String, Timestamp)>,
 }
 
 /// A payment's arrival of money, as far as a chain was read.
@@ -276,6 +285,15 @@ tables! {
     management_keys: OperationId => ManagementKeyRow,
     catalogs: (ProviderId, i64) => CatalogRevision,
     leases: String => LeaseRow,
+    /// The number of each owner's last event.
+    event_counters: OwnerId => u64,
+    webhooks: WebhookId => WebhookRow,
+    deliveries: (WebhookId, u64) => Delivery,
+    expiry_notices: InstanceId => ExpiryNotice,
+    auto_extensions: InstanceId => AutoExtension,
+    owner_events: (OwnerId, u64) => NewEvent,
+    /// Index.
+    owner_events_by_time: (Timestamp, OwnerId, u64) => (),
     /// Changes of state that no lifecycle allows; SQL has no such table.
     broken_moves: u64 => String,
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::id::{OperationId, TransferId};
-use compute_engine::ports::{Lane, StoreError, Tx, TxMode};
+use compute_engine::ports::{Lane, NewEvent, StoreError, Tx, TxMode};
 use tokio::sync::OwnedMutexGuard;
 
 use super::Shared;
@@ -69,6 +69,8 @@ pub(super) struct ModelTx {
     pub(super) deferred: Deferred,
     /// The lanes whose next nonce this transaction may write.
     pub(super) locked_lanes: BTreeSet<Lane>,
+    /// What owners are told when it commits.
+    pub(super) announced: Vec<NewEvent>,
 }
 
 /// What must be there when a transaction commits.
@@ -146,6 +148,7 @@ impl ModelTx {
             turn,
             deferred: Deferred::default(),
             locked_lanes: BTreeSet::new(),
+            announced: Vec::new(),
         })
     }
 
@@ -221,6 +224,7 @@ impl Tx for ModelTx {
         if self.failed {
             return Err(StoreError::Rejected(Box::new(Refusal::FailedBefore)));
         }
+        self.write_announced()?;
         self.check_deferred()?;
         let Some(hook) = self.hook.clone() else {
             self.apply();

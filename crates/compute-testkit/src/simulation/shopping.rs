@@ -279,6 +279,7 @@ pub(crate) const fn name_of(error: &Error) -> &'static str {
         Error::NoPassword => "no password",
         Error::PasswordNotReady => "password not ready",
         Error::ApiKeyMadeBefore { .. } => "key made before",
+        Error::TooManyWebhooks => "too many webhooks",
         Error::TooManyApiKeys => "too many keys",
         Error::RailUnavailable => "rail unavailable",
         Error::CatalogUnavailable => "catalogue unavailable",

@@ -88,6 +88,7 @@ fn machine(world: &World) -> Option<ProvisionRequest> {
         ssh_keys,
         user_data: None,
         provider: None,
+        auto_extend: None,
     })
 }
 

@@ -126,6 +126,7 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     if arguments.count_loopback {
         settings.limits.unauthenticated_per_minute = UNCOUNTED;
     }
+    settings.webhooks.allow_loopback = arguments.loopback_webhooks;
     if let Some(total) = arguments.instances_total {
         settings.limits.instances_total = total;
     }
@@ -211,6 +212,7 @@ fn assemble(
         providers,
         rails,
         mpp,
+        loopback_webhooks: config.loopback_webhooks,
     }
     .assemble()
 }

@@ -19,6 +19,7 @@ use crate::discovery::shapes;
 use crate::error::ApiError;
 use crate::extract::{ReadBody, parse_json, require_json};
 use crate::render::order::ImageId;
+use crate::routes::auto_extend;
 use crate::routes::members::{self, Paying};
 
 /// The name of a machine whose buyer gives it none; published clients send the same.
@@ -86,8 +87,10 @@ pub(crate) struct RawPurchase<'a> {
     #[serde(default, deserialize_with = "members::present")]
     #[schema(nullable = false)]
     use_credits: Option<bool>,
-    #[schema(ignore)]
-    auto_extend: Option<bool>,
+    /// Extend it from credits before its time ends, again and again within a sum.
+    #[serde(borrow)]
+    #[schema(schema_with = auto_extend::wished)]
+    auto_extend: Option<&'a RawValue>,
     /// What cloud-init does at the first start; at most 32 KiB.
     #[serde(borrow)]
     #[schema(min_length = 1, max_length = 32768)]
@@ -157,11 +160,11 @@ impl RawPurchase<'_> {
                 self.ssh_key_ids.is_some(),
             ),
         ];
-        let not_yet = [
-            ("auto_extend", self.auto_extend == Some(true)),
-            ("duration_months", self.duration_months.is_some()),
-        ];
-        let not_yet = not_yet.map(|(field, is_asked)| (field, "not_supported", is_asked));
+        let not_yet = [(
+            "duration_months",
+            "not_supported",
+            self.duration_months.is_some(),
+        )];
         match never
             .iter()
             .chain(&not_yet)
@@ -208,6 +211,10 @@ impl RawPurchase<'_> {
                 .transpose()
                 .map_err(|error| broken("user_data", &error))?,
             provider: self.provider.as_deref().map(parse_provider).transpose()?,
+            auto_extend: match self.auto_extend {
+                Some(raw) => auto_extend::of_purchase(raw)?,
+                None => None,
+            },
         })
     }
 }

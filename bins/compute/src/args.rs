@@ -1,10 +1,13 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use compute_client::{Means, Usd};
+use rmcp::schemars::{self, JsonSchema};
+use serde::Deserialize;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     },
     /// Purchases that came to an end.
     History,
+    /// Offer these commands as tools to a model, by the Model Context Protocol.
+    Mcp(Mcp),
     /// A script that completes this command in a shell.
     Completions {
         /// Which.
@@ -142,9 +147,11 @@ pub(crate) struct Filter {
     pub(crate) limit: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Sort {
     /// The cheapest first.
+    #[default]
     Price,
     /// Most GPU memory first.
     Vram,
@@ -200,6 +207,9 @@ pub(crate) struct Purchase {
     /// How many seconds an unknown outcome is asked about.
     #[arg(long, default_value_t = 180)]
     pub(crate) patience: u64,
+    /// Your own name for this purchase, 8 to 128 characters: the same again is the same purchase.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -269,4 +279,21 @@ pub(crate) struct Budget {
     /// Take the limit away.
     #[arg(long, conflicts_with = "set")]
     pub(crate) unlimited: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// Serve streamable HTTP at this address of this machine, instead of the standard input and output.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<SocketAddr>,
+    /// A file that holds the bearer token which HTTP clients must send. Or set COMPUTE_MCP_TOKEN; without either
+    /// one is made and kept beside the book.
+    #[arg(long, env = "COMPUTE_MCP_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Offer only what changes nothing.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// The most that one purchase may cost.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_price: Option<Usd>,
 }

@@ -20,6 +20,8 @@ const DEV_WALLET: &str = "dev-wallet.key";
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) global: Global,
+    /// Where the book and what was made for this command are kept.
+    pub(crate) folder: PathBuf,
     pub(crate) shop: Shop,
     pub(crate) book: Book,
     pub(crate) identity: Identity,
@@ -51,7 +53,8 @@ impl Context {
             (None, None) => Identity::Nobody,
         };
         Ok(Self {
-            book: Book::new(folder),
+            book: Book::new(&folder),
+            folder,
             global,
             shop,
             identity,
@@ -105,7 +108,7 @@ fn read_key(global: &Global) -> Result<Option<EvmKey>> {
     clippy::disallowed_methods,
     reason = "these are this binary's settings, and a secret is no argument"
 )]
-fn read_secret(name: &str, file: Option<&Path>) -> Result<Option<SecretString>> {
+pub(crate) fn read_secret(name: &str, file: Option<&Path>) -> Result<Option<SecretString>> {
     let text = match file {
         Some(path) => {
             let text = fs::read_to_string(path);
@@ -124,30 +127,36 @@ fn read_secret(name: &str, file: Option<&Path>) -> Result<Option<SecretString>> 
 /// The wallet for development servers, made when there is none yet.
 fn dev_wallet(folder: &Path) -> Result<EvmKey> {
     let path = folder.join(DEV_WALLET);
-    match fs::read_to_string(&path) {
-        Ok(text) => EvmKey::from_hex(text.trim())
-            .with_context(|| format!("{} holds no key", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_dev_wallet(folder, &path),
+    let text = kept_secret(folder, &path)?;
+    EvmKey::from_hex(text.expose_secret())
+        .with_context(|| format!("{} holds no key", path.display()))
+}
+
+/// What a file of ours holds that nobody else may read; 32 random bytes in hex when there is none yet.
+pub(crate) fn kept_secret(folder: &Path, path: &Path) -> Result<SecretString> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(SecretString::from(text.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_secret(folder, path),
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 
-fn make_dev_wallet(folder: &Path, path: &Path) -> Result<EvmKey> {
+fn make_secret(folder: &Path, path: &Path) -> Result<SecretString> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).context("no random bytes")?;
-    let key = EvmKey::from_bytes(&bytes).context("make a key")?;
+    let text = SecretString::from(hex::encode(bytes));
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let mut options = OpenOptions::new();
-    // Two commands at once: the second one fails, and finds the key the next time.
+    // Two commands at once: the second one fails, and finds the secret the next time.
     options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options
         .open(path)
         .with_context(|| format!("make {}", path.display()))?;
-    writeln!(file, "{}", hex::encode(bytes))
+    writeln!(file, "{}", text.expose_secret())
         .with_context(|| format!("write {}", path.display()))?;
-    Ok(key)
+    Ok(text)
 }
 
 /// Where things are kept, by the usual rules of the system.

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::answer::{Problem, Reply, Verdict};
-use crate::book::{Book, BookError, Ending, Open};
+use crate::book::{Book, BookError, Closed, Ending, Entry, Open, digest};
 use crate::clock::{now_ms, now_s, random};
 use crate::identity::Identity;
 use crate::offer::{Means, Offer, OfferError};
@@ -37,6 +37,9 @@ pub struct Wishes {
     pub real_money: bool,
     /// How long the same is sent again while nobody knows what became of it.
     pub patience: Duration,
+    /// The buyer's own name for the purchase, 8 to 128 characters of `A-Za-z0-9_-:.`: the same under the same
+    /// name is the same purchase, however often it is asked for.
+    pub name: Option<String>,
 }
 
 impl Default for Wishes {
@@ -47,6 +50,7 @@ impl Default for Wishes {
             ceiling: None,
             real_money: true,
             patience: Duration::from_secs(180),
+            name: None,
         }
     }
 }
@@ -102,6 +106,8 @@ pub enum Outcome {
         /// What the shop answered.
         bought: Bought,
     },
+    /// One of this name was bought before, and nothing was sent now.
+    Known(Closed),
     /// Nothing was charged.
     Refused(Problem),
     /// Nobody knows yet. It stays in the book, counts against the cap, and can be taken up again.
@@ -150,6 +156,15 @@ pub enum PurchaseError {
         sent: String,
         /// Who would now.
         now: String,
+    },
+    /// It cannot be the name of a purchase.
+    #[error("the name of a purchase is 8 to 128 characters of A-Z, a-z, 0-9, _, -, : and .")]
+    Name,
+    /// The name stands for something else.
+    #[error("{name} is the name of another purchase, of something else: use a name of its own")]
+    OtherPurchase {
+        /// The name.
+        name: String,
     },
     /// It was to be paid with credits so long ago that the shop may have forgotten its name: sent again, it
     /// might be another purchase.
@@ -200,6 +215,57 @@ impl Buyer<'_> {
         body: &Value,
         wishes: &Wishes,
     ) -> Result<Outcome, PurchaseError> {
+        if let Some(known) = self.known(path, body, wishes).await? {
+            return Ok(known);
+        }
+        let bought = self.buy_now(path, body, wishes).await;
+        match bought {
+            // Another process was faster with the same.
+            Err(PurchaseError::Book(BookError::NameTaken(name))) => {
+                let known = self.known(path, body, wishes).await?;
+                known.ok_or_else(|| BookError::NameTaken(name).into())
+            }
+            bought => bought,
+        }
+    }
+
+    /// What is known of the purchase of this name. One that is open is taken up.
+    async fn known(
+        &self,
+        path: &str,
+        body: &Value,
+        wishes: &Wishes,
+    ) -> Result<Option<Outcome>, PurchaseError> {
+        let Some(name) = &wishes.name else {
+            return Ok(None);
+        };
+        if !is_name(name) {
+            return Err(PurchaseError::Name);
+        }
+        let Some(entry) = self.book.find(name)? else {
+            return Ok(None);
+        };
+        let (shop, request) = match &entry {
+            Entry::Closed(closed) if closed.ending == Ending::Refused => return Ok(None),
+            Entry::Closed(closed) => (&closed.shop, closed.request.clone()),
+            Entry::Open(open) => (&open.shop, open.request()),
+        };
+        if *shop != self.shop.origin() || request != digest(path, body) {
+            let name = name.clone();
+            return Err(PurchaseError::OtherPurchase { name });
+        }
+        Ok(Some(match entry {
+            Entry::Closed(closed) => Outcome::Known(closed),
+            Entry::Open(open) => self.take_up(&open, wishes.patience).await?,
+        }))
+    }
+
+    async fn buy_now(
+        &self,
+        path: &str,
+        body: &Value,
+        wishes: &Wishes,
+    ) -> Result<Outcome, PurchaseError> {
         if wishes.means == Means::Credits {
             return self.spend_credits(path, body, wishes).await;
         }
@@ -217,7 +283,7 @@ impl Buyer<'_> {
         let open = Open {
             header: payment.header.as_str().to_owned(),
             value: value.to_owned(),
-            ..self.open(path, body, price)?
+            ..self.open(path, body, price, wishes)?
         };
         self.book.reserve(open.clone(), wishes.ceiling)?;
         self.send(&open, means, wishes.patience, false).await
@@ -261,16 +327,23 @@ impl Buyer<'_> {
                 members.insert("max_total_usd".to_owned(), number);
             }
         }
-        let open = self.open(path, &body, Usd::ZERO)?;
+        let open = self.open(path, &body, Usd::ZERO, wishes)?;
         self.book.reserve(open.clone(), None)?;
         self.send(&open, Means::Credits, wishes.patience, false)
             .await
     }
 
-    fn open(&self, path: &str, body: &Value, price: Usd) -> Result<Open, PurchaseError> {
+    fn open(
+        &self,
+        path: &str,
+        body: &Value,
+        price: Usd,
+        wishes: &Wishes,
+    ) -> Result<Open, PurchaseError> {
         let chance = random::<16>().map_err(OfferError::Chance)?;
+        let own = wishes.name.clone();
         Ok(Open {
-            id: format!("compute-{}", hex::encode(chance)),
+            id: own.unwrap_or_else(|| format!("compute-{}", hex::encode(chance))),
             at_s: now_s(),
             shop: self.shop.origin(),
             path: path.to_owned(),
@@ -404,6 +477,13 @@ impl Buyer<'_> {
             request_id: String::new(),
         }))
     }
+}
+
+/// Whether a shop takes it as the name of a purchase.
+fn is_name(text: &str) -> bool {
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'.');
+    (8..=128).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// The end that an answer is. A refusal of the request says nothing of a payment that may have arrived before.

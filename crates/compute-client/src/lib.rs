@@ -16,7 +16,7 @@ mod shop;
 mod usd;
 
 pub use answer::{Problem, Reply};
-pub use book::{Book, BookError, Closed, Ending, Open};
+pub use book::{Book, BookError, Closed, Ending, Entry, Open};
 pub use buyer::{Bought, Buyer, Outcome, PurchaseError, Quote, Wishes};
 pub use identity::Identity;
 pub use model::{Order, Plan};

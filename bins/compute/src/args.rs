@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -41,12 +41,46 @@ pub(crate) struct Global {
     /// Do what is asked without asking back.
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
-    /// A file that holds the private key of the wallet, in hex. Or set COMPUTE_KEY.
+    /// A file that holds the private key of the wallet: in hex of one on EVM chains, in base58 or as a list of
+    /// numbers of one on Solana; `-` is the input. Or set COMPUTE_KEY.
     #[arg(long, global = true, env = "COMPUTE_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Read the private key from the first line of the input.
     #[arg(long, global = true, conflicts_with = "key_file")]
     pub(crate) key_stdin: bool,
+    /// A wallet of `ows` that signs requests, instead of a key: it acts for its machines and spends their credits.
+    #[arg(long, global = true, env = "COMPUTE_OWS_WALLET", value_name = "NAME")]
+    pub(crate) ows_wallet: Option<String>,
+    /// Which account of that wallet: evm or solana.
+    #[arg(long, global = true, env = "COMPUTE_OWS_CHAIN", value_enum, default_value_t = Chain::Evm)]
+    pub(crate) ows_chain: Chain,
+    /// The program of the Open Wallet Standard.
+    #[arg(
+        long,
+        global = true,
+        env = "COMPUTE_OWS_BIN",
+        default_value = "ows",
+        value_name = "FILE"
+    )]
+    pub(crate) ows_bin: PathBuf,
+    /// A node of Solana, which is asked before paying there.
+    #[arg(
+        long,
+        global = true,
+        env = "COMPUTE_SOLANA_NODE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) solana_node: Option<String>,
+    /// A node of MegaETH, which is asked before paying there.
+    #[arg(
+        long,
+        global = true,
+        env = "COMPUTE_MEGAETH_NODE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) megaeth_node: Option<String>,
     /// A file that holds an API key, to act for its owner. Or set COMPUTE_API_KEY.
     #[arg(long, global = true, env = "COMPUTE_API_KEY_FILE", value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
@@ -56,6 +90,22 @@ pub(crate) struct Global {
     /// The most that may be spent in all, beside the cap that `compute budget` sets.
     #[arg(long, global = true, env = "COMPUTE_SPEND_CAP", value_name = "USD")]
     pub(crate) spend_cap: Option<Usd>,
+}
+
+/// Where an account of a wallet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Chain {
+    /// On chains like Ethereum.
+    Evm,
+    /// On Solana.
+    Solana,
+}
+
+impl Global {
+    /// Whether the private key is the first line of the input.
+    pub(crate) fn is_key_in_input(&self) -> bool {
+        self.key_stdin || self.key_file.as_deref() == Some(Path::new("-"))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -179,8 +229,8 @@ pub(crate) struct Machine {
     /// A file with the public SSH key that may log in; without one there is a root password.
     #[arg(long, value_name = "FILE")]
     pub(crate) ssh_key: Option<PathBuf>,
-    /// How to pay: any, base, tempo or credits.
-    #[arg(long, default_value = "any")]
+    /// How to pay: any, base, solana, megaeth, tempo or credits.
+    #[arg(long, visible_aliases = ["pay-with", "network"], default_value = "any")]
     pub(crate) pay: Means,
 }
 
@@ -219,8 +269,8 @@ pub(crate) struct Extend {
     /// More hours, 24 to 4320.
     #[arg(long, default_value_t = 24)]
     pub(crate) hours: u32,
-    /// How to pay: any, base, tempo or credits.
-    #[arg(long, default_value = "any")]
+    /// How to pay: any, base, solana, megaeth, tempo or credits.
+    #[arg(long, visible_aliases = ["pay-with", "network"], default_value = "any")]
     pub(crate) pay: Means,
     #[command(flatten)]
     pub(crate) purchase: Purchase,
@@ -249,6 +299,9 @@ pub(crate) enum Credits {
     Topup {
         /// Dollars.
         amount: Usd,
+        /// How to pay: any, base, solana, megaeth or tempo.
+        #[arg(long, visible_aliases = ["pay-with", "network"], default_value = "any")]
+        pay: Means,
         #[command(flatten)]
         purchase: Purchase,
     },

@@ -1,7 +1,7 @@
 //! The requests that purchases are made of: a command and a tool ask for the same in the same words.
 
 use anyhow::{Context as _, Result, ensure};
-use compute_client::Usd;
+use compute_client::{Means, Usd};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -66,10 +66,14 @@ async fn first_region(context: &Context, plan: &str) -> Result<String> {
 ///
 /// # Errors
 /// Never: an amount is a number.
-pub(crate) fn topup(amount: Usd) -> Result<Value> {
+pub(crate) fn topup(amount: Usd, means: Means) -> Result<Value> {
+    let network = match means {
+        Means::Solana | Means::MegaEth => means.to_string(),
+        _ => Means::Base.to_string(),
+    };
     // As a number: what is written has no more digits than the amount.
     let number: Value = serde_json::from_str(&amount.to_string())?;
-    Ok(json!({ "amount": number, "network": "base" }))
+    Ok(json!({ "amount": number, "network": network }))
 }
 
 /// The path of a machine, or of something below it: an id from elsewhere reaches no other path.
@@ -111,7 +115,8 @@ mod tests {
 
     #[test]
     fn credits_are_asked_for_as_a_number() {
-        let request = topup("2.50".parse().unwrap()).unwrap();
+        let request = topup("2.50".parse().unwrap(), Means::Any).unwrap();
         assert_eq!(request["amount"].to_string(), "2.5");
+        assert_eq!(request["network"], "base");
     }
 }

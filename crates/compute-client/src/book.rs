@@ -12,6 +12,7 @@ use compute_wallet::keccak256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::offer::Means;
 use crate::usd::Usd;
 
 /// The layout of the file.
@@ -108,6 +109,9 @@ pub struct Open {
     /// By whom it was sent, so that nobody else sends it again: `nobody`, `wallet 0x…`, or `api key` with the
     /// start of its hash.
     pub identity: String,
+    /// How it is paid.
+    #[serde(default)]
+    pub means: Means,
     /// The header that pays, and its value: worth this one payment to this one shop.
     pub header: String,
     /// See `header`.

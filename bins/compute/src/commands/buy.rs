@@ -245,6 +245,12 @@ pub(super) fn tell(context: &Context, end: End, bought: &Bought, order: Option<&
             "the book could not be written ({error}): {id} stays open there until `compute recover`"
         ));
     }
+    if bought.is_key_missing {
+        let id = &bought.id;
+        print::progress(&format!(
+            "the key that acts for you could not be read: {id} stays open until `compute recover` has got it"
+        ));
+    }
     if context.global.json {
         let mut told = json!({
             "result": end.word(), "id": bought.id, "price_usd": bought.price,
@@ -305,11 +311,11 @@ async fn wait(context: &Context, bought: Bought) -> Result<End> {
                 return Ok(end);
             }
             Ok(order) if order.status != status => {
-                print::progress(&format!("{id} is {} …", order.status));
+                print::waiting(context.global.json, &format!("{id} is {} …", order.status));
                 status = order.status;
             }
             Ok(_) => {}
-            Err(error) => print::progress(&format!("{id}: {error}")),
+            Err(error) => print::waiting(context.global.json, &format!("{id}: {error}")),
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -1,7 +1,6 @@
 //! Money at the shop.
 
 use anyhow::Result;
-use compute_client::Means;
 use serde_json::json;
 
 use super::buy::{self, Deal};
@@ -14,13 +13,17 @@ use crate::print::{self, cell};
 pub(super) async fn run(context: &Context, wanted: &Credits) -> Result<End> {
     match wanted {
         Credits::Balance => balance(context).await,
-        Credits::Topup { amount, purchase } => {
+        Credits::Topup {
+            amount,
+            pay,
+            purchase,
+        } => {
             context.who()?;
-            let body = goods::topup(*amount)?;
+            let body = goods::topup(*amount, *pay)?;
             let deal = Deal {
                 path: TOPUP,
                 body: &body,
-                means: Means::Base,
+                means: *pay,
                 terms: purchase,
                 what: format!("{amount} USD of credits"),
             };

@@ -181,6 +181,10 @@ pub(super) enum PayWith {
     Any,
     /// USDC on Base.
     Base,
+    /// USDC on Solana.
+    Solana,
+    /// USDm on MegaETH.
+    MegaEth,
     /// USDC.e on Tempo.
     Tempo,
     /// Credits at the shop.
@@ -192,6 +196,8 @@ impl From<PayWith> for Means {
         match wanted {
             PayWith::Any => Self::Any,
             PayWith::Base => Self::Base,
+            PayWith::Solana => Self::Solana,
+            PayWith::MegaEth => Self::MegaEth,
             PayWith::Tempo => Self::Tempo,
             PayWith::Credits => Self::Credits,
         }

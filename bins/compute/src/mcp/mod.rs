@@ -47,7 +47,7 @@ pub(crate) fn check(global: &Global, wanted: &Mcp) -> Result<()> {
             "{address} can be reached from other machines: name an address of this one, such as 127.0.0.1:{}",
             address.port()
         ),
-        None if global.key_stdin => {
+        None if global.is_key_in_input() => {
             bail!(
                 "the input belongs to the client of `compute mcp`: use --key-file or COMPUTE_KEY"
             );

@@ -151,6 +151,7 @@ fn code(error: &anyhow::Error) -> String {
         Some(PurchaseError::Name) => "bad_idempotency_key",
         Some(PurchaseError::OtherPurchase { .. }) => "idempotency_key_used",
         Some(PurchaseError::Offer(OfferError::NoneKnown | OfferError::NotOffered)) => "not_offered",
+        Some(_) if end::of(error) == End::NotAllowed => "cannot_pay",
         _ if end::of(error) == End::Unreachable => "unreachable",
         _ if error.is::<WrongArguments>() => "invalid_arguments",
         _ => "failed",

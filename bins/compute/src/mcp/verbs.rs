@@ -149,8 +149,8 @@ async fn extend(desk: &Arc<Desk>, wanted: Extend) -> Result<Told> {
 async fn topup(desk: &Arc<Desk>, wanted: TopUp) -> Result<Told> {
     let deal = Deal {
         path: TOPUP.to_owned(),
-        body: goods::topup(wanted.amount_usd)?,
-        means: Means::Base,
+        body: goods::topup(wanted.amount_usd, Means::Any)?,
+        means: Means::Any,
         max_price: None,
         name: wanted.idempotency_key,
     };
@@ -224,6 +224,7 @@ fn told_of(bought: Bought) -> Value {
     json!({
         "id": bought.id, "price_usd": bought.price, "means": bought.means.to_string(),
         "reply": without_secrets(bought.reply.body),
+        "is_key_missing": bought.is_key_missing,
         "book": match bought.unwritten {
             None => "written".to_owned(),
             Some(error) => format!("{error}: it counts as open until recover"),

@@ -13,6 +13,7 @@ fn purchase(id: &str, price: u64) -> Open {
         body: serde_json::json!({"plan": "p"}),
         price: dollars(price),
         identity: "nobody".to_owned(),
+        means: Means::Base,
         header: "x-payment".to_owned(),
         value: "abc".to_owned(),
     }

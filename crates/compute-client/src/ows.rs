@@ -252,7 +252,7 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn the_command_signs_and_its_key_stays_there() {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("ows");
         let list = folder.path().join("list");

@@ -42,8 +42,9 @@ fn price_18() -> u128 {
 )]
 async fn node(answers: Value) -> Node {
     async fn serve(State(answers): State<Arc<Value>>, Json(asked): Json<Value>) -> Json<Value> {
-        let result = answers[asked["method"].as_str().unwrap()].clone();
-        Json(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}))
+        let method = asked.get("method").and_then(Value::as_str).unwrap();
+        let result = answers.get(method).cloned().unwrap();
+        Json(json!({"jsonrpc": "2.0", "id": asked.get("id"), "result": result}))
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

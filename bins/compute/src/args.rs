@@ -1,10 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use compute_client::{Means, Usd};
+use rmcp::schemars::{self, JsonSchema};
+use serde::Deserialize;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -38,12 +41,46 @@ pub(crate) struct Global {
     /// Do what is asked without asking back.
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
-    /// A file that holds the private key of the wallet, in hex. Or set COMPUTE_KEY.
+    /// A file that holds the private key of the wallet: in hex of one on EVM chains, in base58 or as a list of
+    /// numbers of one on Solana; `-` is the input. Or set COMPUTE_KEY.
     #[arg(long, global = true, env = "COMPUTE_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Read the private key from the first line of the input.
     #[arg(long, global = true, conflicts_with = "key_file")]
     pub(crate) key_stdin: bool,
+    /// A wallet of `ows` that signs requests, instead of a key: it acts for its machines and spends their credits.
+    #[arg(long, global = true, env = "COMPUTE_OWS_WALLET", value_name = "NAME")]
+    pub(crate) ows_wallet: Option<String>,
+    /// Which account of that wallet: evm or solana.
+    #[arg(long, global = true, env = "COMPUTE_OWS_CHAIN", value_enum, default_value_t = Chain::Evm)]
+    pub(crate) ows_chain: Chain,
+    /// The program of the Open Wallet Standard.
+    #[arg(
+        long,
+        global = true,
+        env = "COMPUTE_OWS_BIN",
+        default_value = "ows",
+        value_name = "FILE"
+    )]
+    pub(crate) ows_bin: PathBuf,
+    /// A node of Solana, which is asked before paying there.
+    #[arg(
+        long,
+        global = true,
+        env = "COMPUTE_SOLANA_NODE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) solana_node: Option<String>,
+    /// A node of MegaETH, which is asked before paying there.
+    #[arg(
+        long,
+        global = true,
+        env = "COMPUTE_MEGAETH_NODE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) megaeth_node: Option<String>,
     /// A file that holds an API key, to act for its owner. Or set COMPUTE_API_KEY.
     #[arg(long, global = true, env = "COMPUTE_API_KEY_FILE", value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
@@ -53,6 +90,22 @@ pub(crate) struct Global {
     /// The most that may be spent in all, beside the cap that `compute budget` sets.
     #[arg(long, global = true, env = "COMPUTE_SPEND_CAP", value_name = "USD")]
     pub(crate) spend_cap: Option<Usd>,
+}
+
+/// Where an account of a wallet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Chain {
+    /// On chains like Ethereum.
+    Evm,
+    /// On Solana.
+    Solana,
+}
+
+impl Global {
+    /// Whether the private key is the first line of the input.
+    pub(crate) fn is_key_in_input(&self) -> bool {
+        self.key_stdin || self.key_file.as_deref() == Some(Path::new("-"))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,6 +157,8 @@ pub(crate) enum Command {
     },
     /// Purchases that came to an end.
     History,
+    /// Offer these commands as tools to a model, by the Model Context Protocol.
+    Mcp(Mcp),
     /// A script that completes this command in a shell.
     Completions {
         /// Which.
@@ -142,9 +197,11 @@ pub(crate) struct Filter {
     pub(crate) limit: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Sort {
     /// The cheapest first.
+    #[default]
     Price,
     /// Most GPU memory first.
     Vram,
@@ -172,8 +229,8 @@ pub(crate) struct Machine {
     /// A file with the public SSH key that may log in; without one there is a root password.
     #[arg(long, value_name = "FILE")]
     pub(crate) ssh_key: Option<PathBuf>,
-    /// How to pay: any, base, tempo or credits.
-    #[arg(long, default_value = "any")]
+    /// How to pay: any, base, solana, megaeth, tempo or credits.
+    #[arg(long, visible_aliases = ["pay-with", "network"], default_value = "any")]
     pub(crate) pay: Means,
 }
 
@@ -200,6 +257,9 @@ pub(crate) struct Purchase {
     /// How many seconds an unknown outcome is asked about.
     #[arg(long, default_value_t = 180)]
     pub(crate) patience: u64,
+    /// Your own name for this purchase, 8 to 128 characters: the same again is the same purchase.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -209,8 +269,8 @@ pub(crate) struct Extend {
     /// More hours, 24 to 4320.
     #[arg(long, default_value_t = 24)]
     pub(crate) hours: u32,
-    /// How to pay: any, base, tempo or credits.
-    #[arg(long, default_value = "any")]
+    /// How to pay: any, base, solana, megaeth, tempo or credits.
+    #[arg(long, visible_aliases = ["pay-with", "network"], default_value = "any")]
     pub(crate) pay: Means,
     #[command(flatten)]
     pub(crate) purchase: Purchase,
@@ -239,6 +299,9 @@ pub(crate) enum Credits {
     Topup {
         /// Dollars.
         amount: Usd,
+        /// How to pay: any, base, solana, megaeth or tempo.
+        #[arg(long, visible_aliases = ["pay-with", "network"], default_value = "any")]
+        pay: Means,
         #[command(flatten)]
         purchase: Purchase,
     },
@@ -269,4 +332,21 @@ pub(crate) struct Budget {
     /// Take the limit away.
     #[arg(long, conflicts_with = "set")]
     pub(crate) unlimited: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// Serve streamable HTTP at this address of this machine, instead of the standard input and output.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<SocketAddr>,
+    /// A file that holds the bearer token which HTTP clients must send. Or set COMPUTE_MCP_TOKEN; without either
+    /// one is made and kept beside the book.
+    #[arg(long, env = "COMPUTE_MCP_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Offer only what changes nothing.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// The most that one purchase may cost.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_price: Option<Usd>,
 }

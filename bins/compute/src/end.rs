@@ -70,7 +70,14 @@ fn of_purchase(error: &PurchaseError) -> End {
     match error {
         PurchaseError::Shop(error) => of_shop(error),
         PurchaseError::Book(BookError::BeyondCap { .. })
-        | PurchaseError::Offer(OfferError::NoneKnown | OfferError::NotOffered)
+        | PurchaseError::Offer(
+            OfferError::NoneKnown
+            | OfferError::NotOffered
+            | OfferError::NoKey
+            | OfferError::NoNode(_)
+            | OfferError::Uneven { .. },
+        )
+        | PurchaseError::OtherWallet { .. }
         | PurchaseError::TooDear { .. }
         | PurchaseError::RealMoney
         | PurchaseError::NoWallet => End::NotAllowed,

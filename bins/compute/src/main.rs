@@ -9,6 +9,8 @@ mod args;
 mod commands;
 mod context;
 mod end;
+mod goods;
+mod mcp;
 mod print;
 
 use std::process::ExitCode;

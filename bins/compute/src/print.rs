@@ -1,5 +1,7 @@
 //! What is printed: one JSON document, or text for people. Progress goes to the other stream.
 
+use std::io::{self, IsTerminal as _};
+
 use compute_client::{PurchaseError, ShopError};
 use serde_json::{Value, json};
 
@@ -13,6 +15,13 @@ pub(crate) fn document(document: &Value) {
 /// Says something to whoever waits.
 pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
+}
+
+/// Says how far it is to somebody who waits at a terminal; a script and a log are told the end alone.
+pub(crate) fn waiting(is_json: bool, text: &str) {
+    if !is_json && io::stderr().is_terminal() {
+        progress(text);
+    }
 }
 
 /// Says what went wrong.

@@ -126,6 +126,13 @@ impl Reply {
         }
     }
 
+    /// Whether a key acts for the buyer that could not be read just now: there is a note on it, and nothing of it.
+    pub(crate) fn lacks_key(&self) -> bool {
+        !self.text("/management_note").is_empty()
+            && self.text("/management_api_key_id").is_empty()
+            && self.text("/management_api_key").is_empty()
+    }
+
     /// What was bought is named: no page of a proxy in between does that.
     fn is_made(&self) -> bool {
         self.body.get("success") == Some(&Value::Bool(true))

@@ -8,9 +8,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use compute_wallet::keccak256;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::offer::Means;
 use crate::usd::Usd;
 
 /// The layout of the file.
@@ -18,6 +20,9 @@ const VERSION: u32 = 1;
 
 /// Closed purchases that are remembered one by one; of older ones only their sum is.
 const REMEMBERED: usize = 1_000;
+
+/// Members of a request that say how it is paid, not what is bought.
+const HOW: [&str; 3] = ["use_credits", "max_total_usd", "network"];
 
 /// The book in one folder.
 #[derive(Debug, Clone)]
@@ -72,6 +77,18 @@ pub enum BookError {
     /// No purchase of this name is open.
     #[error("no purchase {0} is open")]
     NotOpen(String),
+    /// A purchase of this name was sent before.
+    #[error("a purchase called {0} was sent before")]
+    NameTaken(String),
+}
+
+/// What the book has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Sent, without an end yet.
+    Open(Open),
+    /// With its end.
+    Closed(Closed),
 }
 
 /// What was sent, and may have been paid.
@@ -92,6 +109,9 @@ pub struct Open {
     /// By whom it was sent, so that nobody else sends it again: `nobody`, `wallet 0x…`, or `api key` with the
     /// start of its hash.
     pub identity: String,
+    /// How it is paid.
+    #[serde(default)]
+    pub means: Means,
     /// The header that pays, and its value: worth this one payment to this one shop.
     pub header: String,
     /// See `header`.
@@ -128,6 +148,28 @@ pub struct Closed {
     /// The machine it was for, when there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub order: String,
+    /// A digest of what was asked for, so that its name is not used for something else.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request: String,
+}
+
+impl Open {
+    /// A digest of what is asked for; how it is paid is no part of it.
+    #[must_use]
+    pub fn request(&self) -> String {
+        digest(&self.path, &self.body)
+    }
+}
+
+/// A digest of a request; how it is paid is no part of it.
+pub(crate) fn digest(path: &str, body: &Value) -> String {
+    let mut goods = body.clone();
+    if let Some(members) = goods.as_object_mut() {
+        members.retain(|name, _| !HOW.contains(&name.as_str()));
+        // In one order, whatever order they were written in.
+        members.sort_keys();
+    }
+    hex::encode(keccak256(format!("{path}\n{goods}").as_bytes()))
 }
 
 /// Everything in the file.
@@ -156,6 +198,21 @@ impl Default for Pages {
 }
 
 impl Pages {
+    /// Whether a purchase of this name is open, or was charged. What came to nothing leaves its name free.
+    fn has_name(&self, id: &str) -> bool {
+        let was_charged = |it: &Closed| it.id == id && it.ending != Ending::Refused;
+        self.open.iter().any(|open| open.id == id) || self.closed.iter().any(was_charged)
+    }
+
+    /// Forgets what is beyond the bound, refusals first: the names of what was charged last longest.
+    fn forget(&mut self) {
+        while self.closed.len() > REMEMBERED {
+            let is_refused = |it: &Closed| it.ending == Ending::Refused;
+            let index = self.closed.iter().position(is_refused).unwrap_or(0);
+            self.closed.remove(index);
+        }
+    }
+
     /// What was sent and is not known to be spent.
     fn pending(&self) -> Usd {
         let prices = self.open.iter().map(|open| open.price.micros());
@@ -196,6 +253,20 @@ impl Book {
         Ok(self.read()?.closed)
     }
 
+    /// What became of the purchase of a name, as far as it is known: the last one, when one that came to nothing
+    /// was tried again.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn find(&self, id: &str) -> Result<Option<Entry>, BookError> {
+        let pages = self.read()?;
+        if let Some(open) = pages.open.into_iter().find(|open| open.id == id) {
+            return Ok(Some(Entry::Open(open)));
+        }
+        let closed = pages.closed.into_iter().rfind(|closed| closed.id == id);
+        Ok(closed.map(Entry::Closed))
+    }
+
     /// Sets the most that may be spent in all, or takes the limit away.
     ///
     /// # Errors
@@ -211,9 +282,13 @@ impl Book {
     /// forget it. `ceiling` is another limit on everything that is spent, beside the book's own.
     ///
     /// # Errors
-    /// `BeyondCap` when it would cost too much together with what was and may have been spent.
+    /// `BeyondCap` when it would cost too much together with what was and may have been spent; `NameTaken` when
+    /// one of this name is open, or was charged.
     pub fn reserve(&self, purchase: Open, ceiling: Option<Usd>) -> Result<(), BookError> {
         self.change(|pages| {
+            if pages.has_name(&purchase.id) {
+                return Err(BookError::NameTaken(purchase.id));
+            }
             let (spent, open) = (pages.spent, pages.pending());
             let limit = match (pages.cap, ceiling) {
                 (Some(own), Some(other)) => Some(own.min(other)),
@@ -253,6 +328,7 @@ impl Book {
                 pages.spent = Usd::from_micros(spent);
             }
             pages.closed.push(Closed {
+                request: open.request(),
                 id: open.id,
                 at_s,
                 shop: open.shop,
@@ -261,8 +337,7 @@ impl Book {
                 ending,
                 order: order.to_owned(),
             });
-            let surplus = pages.closed.len().saturating_sub(REMEMBERED);
-            pages.closed.drain(..surplus);
+            pages.forget();
             Ok(())
         })
     }
@@ -332,138 +407,4 @@ fn replace(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dollars(amount: u64) -> Usd {
-        Usd::from_micros(amount * 1_000_000)
-    }
-
-    fn purchase(id: &str, price: u64) -> Open {
-        Open {
-            id: id.to_owned(),
-            at_s: 1,
-            shop: "https://compute.example".to_owned(),
-            path: "/compute/provision".to_owned(),
-            body: serde_json::json!({"plan": "p"}),
-            price: dollars(price),
-            identity: "nobody".to_owned(),
-            header: "x-payment".to_owned(),
-            value: "abc".to_owned(),
-        }
-    }
-
-    /// A book in a folder of its own, and that folder.
-    fn book() -> (Book, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        (Book::new(folder.path().join("state")), folder)
-    }
-
-    #[test]
-    fn what_may_have_been_spent_counts_until_it_is_known() {
-        let (book, _folder) = book();
-        book.set_cap(Some(dollars(10))).unwrap();
-        book.reserve(purchase("a", 6), None).unwrap();
-        let beyond = book.reserve(purchase("b", 5), None);
-        assert!(matches!(beyond, Err(BookError::BeyondCap { .. })));
-        book.close("a", Ending::Refused, "", 2).unwrap();
-        book.reserve(purchase("b", 5), None).unwrap();
-        book.close("b", Ending::Paid, "order", 3).unwrap();
-        assert_eq!(
-            book.totals().unwrap(),
-            (Some(dollars(10)), dollars(5), Usd::ZERO)
-        );
-        let beyond = book.reserve(purchase("c", 6), None);
-        assert!(matches!(beyond, Err(BookError::BeyondCap { .. })));
-        book.reserve(purchase("c", 5), None).unwrap();
-    }
-
-    /// A cap below what was spent stops no purchase with credits, which were counted when they were bought.
-    #[test]
-    fn what_costs_nothing_more_is_beyond_no_cap() {
-        let (book, _folder) = book();
-        book.reserve(purchase("a", 6), None).unwrap();
-        book.close("a", Ending::Paid, "", 2).unwrap();
-        book.set_cap(Some(dollars(5))).unwrap();
-        book.reserve(purchase("b", 0), Some(dollars(1))).unwrap();
-        let beyond = book.reserve(purchase("c", 1), None);
-        assert!(matches!(beyond, Err(BookError::BeyondCap { .. })));
-    }
-
-    #[test]
-    fn credit_at_a_shop_was_spent() {
-        let (book, _folder) = book();
-        book.reserve(purchase("a", 6), None).unwrap();
-        book.close("a", Ending::Credited, "", 2).unwrap();
-        assert_eq!(book.totals().unwrap(), (None, dollars(6), Usd::ZERO));
-    }
-
-    #[test]
-    fn the_lower_of_two_limits_holds() {
-        let (book, _folder) = book();
-        book.reserve(purchase("a", 6), Some(dollars(6))).unwrap();
-        book.set_cap(Some(dollars(100))).unwrap();
-        let beyond = book.reserve(purchase("b", 1), Some(dollars(6)));
-        assert!(matches!(beyond, Err(BookError::BeyondCap { .. })));
-        book.reserve(purchase("b", 1), Some(dollars(7))).unwrap();
-    }
-
-    #[test]
-    fn another_process_finds_what_was_written() {
-        let (book, _folder) = book();
-        book.reserve(purchase("a", 6), None).unwrap();
-        let other = Book::new(&book.folder);
-        assert_eq!(other.open().unwrap(), [purchase("a", 6)]);
-        other.close("a", Ending::Paid, "o", 9).unwrap();
-        let twice = book.close("a", Ending::Paid, "o", 9);
-        assert!(matches!(twice, Err(BookError::NotOpen(_))));
-        assert_eq!(book.closed().unwrap().len(), 1);
-    }
-
-    /// Many at once never spend more than the cap together.
-    #[test]
-    fn the_cap_holds_for_all_processes_together() {
-        let (book, _folder) = book();
-        book.set_cap(Some(dollars(5))).unwrap();
-        let taken: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..20)
-                .map(|number| {
-                    let book = book.clone();
-                    scope
-                        .spawn(move || book.reserve(purchase(&number.to_string(), 1), None).is_ok())
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| usize::from(thread.join().unwrap()))
-                .sum()
-        });
-        assert_eq!(taken, 5);
-        assert_eq!(book.open().unwrap().len(), 5);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn nobody_else_reads_it() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let (book, _folder) = book();
-        book.reserve(purchase("a", 6), None).unwrap();
-        let mode = fs::metadata(book.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_damaged_or_newer_book_is_never_taken_for_an_empty_one() {
-        let (book, _folder) = book();
-        book.reserve(purchase("a", 6), None).unwrap();
-        fs::write(book.path(), "{\"version\":1").unwrap();
-        assert!(matches!(book.totals(), Err(BookError::Damaged { .. })));
-        fs::write(
-            book.path(),
-            "{\"version\":2,\"spent\":\"0\",\"open\":[],\"closed\":[]}",
-        )
-        .unwrap();
-        assert!(matches!(book.totals(), Err(BookError::Newer { .. })));
-        assert!(book.reserve(purchase("b", 1), None).is_err());
-    }
-}
+mod tests;

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use compute_wallet::EvmKey;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::answer::{Problem, Reply, Verdict};
-use crate::book::{Book, BookError, Ending, Open};
+use crate::book::{Book, BookError, Ending, Entry, Open, digest};
 use crate::clock::{now_ms, now_s, random};
 use crate::identity::Identity;
 use crate::offer::{Means, Offer, OfferError};
+use crate::purchase::{Bought, Outcome, PurchaseError, Quote, Wishes};
+use crate::purse::Purse;
 use crate::shop::{Call, Shop, ShopError};
 use crate::usd::Usd;
 
@@ -21,35 +22,11 @@ const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 const PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often a purchase that was made is asked for its key.
+const KEY_LOOKS: u32 = 6;
+
 /// For so long a shop surely remembers a name, in seconds; it does for three days.
 const NAME_LIFE_S: u64 = 48 * 3_600;
-
-/// What a buyer wants of a purchase beside the goods.
-#[derive(Debug, Clone)]
-pub struct Wishes {
-    /// How to pay.
-    pub means: Means,
-    /// The most that this purchase may cost.
-    pub max_price: Option<Usd>,
-    /// The most that may be spent in all, beside the cap of the book.
-    pub ceiling: Option<Usd>,
-    /// Whether real money may be paid, and not only that of test networks.
-    pub real_money: bool,
-    /// How long the same is sent again while nobody knows what became of it.
-    pub patience: Duration,
-}
-
-impl Default for Wishes {
-    fn default() -> Self {
-        Self {
-            means: Means::Any,
-            max_price: None,
-            ceiling: None,
-            real_money: true,
-            patience: Duration::from_secs(180),
-        }
-    }
-}
 
 /// Who buys, where, and by which book.
 #[derive(Debug)]
@@ -60,104 +37,8 @@ pub struct Buyer<'a> {
     pub book: &'a Book,
     /// Whose the purchases are.
     pub identity: &'a Identity,
-    /// Who pays; nobody can only pay with credits.
-    pub key: Option<&'a EvmKey>,
-}
-
-/// A price, and what can be paid for it.
-#[derive(Debug)]
-pub struct Quote {
-    /// The way to pay that was wished for.
-    pub offer: Offer,
-    /// The shop's answer.
-    pub reply: Reply,
-}
-
-/// A purchase that was made.
-#[derive(Debug)]
-pub struct Bought {
-    /// Its name in the book and at the shop.
-    pub id: String,
-    /// What was paid; nothing new when it was paid with credits.
-    pub price: Usd,
-    /// How it was paid.
-    pub means: Means,
-    /// The shop's answer.
-    pub reply: Reply,
-    /// Why its end could not be written into the book, if it could not. It stays open there, and counts
-    /// against the cap; taking it up again finds the same purchase.
-    pub unwritten: Option<BookError>,
-}
-
-/// What became of a purchase.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It was made.
-    Paid(Bought),
-    /// It was paid, could not be delivered, and is credited to its owner at the shop.
-    Credited {
-        /// How much.
-        amount: Usd,
-        /// What the shop answered.
-        bought: Bought,
-    },
-    /// Nothing was charged.
-    Refused(Problem),
-    /// Nobody knows yet. It stays in the book, counts against the cap, and can be taken up again.
-    Unknown {
-        /// Its name in the book.
-        id: String,
-        /// What was said last.
-        last: String,
-    },
-}
-
-/// Why nothing was bought. Nothing was charged.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PurchaseError {
-    /// The shop cannot be asked, or refuses before any payment.
-    #[error(transparent)]
-    Shop(#[from] ShopError),
-    /// Nothing can be paid.
-    #[error(transparent)]
-    Offer(#[from] OfferError),
-    /// The book forbids it, or cannot be written.
-    #[error(transparent)]
-    Book(#[from] BookError),
-    /// It is dearer than wished.
-    #[error("it costs {price} USD, and may cost {limit} USD at most")]
-    TooDear {
-        /// What it costs.
-        price: Usd,
-        /// The limit.
-        limit: Usd,
-    },
-    /// Real money is asked for.
-    #[error("real money is asked for, and only test money may be paid here")]
-    RealMoney,
-    /// Nobody is there to pay.
-    #[error("there is no wallet to pay with")]
-    NoWallet,
-    /// The shop gave something away that was asked for without a payment.
-    #[error("the shop did not ask for a payment: it answered {0}")]
-    Unpriced(StatusCode),
-    /// Who sent it is not who would send it now.
-    #[error("the purchase was sent by {sent}, and would be sent again by {now}")]
-    OtherIdentity {
-        /// Who sent it.
-        sent: String,
-        /// Who would now.
-        now: String,
-    },
-    /// It was to be paid with credits so long ago that the shop may have forgotten its name: sent again, it
-    /// might be another purchase.
-    #[error("{id} is too old to be sent again: look at the shop whether it was made")]
-    TooOld {
-        /// Its name in the book.
-        id: String,
-    },
+    /// What pays; an empty one can only spend credits.
+    pub purse: &'a Purse,
 }
 
 impl Buyer<'_> {
@@ -186,7 +67,7 @@ impl Buyer<'_> {
                 ShopError::Refused(reply.problem()).into()
             });
         }
-        let offer = Offer::choose(Offer::read(&reply)?, means)?;
+        let offer = Offer::choose(Offer::read(&reply)?, means, self.purse)?;
         Ok(Quote { offer, reply })
     }
 
@@ -200,10 +81,63 @@ impl Buyer<'_> {
         body: &Value,
         wishes: &Wishes,
     ) -> Result<Outcome, PurchaseError> {
+        if let Some(known) = self.known(path, body, wishes).await? {
+            return Ok(known);
+        }
+        let bought = self.buy_now(path, body, wishes).await;
+        match bought {
+            // Another process was faster with the same.
+            Err(PurchaseError::Book(BookError::NameTaken(name))) => {
+                let known = self.known(path, body, wishes).await?;
+                known.ok_or_else(|| BookError::NameTaken(name).into())
+            }
+            bought => bought,
+        }
+    }
+
+    /// What is known of the purchase of this name. One that is open is taken up.
+    async fn known(
+        &self,
+        path: &str,
+        body: &Value,
+        wishes: &Wishes,
+    ) -> Result<Option<Outcome>, PurchaseError> {
+        let Some(name) = &wishes.name else {
+            return Ok(None);
+        };
+        if !is_name(name) {
+            return Err(PurchaseError::Name);
+        }
+        let Some(entry) = self.book.find(name)? else {
+            return Ok(None);
+        };
+        let (shop, request) = match &entry {
+            Entry::Closed(closed) if closed.ending == Ending::Refused => return Ok(None),
+            Entry::Closed(closed) => (&closed.shop, closed.request.clone()),
+            Entry::Open(open) => (&open.shop, open.request()),
+        };
+        if *shop != self.shop.origin() || request != digest(path, body) {
+            let name = name.clone();
+            return Err(PurchaseError::OtherPurchase { name });
+        }
+        Ok(Some(match entry {
+            Entry::Closed(closed) => Outcome::Known(closed),
+            Entry::Open(open) => self.take_up(&open, wishes.patience).await?,
+        }))
+    }
+
+    async fn buy_now(
+        &self,
+        path: &str,
+        body: &Value,
+        wishes: &Wishes,
+    ) -> Result<Outcome, PurchaseError> {
         if wishes.means == Means::Credits {
             return self.spend_credits(path, body, wishes).await;
         }
-        let key = self.key.ok_or(PurchaseError::NoWallet)?;
+        if self.purse.is_empty() {
+            return Err(PurchaseError::NoWallet);
+        }
         let Quote { offer, .. } = self.quote(path, body, wishes.means).await?;
         let (price, means) = (offer.price(), offer.means());
         if let Some(limit) = wishes.max_price.filter(|limit| price > *limit) {
@@ -212,15 +146,32 @@ impl Buyer<'_> {
         if offer.is_real() && !wishes.real_money {
             return Err(PurchaseError::RealMoney);
         }
-        let payment = offer.pay(key)?;
+        self.check_owner(means)?;
+        let payment = offer.pay(self.purse).await?;
         let value = payment.value.to_str().map_err(|_| OfferError::Unreadable)?;
         let open = Open {
+            means,
             header: payment.header.as_str().to_owned(),
             value: value.to_owned(),
-            ..self.open(path, body, price)?
+            ..self.open(path, body, price, wishes)?
         };
         self.book.reserve(open.clone(), wishes.ceiling)?;
         self.send(&open, means, wishes.patience, false).await
+    }
+
+    /// Who pays by x402 owns what is bought: a shop refuses another wallet, after the payment was signed.
+    fn check_owner(&self, means: Means) -> Result<(), PurchaseError> {
+        let is_other = match self.identity {
+            Identity::Wallet(_) => means == Means::Solana,
+            #[cfg(feature = "solana")]
+            Identity::SolanaWallet(_) => matches!(means, Means::Base | Means::MegaEth),
+            Identity::Ows(_) => means != Means::Tempo,
+            Identity::Nobody | Identity::ApiKey(_) => false,
+        };
+        if is_other {
+            return Err(PurchaseError::OtherWallet { means });
+        }
+        Ok(())
     }
 
     /// Takes up a purchase of which nobody knows what became of it: the same is sent again, which pays nothing twice.
@@ -240,7 +191,9 @@ impl Buyer<'_> {
         let means = match open.header.as_str() {
             "" => Means::Credits,
             "authorization" => Means::Tempo,
-            _ => Means::Base,
+            // Books of older versions do not tell.
+            _ if open.means == Means::Any => Means::Base,
+            _ => open.means,
         };
         self.send(open, means, patience, true).await
     }
@@ -261,22 +214,30 @@ impl Buyer<'_> {
                 members.insert("max_total_usd".to_owned(), number);
             }
         }
-        let open = self.open(path, &body, Usd::ZERO)?;
+        let open = self.open(path, &body, Usd::ZERO, wishes)?;
         self.book.reserve(open.clone(), None)?;
         self.send(&open, Means::Credits, wishes.patience, false)
             .await
     }
 
-    fn open(&self, path: &str, body: &Value, price: Usd) -> Result<Open, PurchaseError> {
+    fn open(
+        &self,
+        path: &str,
+        body: &Value,
+        price: Usd,
+        wishes: &Wishes,
+    ) -> Result<Open, PurchaseError> {
         let chance = random::<16>().map_err(OfferError::Chance)?;
+        let own = wishes.name.clone();
         Ok(Open {
-            id: format!("compute-{}", hex::encode(chance)),
+            id: own.unwrap_or_else(|| format!("compute-{}", hex::encode(chance))),
             at_s: now_s(),
             shop: self.shop.origin(),
             path: path.to_owned(),
             body: body.clone(),
             price,
             identity: self.identity.name(),
+            means: Means::Credits,
             header: String::new(),
             value: String::new(),
         })
@@ -294,6 +255,7 @@ impl Buyer<'_> {
         let limit = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let until = now_ms().saturating_add(limit);
         let (mut may_have_arrived, mut pause) = (was_sent, PAUSE);
+        let mut looks_for_key = 0;
         loop {
             let call = Call {
                 method: Method::POST,
@@ -306,7 +268,17 @@ impl Buyer<'_> {
                 Ok(reply) => {
                     let verdict = reply.verdict();
                     if let Some(ending) = ending_of(&verdict, may_have_arrived) {
-                        return self.close(open, means, ending, verdict, reply);
+                        if !reply.lacks_key() {
+                            return self.close(open, means, ending, verdict, reply);
+                        }
+                        // It is bought; the same again buys nothing else, and gets the key.
+                        looks_for_key += 1;
+                        if looks_for_key == KEY_LOOKS {
+                            return Ok(Outcome::Paid(without_key(open, means, reply)));
+                        }
+                        tokio::time::sleep(pause).await;
+                        pause = pause.saturating_mul(2).min(MAX_PAUSE);
+                        continue;
                     }
                     may_have_arrived = true;
                     let problem = reply.problem();
@@ -358,6 +330,7 @@ impl Buyer<'_> {
             price: open.price,
             means,
             reply,
+            is_key_missing: false,
             unwritten,
         };
         Ok(match verdict {
@@ -404,6 +377,25 @@ impl Buyer<'_> {
             request_id: String::new(),
         }))
     }
+}
+
+/// What was bought, as long as its key is not known: it stays open in the book.
+fn without_key(open: &Open, means: Means, reply: Reply) -> Bought {
+    Bought {
+        id: open.id.clone(),
+        price: open.price,
+        means,
+        reply,
+        is_key_missing: true,
+        unwritten: None,
+    }
+}
+
+/// Whether a shop takes it as the name of a purchase.
+fn is_name(text: &str) -> bool {
+    let is_allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'.');
+    (8..=128).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// The end that an answer is. A refusal of the request says nothing of a payment that may have arrived before.

@@ -11,16 +11,24 @@ mod buyer;
 mod clock;
 mod identity;
 mod model;
+mod node;
 mod offer;
+mod ows;
+mod purchase;
+mod purse;
 mod shop;
 mod usd;
 
 pub use answer::{Problem, Reply};
-pub use book::{Book, BookError, Closed, Ending, Open};
-pub use buyer::{Bought, Buyer, Outcome, PurchaseError, Quote, Wishes};
+pub use book::{Book, BookError, Closed, Ending, Entry, Open};
+pub use buyer::Buyer;
 pub use identity::Identity;
 pub use model::{Order, Plan};
+pub use node::{Node, NodeError};
 pub use offer::{Means, Offer, OfferError};
+pub use ows::{OwsChain, OwsError, OwsWallet};
+pub use purchase::{Bought, Outcome, PurchaseError, Quote, Wishes};
+pub use purse::Purse;
 pub use shop::{Shop, ShopError};
 pub use usd::{Usd, UsdError};
 

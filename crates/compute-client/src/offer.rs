@@ -3,26 +3,29 @@
 //! A price is what is signed, in a token that is known here to be worth a dollar. What the shop says about it in
 //! other words decides nothing.
 
+mod pay;
+
 use std::fmt;
 use std::str::FromStr;
 
-use compute_mpp::tempo::{Modes, TempoCharge, TempoTerms, TransactionBuilder};
-use compute_mpp::{Challenge, Source, client};
-use compute_wallet::{EvmAddress, EvmKey};
-use compute_x402::client::{PayableOffer, PaymentRequired};
+use compute_mpp::tempo::{Modes, TempoTerms};
+use compute_mpp::{Challenge, client};
+use compute_wallet::EvmAddress;
+#[cfg(feature = "solana")]
+use compute_x402::client::SvmOffer;
+use compute_x402::client::{PayableOffer, PaymentRequired, PermitOffer};
+#[cfg(feature = "solana")]
+use compute_x402::networks::KnownMint;
 use compute_x402::networks::KnownToken;
-use http::{HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use compute_x402::{Network, TokenTerms};
+use http::HeaderName;
+use serde::{Deserialize, Serialize};
 
 use crate::answer::Reply;
-use crate::clock::{now_s, random};
+use crate::clock::now_s;
+use crate::node::NodeError;
+use crate::purse::Purse;
 use crate::usd::Usd;
-
-/// How long a transaction on Tempo may wait for its block, in seconds; the chain takes 30 at most.
-const TEMPO_VALIDITY_S: u64 = 25;
-
-/// Who pays is named in the memo of a payment on Tempo.
-const CLIENT_ID: &str = "compute";
 
 /// The header of x402's second version.
 const REQUIRED: HeaderName = HeaderName::from_static("payment-required");
@@ -39,13 +42,19 @@ const TEMPO_DOLLARS: [(u64, &str, u8, bool); 2] = [
 ];
 
 /// How something is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Means {
     /// By whatever the shop offers first and the wallet can pay.
     #[default]
     Any,
     /// USDC on Base, by x402.
     Base,
+    /// USDC on Solana, by x402.
+    Solana,
+    /// USDm on MegaETH, by x402.
+    MegaEth,
     /// USDC.e on Tempo, by MPP.
     Tempo,
     /// From the owner's credits at the shop.
@@ -54,7 +63,7 @@ pub enum Means {
 
 /// No way to pay has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("pay with base, tempo or credits")]
+#[error("pay with base, solana, megaeth, tempo or credits")]
 pub struct UnknownMeans;
 
 impl FromStr for Means {
@@ -64,6 +73,8 @@ impl FromStr for Means {
         match text {
             "any" => Ok(Self::Any),
             "base" => Ok(Self::Base),
+            "solana" => Ok(Self::Solana),
+            "megaeth" => Ok(Self::MegaEth),
             "tempo" => Ok(Self::Tempo),
             "credits" => Ok(Self::Credits),
             _ => Err(UnknownMeans),
@@ -81,9 +92,18 @@ pub struct Offer {
 
 #[derive(Debug, Clone)]
 enum Way {
-    X402 {
+    Transfer {
         asked: Box<PaymentRequired>,
         offer: Box<PayableOffer>,
+    },
+    Permit {
+        asked: Box<PaymentRequired>,
+        offer: Box<PermitOffer>,
+    },
+    #[cfg(feature = "solana")]
+    Solana {
+        asked: Box<PaymentRequired>,
+        offer: Box<SvmOffer>,
     },
     Mpp {
         challenge: Box<Challenge>,
@@ -104,15 +124,32 @@ pub enum OfferError {
     /// The wanted way is not among the offers.
     #[error("the shop does not take this means of payment for it now")]
     NotOffered,
+    /// One way to pay costs more than another of the same answer: somebody took one token for another.
+    #[error(
+        "the shop asks {dear} USD one way and {cheap} USD another way for the same: neither is paid"
+    )]
+    Uneven {
+        /// What the wanted way costs.
+        dear: Usd,
+        /// What the cheapest costs.
+        cheap: Usd,
+    },
+    /// The wallet cannot sign for this chain.
+    #[error("there is no key for this means of payment")]
+    NoKey,
+    /// A node must be asked, and none is known.
+    #[error("a node of {0} must be asked before paying there, and none is set")]
+    NoNode(&'static str),
+    /// A node does not help.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A transfer on Solana cannot be made of it.
+    #[cfg(feature = "solana")]
+    #[error("{0}")]
+    Draft(#[source] compute_x402::exact_svm::client::DraftError),
     /// The system gives no random bytes.
     #[error("no random bytes: {0}")]
     Chance(#[source] getrandom::Error),
-}
-
-/// What is sent with a request to pay for it.
-pub(crate) struct Payment {
-    pub(crate) header: HeaderName,
-    pub(crate) value: HeaderValue,
 }
 
 impl Offer {
@@ -132,7 +169,10 @@ impl Offer {
     #[must_use]
     pub const fn means(&self) -> Means {
         match self.way {
-            Way::X402 { .. } => Means::Base,
+            Way::Transfer { .. } => Means::Base,
+            Way::Permit { .. } => Means::MegaEth,
+            #[cfg(feature = "solana")]
+            Way::Solana { .. } => Means::Solana,
             Way::Mpp { .. } => Means::Tempo,
         }
     }
@@ -153,11 +193,7 @@ impl Offer {
         }
         let mut offers = Vec::new();
         if let Some(Ok(asked)) = x402 {
-            let found = asked
-                .offers()
-                .iter()
-                .filter_map(|offer| Self::of_x402(&asked, offer));
-            offers.extend(found);
+            offers.extend(Self::all_of(&asked));
         }
         let challenges = mpp.unwrap_or_default().into_iter();
         offers.extend(challenges.filter_map(Self::of_challenge));
@@ -167,24 +203,87 @@ impl Offer {
         Ok(offers)
     }
 
-    /// The first offer of these means.
-    pub(crate) fn choose(offers: Vec<Self>, wanted: Means) -> Result<Self, OfferError> {
-        let mut offers = offers.into_iter();
-        let found = offers.find(|offer| wanted == Means::Any || offer.means() == wanted);
-        found.ok_or(OfferError::NotOffered)
+    /// The first offer of these means; of any means, the first that the purse can pay, or else the first.
+    pub(crate) fn choose(
+        offers: Vec<Self>,
+        wanted: Means,
+        purse: &Purse,
+    ) -> Result<Self, OfferError> {
+        let cheap = offers.iter().map(|offer| offer.price).min();
+        let index = match wanted {
+            Means::Any => {
+                let payable = offers.iter().position(|offer| offer.is_payable(purse));
+                Some(payable.unwrap_or(0))
+            }
+            wanted => offers.iter().position(|offer| offer.means() == wanted),
+        };
+        let found = index.and_then(|index| offers.into_iter().nth(index));
+        let found = found.ok_or(OfferError::NotOffered)?;
+        // The same price in other tokens differs by what is rounded, less than a millionth.
+        let cheap = cheap.unwrap_or(found.price);
+        if found.price.minus(cheap) > Usd::from_micros(1) {
+            let dear = found.price;
+            return Err(OfferError::Uneven { dear, cheap });
+        }
+        Ok(found)
     }
 
-    fn of_x402(asked: &PaymentRequired, offer: &PayableOffer) -> Option<Self> {
-        let token = offer.token();
+    /// Whether a purse has the key, and where it is needed the node, to pay it.
+    const fn is_payable(&self, purse: &Purse) -> bool {
+        match self.way {
+            Way::Transfer { .. } | Way::Mpp { .. } => purse.evm.is_some(),
+            Way::Permit { .. } => purse.evm.is_some() && purse.megaeth_node.is_some(),
+            #[cfg(feature = "solana")]
+            Way::Solana { .. } => purse.solana.is_some() && purse.solana_node.is_some(),
+        }
+    }
+
+    /// Every offer of x402 that is in a token known here to be a dollar.
+    fn all_of(asked: &PaymentRequired) -> Vec<Self> {
+        let transfers = asked.offers().iter().filter_map(|offer| {
+            Self::in_token(offer.token(), offer.amount().get(), |price, is_real| Self {
+                price,
+                is_real,
+                way: Way::Transfer {
+                    asked: Box::new(asked.clone()),
+                    offer: Box::new(offer.clone()),
+                },
+            })
+        });
+        let permits = asked.permit_offers().iter().filter_map(|offer| {
+            Self::in_token(offer.token(), offer.amount().get(), |price, is_real| Self {
+                price,
+                is_real,
+                way: Way::Permit {
+                    asked: Box::new(asked.clone()),
+                    offer: Box::new(offer.clone()),
+                },
+            })
+        });
+        let evm = transfers.chain(permits);
+        #[cfg(feature = "solana")]
+        let evm = evm.chain(asked.svm_offers().iter().filter_map(|offer| {
+            let known = KnownMint::find(offer.network(), &offer.mint())?;
+            Some(Self {
+                price: Usd::of_token(offer.amount().get(), known.decimals)?,
+                is_real: is_real(offer.network()),
+                way: Way::Solana {
+                    asked: Box::new(asked.clone()),
+                    offer: Box::new(offer.clone()),
+                },
+            })
+        }));
+        evm.collect()
+    }
+
+    fn in_token(
+        token: &TokenTerms,
+        amount: u128,
+        offer: impl FnOnce(Usd, bool) -> Self,
+    ) -> Option<Self> {
         let known = KnownToken::find(token.network(), token.asset_text())?;
-        Some(Self {
-            price: Usd::of_token(offer.amount().get(), known.decimals)?,
-            is_real: *token.network() != compute_x402::Network::BASE_SEPOLIA,
-            way: Way::X402 {
-                asked: Box::new(asked.clone()),
-                offer: Box::new(offer.clone()),
-            },
-        })
+        let price = Usd::of_token(amount, known.decimals)?;
+        Some(offer(price, is_real(token.network())))
     }
 
     fn of_challenge(challenge: Challenge) -> Option<Self> {
@@ -215,48 +314,16 @@ impl Offer {
             },
         })
     }
+}
 
-    /// Signs it. The price is what [`price`](Self::price) says.
-    pub(crate) fn pay(self, key: &EvmKey) -> Result<Payment, OfferError> {
-        let (header, text) = match self.way {
-            Way::X402 { asked, offer } => {
-                let nonce = random().map_err(OfferError::Chance)?;
-                let payment = asked.pay(&offer, key, nonce, now_s());
-                (payment.header_name(), payment.to_header())
-            }
-            Way::Mpp { challenge, terms } => {
-                let amount = challenge
-                    .charge()
-                    .map_err(|_| OfferError::Unreadable)?
-                    .amount;
-                let charge = TempoCharge {
-                    terms: &terms,
-                    amount: amount.get(),
-                    realm: challenge.realm(),
-                    challenge_id: challenge.id(),
-                };
-                let until = now_s().saturating_add(TEMPO_VALIDITY_S);
-                let unsigned = TransactionBuilder::payment(&charge, Some(CLIENT_ID), until);
-                let raw = hex::encode(unsigned.build().sign(key).encode());
-                let payload = Map::from_iter([
-                    ("type".to_owned(), Value::from("transaction")),
-                    ("signature".to_owned(), format!("0x{raw}").into()),
-                ]);
-                let source = Source {
-                    chain_id: terms.chain_id,
-                    address: key.address(),
-                };
-                let (_, text) = client::answer(*challenge, Some(&source), payload);
-                ("authorization", text)
-            }
-        };
-        let mut value = HeaderValue::from_str(&text).map_err(|_| OfferError::Unreadable)?;
-        value.set_sensitive(true);
-        Ok(Payment {
-            header: HeaderName::from_static(header),
-            value,
-        })
-    }
+/// Whether money on a network is worth anything.
+fn is_real(network: &Network) -> bool {
+    ![
+        Network::BASE_SEPOLIA,
+        Network::SOLANA_DEVNET,
+        Network::SOLANA_TESTNET,
+    ]
+    .contains(network)
 }
 
 impl fmt::Display for Means {
@@ -264,6 +331,8 @@ impl fmt::Display for Means {
         f.write_str(match self {
             Self::Any => "any",
             Self::Base => "base",
+            Self::Solana => "solana",
+            Self::MegaEth => "megaeth",
             Self::Tempo => "tempo",
             Self::Credits => "credits",
         })

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::answer::{Problem, Reply};
 use crate::identity::Identity;
 use crate::model::{Order, Plan};
+use crate::ows::OwsError;
 
 /// A purchase is answered within 100 s (decisions.md 4), and a little more for the way.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -48,6 +49,9 @@ pub enum ShopError {
     /// The system gives no random bytes.
     #[error("no random bytes: {0}")]
     Chance(#[source] getrandom::Error),
+    /// The command that signs does not help.
+    #[error(transparent)]
+    Ows(#[from] OwsError),
     /// No answer came.
     #[error("{0}")]
     Unanswered(#[from] OutboundError),
@@ -179,7 +183,7 @@ impl Shop {
     pub(crate) async fn call(&self, call: Call<'_>, who: &Identity) -> Result<Reply, ShopError> {
         let body = call.body.map(|body| body.to_string().into_bytes());
         let signed = body.as_deref().unwrap_or_default();
-        let own = who.headers(call.method.as_str(), call.path, signed)?;
+        let own = who.headers(call.method.as_str(), call.path, signed).await?;
         let segments: Vec<&str> = call.path.split('/').filter(|it| !it.is_empty()).collect();
         let mut request = OutboundRequest::new(call.method, &segments);
         // The same bytes as were signed: one value is always written in one way.

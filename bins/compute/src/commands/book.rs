@@ -54,20 +54,66 @@ pub(super) fn history(context: &Context) -> Result<End> {
 }
 
 pub(super) async fn recover(context: &Context, patience: u64) -> Result<End> {
-    let patience = Duration::from_secs(patience);
+    let is_json = context.global.json;
+    let row = |row: &Value| {
+        if !is_json {
+            print_row(row);
+        }
+    };
+    let found = take_up(context, Duration::from_secs(patience), row).await?;
+    if is_json {
+        print::document(&json!({
+            "result": found.end.word(), "purchases": found.purchases,
+            "open_at_other_shops": found.elsewhere,
+        }));
+        return Ok(found.end);
+    }
+    if found.purchases.is_empty() {
+        println!("nothing is open at {}", context.shop.origin());
+    }
+    for shop in &found.elsewhere {
+        print::progress(&format!(
+            "something is open at {shop}: --url takes you there"
+        ));
+    }
+    Ok(found.end)
+}
+
+/// What became of open purchases.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// `Unknown` when one of them still has no end.
+    pub(crate) end: End,
+    pub(crate) purchases: Vec<Value>,
+    /// Other shops where something is open.
+    pub(crate) elsewhere: Vec<String>,
+}
+
+/// Takes up what is open at this shop, and tells of each.
+///
+/// # Errors
+/// When the book cannot be read.
+pub(crate) async fn take_up(
+    context: &Context,
+    patience: Duration,
+    mut tell: impl FnMut(&Value),
+) -> Result<Found> {
     let origin = context.shop.origin();
     let (mine, others): (Vec<Open>, Vec<Open>) = context
         .book
         .open()?
         .into_iter()
         .partition(|open| open.shop == origin);
-    let mut told = Vec::new();
-    let mut end = End::Done;
+    let mut found = Found {
+        end: End::Done,
+        purchases: Vec::new(),
+        elsewhere: others.into_iter().map(|open| open.shop).collect(),
+    };
     for open in &mine {
         let row = match context.buyer().take_up(open, patience).await {
             // One that cannot be taken up here keeps no other from it.
             Err(error) => {
-                end = End::Unknown;
+                found.end = End::Unknown;
                 json!({ "id": open.id, "result": "unknown", "error": error.to_string() })
             }
             Ok(Outcome::Paid(bought)) => json!({
@@ -80,33 +126,15 @@ pub(super) async fn recover(context: &Context, patience: u64) -> Result<End> {
                 "id": open.id, "result": "refused", "charged": false, "error": problem.detail,
             }),
             Ok(Outcome::Unknown { last, .. }) => {
-                end = End::Unknown;
+                found.end = End::Unknown;
                 json!({ "id": open.id, "result": "unknown", "error": last })
             }
             Ok(_) => json!({ "id": open.id, "result": "failed" }),
         };
-        if !context.global.json {
-            print_row(&row);
-        }
-        told.push(row);
+        tell(&row);
+        found.purchases.push(row);
     }
-    if context.global.json {
-        let elsewhere: Vec<&str> = others.iter().map(|open| open.shop.as_str()).collect();
-        print::document(&json!({
-            "result": end.word(), "purchases": told, "open_at_other_shops": elsewhere,
-        }));
-    } else {
-        if told.is_empty() {
-            println!("nothing is open at {origin}");
-        }
-        for open in &others {
-            print::progress(&format!(
-                "{} is open at {}: --url takes you there",
-                open.id, open.shop
-            ));
-        }
-    }
-    Ok(end)
+    Ok(found)
 }
 
 fn print_row(row: &Value) {

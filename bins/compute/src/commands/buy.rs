@@ -5,15 +5,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use compute_client::{Bought, Means, Order, Outcome, Quote, Usd, Wishes};
+use compute_client::{Bought, Closed, Ending, Means, Order, Outcome, Quote, Usd, Wishes};
 use serde_json::{Value, json};
 
 use crate::args::{Extend, Machine, Provision, Purchase};
 use crate::context::Context;
 use crate::end::End;
+use crate::goods::{self, Goods, PROVISION};
 use crate::print::{self, cell};
-
-const PROVISION: &str = "/compute/provision";
 
 /// Between two looks at a machine that starts.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,6 +36,9 @@ pub(super) async fn quote(context: &Context, machine: &Machine) -> Result<End> {
 }
 
 pub(super) async fn provision(context: &Context, order: &Provision) -> Result<End> {
+    if order.purchase.idempotency_key.is_some() && order.machine.region.is_none() {
+        bail!("with --idempotency-key name the --region, too: the same again must be the same");
+    }
     let body = body_of(context, &order.machine).await?;
     let deal = Deal {
         path: PROVISION,
@@ -57,7 +59,7 @@ pub(super) async fn provision(context: &Context, order: &Provision) -> Result<En
 }
 
 pub(super) async fn extend(context: &Context, order: &Extend) -> Result<End> {
-    let path = format!("/compute/instances/{}/extend", order.id);
+    let path = goods::machine(&order.id, "/extend")?;
     let body = json!({ "extend_hours": order.hours });
     let deal = Deal {
         path: &path,
@@ -80,40 +82,22 @@ pub(super) async fn finish(context: &Context, deal: &Deal<'_>) -> Result<End> {
 
 /// The request for a machine.
 async fn body_of(context: &Context, machine: &Machine) -> Result<Value> {
-    let region = match &machine.region {
-        Some(region) => region.clone(),
-        None => first_region(context, &machine.plan).await?,
-    };
-    let mut body = json!({
-        "plan": machine.plan, "region": region, "os_id": machine.os,
-        "prepaid_hours": machine.hours,
-    });
-    if let Some(members) = body.as_object_mut() {
-        if let Some(label) = &machine.label {
-            members.insert("label".to_owned(), label.as_str().into());
-        }
-        if let Some(path) = &machine.ssh_key {
+    let key = match &machine.ssh_key {
+        Some(path) => {
             let key = fs::read_to_string(path);
-            let key = key.with_context(|| format!("read {}", path.display()))?;
-            if key.contains("PRIVATE KEY") {
-                bail!(
-                    "{} holds a private key; the public one is wanted",
-                    path.display()
-                );
-            }
-            members.insert("ssh_public_key".to_owned(), key.trim().into());
+            Some(key.with_context(|| format!("read {}", path.display()))?)
         }
-    }
-    Ok(body)
-}
-
-async fn first_region(context: &Context, plan: &str) -> Result<String> {
-    let plans = context.shop.plans().await?;
-    let found = plans.into_iter().find(|it| it.id == plan);
-    let found =
-        found.with_context(|| format!("no plan is called {plan}; `compute plans` lists them"))?;
-    let first = found.locations.into_iter().next();
-    first.with_context(|| format!("{plan} is sold out everywhere; `compute plans` lists others"))
+        None => None,
+    };
+    let goods = Goods {
+        plan: &machine.plan,
+        region: machine.region.as_deref(),
+        os: machine.os,
+        hours: machine.hours,
+        label: machine.label.as_deref(),
+        ssh_public_key: key.as_deref(),
+    };
+    goods.request(context).await
 }
 
 /// Of credits too the price is asked in money: it is the same.
@@ -150,6 +134,7 @@ async fn make(context: &Context, deal: &Deal<'_>) -> Result<(End, Option<Bought>
         ceiling: context.global.spend_cap,
         real_money: !context.is_play,
         patience: Duration::from_secs(deal.terms.patience),
+        name: deal.terms.idempotency_key.clone(),
     };
     if !context.is_play && !context.global.yes {
         wishes.max_price = Some(agree(context, deal, &wishes).await?);
@@ -190,6 +175,7 @@ fn settle(context: &Context, outcome: Outcome) -> (End, Option<Bought>) {
     match outcome {
         Outcome::Paid(bought) => (End::Done, Some(bought)),
         Outcome::Credited { bought, .. } => (End::Credited, Some(bought)),
+        Outcome::Known(closed) => (known(context, &closed), None),
         Outcome::Refused(problem) => {
             if context.global.json {
                 print::document(&json!({
@@ -217,6 +203,26 @@ fn settle(context: &Context, outcome: Outcome) -> (End, Option<Bought>) {
     }
 }
 
+/// Says that it was bought before.
+fn known(context: &Context, closed: &Closed) -> End {
+    let end = match closed.ending {
+        Ending::Credited => End::Credited,
+        _ => End::Done,
+    };
+    if context.global.json {
+        print::document(&json!({
+            "result": end.word(), "id": closed.id, "price_usd": closed.price,
+            "already_bought": true, "order_id": closed.order,
+        }));
+    } else {
+        println!(
+            "{} was bought before, for {} USD, and is not bought again",
+            closed.id, closed.price
+        );
+    }
+    end
+}
+
 /// Says that nobody knows.
 fn unknown(context: &Context, id: &str, last: &str) {
     let advice =
@@ -237,6 +243,12 @@ pub(super) fn tell(context: &Context, end: End, bought: &Bought, order: Option<&
         let id = &bought.id;
         print::progress(&format!(
             "the book could not be written ({error}): {id} stays open there until `compute recover`"
+        ));
+    }
+    if bought.is_key_missing {
+        let id = &bought.id;
+        print::progress(&format!(
+            "the key that acts for you could not be read: {id} stays open until `compute recover` has got it"
         ));
     }
     if context.global.json {
@@ -299,11 +311,11 @@ async fn wait(context: &Context, bought: Bought) -> Result<End> {
                 return Ok(end);
             }
             Ok(order) if order.status != status => {
-                print::progress(&format!("{id} is {} …", order.status));
+                print::waiting(context.global.json, &format!("{id} is {} …", order.status));
                 status = order.status;
             }
             Ok(_) => {}
-            Err(error) => print::progress(&format!("{id}: {error}")),
+            Err(error) => print::waiting(context.global.json, &format!("{id}: {error}")),
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -12,15 +12,7 @@ use crate::end::End;
 use crate::print::{self, cell};
 
 pub(super) async fn plans(context: &Context, filter: &Filter) -> Result<End> {
-    let mut plans = context.shop.plans().await?;
-    plans.retain(|plan| is_wanted(plan, filter));
-    match filter.sort {
-        Sort::Price => plans.sort_by_key(|plan| plan.our_hourly),
-        Sort::Vram => plans.sort_by_key(|plan| (Reverse(plan.gpu_vram_gb), plan.our_hourly)),
-        Sort::Ram => plans.sort_by_key(|plan| (Reverse(plan.ram), plan.our_hourly)),
-    }
-    let found = plans.len();
-    plans.truncate(filter.limit);
+    let (found, plans) = choose(context.shop.plans().await?, filter);
     if context.global.json {
         print::document(&json!({ "result": "done", "count": found, "plans": plans }));
         return Ok(End::Done);
@@ -35,6 +27,19 @@ pub(super) async fn plans(context: &Context, filter: &Filter) -> Result<End> {
         print::progress(&format!("{} of {found}; --limit shows more", plans.len()));
     }
     Ok(End::Done)
+}
+
+/// How many are wanted, and as many of them as fit.
+pub(crate) fn choose(mut plans: Vec<Plan>, filter: &Filter) -> (usize, Vec<Plan>) {
+    plans.retain(|plan| is_wanted(plan, filter));
+    match filter.sort {
+        Sort::Price => plans.sort_by_key(|plan| plan.our_hourly),
+        Sort::Vram => plans.sort_by_key(|plan| (Reverse(plan.gpu_vram_gb), plan.our_hourly)),
+        Sort::Ram => plans.sort_by_key(|plan| (Reverse(plan.ram), plan.our_hourly)),
+    }
+    let found = plans.len();
+    plans.truncate(filter.limit);
+    (found, plans)
 }
 
 fn row(plan: &Plan) -> Vec<String> {

@@ -1,27 +1,29 @@
 //! Money at the shop.
 
 use anyhow::Result;
-use compute_client::Means;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::buy::{self, Deal};
 use crate::args::Credits;
 use crate::context::Context;
 use crate::end::End;
+use crate::goods::{self, TOPUP};
 use crate::print::{self, cell};
 
 pub(super) async fn run(context: &Context, wanted: &Credits) -> Result<End> {
     match wanted {
         Credits::Balance => balance(context).await,
-        Credits::Topup { amount, purchase } => {
+        Credits::Topup {
+            amount,
+            pay,
+            purchase,
+        } => {
             context.who()?;
-            // As a number: what is written has no more digits than the amount.
-            let number: Value = serde_json::from_str(&amount.to_string())?;
-            let body = json!({ "amount": number, "network": "base" });
+            let body = goods::topup(*amount, *pay)?;
             let deal = Deal {
-                path: "/compute/credits/topup",
+                path: TOPUP,
                 body: &body,
-                means: Means::Base,
+                means: *pay,
                 terms: purchase,
                 what: format!("{amount} USD of credits"),
             };

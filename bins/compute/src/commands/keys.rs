@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::args::Keys;
 use crate::context::Context;
 use crate::end::End;
+use crate::goods;
 use crate::print::{self, cell};
 
 const PATH: &str = "/compute/api-keys";
@@ -25,7 +26,7 @@ pub(super) async fn run(context: &Context, wanted: &Keys) -> Result<End> {
         }
         Keys::List => context.shop.get(PATH, who).await?,
         Keys::Revoke { id } => {
-            let path = format!("{PATH}/{id}");
+            let path = format!("{PATH}/{}", goods::checked(id)?);
             context.shop.ask(Method::DELETE, &path, None, who).await?
         }
     };

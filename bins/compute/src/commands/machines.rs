@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::args::Resize;
 use crate::context::Context;
 use crate::end::End;
+use crate::goods;
 use crate::print::{self, cell};
 
 pub(super) async fn list(context: &Context) -> Result<End> {
@@ -37,7 +38,7 @@ pub(super) async fn list(context: &Context) -> Result<End> {
 }
 
 pub(super) async fn show(context: &Context, id: &str) -> Result<End> {
-    let path = format!("/compute/orders/{id}");
+    let path = format!("/compute/orders/{}", goods::checked(id)?);
     let reply = context.shop.get(&path, context.who()?).await?;
     if context.global.json {
         print::document(&json!({ "result": "done", "reply": reply.body }));
@@ -67,12 +68,12 @@ pub(super) async fn resize(context: &Context, wanted: &Resize) -> Result<End> {
         "plan": wanted.plan, "confirm_disk_resize": wanted.confirm_disk_resize,
         "dry_run": wanted.dry_run,
     });
-    let path = format!("/compute/instances/{}/resize", wanted.id);
+    let path = goods::machine(&wanted.id, "/resize")?;
     ask(context, Method::POST, &path, Some(&body)).await
 }
 
 pub(super) async fn password(context: &Context, id: &str) -> Result<End> {
-    let path = format!("/compute/instances/{id}/password");
+    let path = goods::machine(id, "/password")?;
     let reply = context
         .shop
         .ask(Method::POST, &path, None, context.who()?)
@@ -107,7 +108,7 @@ pub(super) async fn destroy(context: &Context, id: &str) -> Result<End> {
             bail!("nothing was destroyed");
         }
     }
-    let path = format!("/compute/instances/{id}");
+    let path = goods::machine(id, "")?;
     ask(context, Method::DELETE, &path, None).await
 }
 

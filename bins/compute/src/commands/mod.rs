@@ -1,8 +1,8 @@
 //! The commands.
 
-mod book;
+pub(crate) mod book;
 mod buy;
-mod catalog;
+pub(crate) mod catalog;
 mod credits;
 mod keys;
 mod machines;
@@ -13,6 +13,7 @@ use clap::CommandFactory as _;
 use crate::args::{Arguments, Command};
 use crate::context::Context;
 use crate::end::End;
+use crate::mcp;
 
 /// Carries out what was asked for.
 pub(crate) async fn run(arguments: Arguments) -> Result<End> {
@@ -21,6 +22,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<End> {
         let mut own = Arguments::command();
         clap_complete::generate(shell, &mut own, "compute", &mut std::io::stdout());
         return Ok(End::Done);
+    }
+    if let Command::Mcp(wanted) = &command {
+        mcp::check(&global, wanted)?;
     }
     let is_local = matches!(command, Command::Budget(_) | Command::History);
     let context = Context::open(global, is_local).await?;
@@ -41,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<End> {
         Command::Budget(wanted) => book::budget(&context, &wanted),
         Command::Recover { patience } => book::recover(&context, patience).await,
         Command::History => book::history(&context),
+        Command::Mcp(wanted) => mcp::run(context, &wanted).await,
         Command::Completions { .. } => Ok(End::Done),
     }
 }

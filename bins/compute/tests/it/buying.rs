@@ -124,3 +124,68 @@ fn people_read_text_and_scripts_one_document() {
     );
     assert_eq!(town.run(&["explode"]).code, 2);
 }
+
+#[test]
+fn a_purchase_with_a_name_is_made_once() {
+    let town = Town::open();
+    let words = [
+        "provision",
+        "--plan",
+        PLAN,
+        "--region",
+        "ewr",
+        "--idempotency-key",
+        "nightly-2026-11-30",
+    ];
+    let first = town.run(&words);
+    assert_eq!((first.code, first.result()), (0, "done"), "{first:?}");
+    let again = town.run(&words);
+    assert_eq!(
+        (again.code, &again.json["already_bought"]),
+        (0, &true.into())
+    );
+    assert_eq!(again.json["order_id"], first.json["reply"]["order"]["id"]);
+    assert_eq!(town.machines().len(), 1);
+    let other = [words.as_slice(), &["--hours", "48"]].concat();
+    assert_eq!(town.run(&other).result(), "failed");
+    // The plan's first region may be another tomorrow.
+    let vague = [
+        "provision",
+        "--plan",
+        PLAN,
+        "--idempotency-key",
+        "nightly-2026-12-01",
+    ];
+    assert_eq!(town.run(&vague).code, 1);
+    assert_eq!(town.machines().len(), 1);
+}
+
+/// Development servers take no money on Solana: what is missing is said, and nothing is sent.
+#[test]
+fn a_means_that_is_not_there_sends_nothing() {
+    let town = Town::open();
+    for network in ["solana", "megaeth"] {
+        let words = ["provision", "--plan", PLAN, "--network", network];
+        let refused = town.run(&words);
+        assert_eq!(
+            (refused.code, refused.result()),
+            (4, "not_allowed"),
+            "{refused:?}"
+        );
+    }
+    let pair: Vec<u8> = [
+        [2; 32].as_slice(),
+        compute_wallet::SolanaKey::from_seed(&[2; 32])
+            .address()
+            .as_bytes(),
+    ]
+    .concat();
+    let mut command = town.command(&town.url);
+    command
+        .env("COMPUTE_KEY", format!("{pair:?}"))
+        .args(["--json", "list"]);
+    let listed = command.output().unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["instances"], serde_json::json!([]), "{listed}");
+    assert_eq!(town.machines().len(), 0);
+}

@@ -9,4 +9,5 @@
 mod buying;
 mod limits;
 mod lost;
+mod mcp;
 mod town;

@@ -128,3 +128,38 @@ async fn credits_are_spent_under_a_name_and_cost_nothing_more() {
     assert_eq!(seen[0].body["max_total_usd"].to_string(), "0.5");
     assert!(seen[0].header("idempotency-key").is_some() && seen[0].payment().is_none());
 }
+
+#[tokio::test]
+async fn the_same_under_one_name_is_bought_once() {
+    let town = Town::open().await;
+    town.says([Say::Nothing, made()]);
+    let named = Wishes {
+        name: Some("purchase-1".to_owned()),
+        patience: std::time::Duration::ZERO,
+        ..wishes()
+    };
+    // Its answer is lost, and it is asked for again.
+    let outcome = town.buyer().buy(PATH, &order(), &named).await.unwrap();
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    let outcome = town.buyer().buy(PATH, &order(), &named).await.unwrap();
+    assert!(matches!(outcome, Outcome::Paid(_)), "{outcome:?}");
+    let paid = town.paid();
+    assert_eq!(paid.len(), 2);
+    assert_eq!(paid[0].payment(), paid[1].payment());
+    assert_eq!(paid[0].header("idempotency-key"), Some("purchase-1"));
+
+    // From then on it is known, and nothing is sent.
+    let seen = town.seen().len();
+    let outcome = town.buyer().buy(PATH, &order(), &named).await.unwrap();
+    assert!(matches!(outcome, Outcome::Known(closed) if closed.order == "o-1"));
+    let other = json!({"plan": "another"});
+    let refused = town.buyer().buy(PATH, &other, &named).await;
+    assert!(matches!(refused, Err(PurchaseError::OtherPurchase { .. })));
+    assert_eq!(town.seen().len(), seen);
+    let short = Wishes {
+        name: Some("short".to_owned()),
+        ..wishes()
+    };
+    let refused = town.buyer().buy(PATH, &order(), &short).await;
+    assert!(matches!(refused, Err(PurchaseError::Name)), "{refused:?}");
+}

@@ -156,3 +156,44 @@ async fn what_another_process_has_closed_was_bought() {
         .unwrap();
     assert!(matches!(outcome, Outcome::Paid(bought) if bought.unwritten.is_none()));
 }
+
+/// A buyer by credential alone gets a key that acts for it; when the shop could not read it, the same is asked again.
+#[tokio::test]
+async fn a_key_that_could_not_be_read_is_asked_for_again() {
+    let town = Town::open().await;
+    let unread = json!({
+        "success": true, "operation_id": "p-1", "settlement": "settled", "order": {"id": "o-1"},
+        "management_note": "the key of this machine could not be read just now",
+    });
+    let mut read = unread.clone();
+    read["management_api_key"] = "key".into();
+    read["management_api_key_id"] = "k-1".into();
+    town.says([
+        Say::Answer(200, unread.clone()),
+        Say::Answer(200, unread.clone()),
+        Say::Answer(200, read.clone()),
+    ]);
+    let outcome = town.buyer().buy(PATH, &order(), &wishes()).await.unwrap();
+    let Outcome::Paid(bought) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(bought.reply.text("/management_api_key"), "key");
+    assert!(!bought.is_key_missing);
+    let paid = town.paid();
+    assert_eq!(paid.len(), 3);
+    assert!(
+        paid.iter()
+            .all(|repeat| repeat.payment() == paid[0].payment())
+    );
+    assert_eq!(town.book.open().unwrap(), []);
+
+    // It is never asked for without end; what is bought stays open, so that the key can be had later.
+    town.says([Say::Answer(200, unread)]);
+    let outcome = town.buyer().buy(PATH, &order(), &wishes()).await.unwrap();
+    assert!(matches!(outcome, Outcome::Paid(bought) if bought.is_key_missing));
+    let open = town.book.open().unwrap().remove(0);
+    town.says([Say::Answer(200, read)]);
+    let outcome = town.buyer().take_up(&open, Duration::from_secs(2)).await;
+    assert!(matches!(outcome, Ok(Outcome::Paid(bought)) if !bought.is_key_missing));
+    assert_eq!(town.book.open().unwrap(), []);
+}

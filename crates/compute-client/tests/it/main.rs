@@ -6,5 +6,6 @@
 )]
 
 mod buying;
+mod chains;
 mod lost;
 mod stub;

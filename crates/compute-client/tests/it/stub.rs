@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
-use compute_client::{Book, Buyer, Identity, Means, Shop, Wishes};
+use compute_client::{Book, Buyer, Identity, Means, Purse, Shop, Wishes};
 use compute_wallet::EvmKey;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -48,6 +48,8 @@ struct Memory {
     seen: Vec<Seen>,
     says: VecDeque<Say>,
     asset: String,
+    /// What stands in the header that asks for a payment, when it is not the usual.
+    required: Option<String>,
 }
 
 type Shared = Arc<Mutex<Memory>>;
@@ -58,7 +60,7 @@ pub(crate) struct Town {
     pub(crate) shop: Shop,
     pub(crate) book: Book,
     pub(crate) identity: Identity,
-    pub(crate) key: Arc<EvmKey>,
+    pub(crate) purse: Purse,
     _folder: TempDir,
 }
 
@@ -83,7 +85,7 @@ impl Town {
             shop: Shop::new(&url).unwrap(),
             book: Book::new(folder.path()),
             identity: Identity::Wallet(Arc::clone(&key)),
-            key,
+            purse: Purse::default().with_evm(key),
             _folder: folder,
         }
     }
@@ -97,12 +99,17 @@ impl Town {
         asset.clone_into(&mut lock(&self.memory).asset);
     }
 
+    /// Asks for payments with this header.
+    pub(crate) fn requires(&self, header: String) {
+        lock(&self.memory).required = Some(header);
+    }
+
     pub(crate) fn buyer(&self) -> Buyer<'_> {
         Buyer {
             shop: &self.shop,
             book: &self.book,
             identity: &self.identity,
-            key: Some(&self.key),
+            purse: &self.purse,
         }
     }
 
@@ -160,7 +167,11 @@ async fn serve(
         }
     };
     match say {
-        None => unpaid(&lock(&memory).asset),
+        None => {
+            let memory = lock(&memory);
+            let usual = || usual(&memory.asset);
+            unpaid(memory.required.clone().unwrap_or_else(usual))
+        }
         Some(Say::Answer(status, body)) => answer(status).body(body.to_string().into()).unwrap(),
         // A body that breaks off: the client cannot know what was in it.
         Some(Say::Nothing) => {
@@ -185,7 +196,8 @@ fn answer(status: u16) -> axum::http::response::Builder {
         .header("x-compute-mode", "dev")
 }
 
-fn unpaid(asset: &str) -> Response<Body> {
+/// A challenge for USDC on the test network of Base.
+fn usual(asset: &str) -> String {
     let asked = json!({
         "x402Version": 2, "error": "payment_required",
         "resource": {"url": "https://compute.example/compute/provision"},
@@ -195,10 +207,13 @@ fn unpaid(asset: &str) -> Response<Body> {
             "maxTimeoutSeconds": 300, "extra": {"name": "USDC", "version": "2"},
         }],
     });
-    let header = base64::Engine::encode(
+    base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
         asked.to_string(),
-    );
+    )
+}
+
+fn unpaid(header: String) -> Response<Body> {
     answer(402)
         .header("payment-required", header)
         .body(json!({"code": "payment_required"}).to_string().into())

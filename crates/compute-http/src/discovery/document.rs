@@ -28,7 +28,7 @@ const GUIDANCE: &str = "GET /compute/plans, /compute/regions and /compute/os to 
      your SSH key. Extend before expires_at; DELETE when done. When an answer is lost, send the same \
      request with the same payment and key again; never make a new payment while one is unknown.";
 
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("Catalogue", "What is for sale. For everybody."),
     ("Buying", "What is paid for."),
     ("Machines", "The caller's machines."),

@@ -31,12 +31,12 @@ const REFUSALS: [Refusal; 16] = [
     ),
     refusal(
         401,
-        "Unauthenticated",
+        "Unauthorized",
         "Who calls must be known, and is not: no credentials, bad ones, or a nonce that was used.",
     ),
     refusal(
         402,
-        "PaymentRequired",
+        "Payment",
         "The price, and every way to pay it. Pay one of them and send the same request again with the \
          payment. `application/problem+json` without `accepts` when credits were to pay and do not suffice.",
     ),
@@ -50,7 +50,7 @@ const REFUSALS: [Refusal; 16] = [
         "NotFound",
         "There is no such thing, or it is somebody else's.",
     ),
-    refusal(408, "BodyTimeout", "The body did not arrive in time."),
+    refusal(408, "Slow", "The body did not arrive in time."),
     refusal(
         409,
         "Conflict",
@@ -58,13 +58,13 @@ const REFUSALS: [Refusal; 16] = [
     ),
     refusal(
         412,
-        "ApprovalNeeded",
+        "Approval",
         "The token must be approved for Permit2 first. Nothing was settled.",
     ),
     refusal(413, "TooLarge", "The body is too large."),
     refusal(
         415,
-        "UnsupportedMediaType",
+        "MediaType",
         "Send JSON in UTF-8, uncompressed, with `Content-Type: application/json`.",
     ),
     refusal(
@@ -74,12 +74,12 @@ const REFUSALS: [Refusal; 16] = [
     ),
     refusal(
         429,
-        "TooManyRequests",
+        "Limited",
         "Too many requests; nothing was done. See `Retry-After`.",
     ),
     refusal(
         431,
-        "HeadersTooLarge",
+        "Headers",
         "The headers that may hold a credential are too large.",
     ),
     refusal(
@@ -89,7 +89,7 @@ const REFUSALS: [Refusal; 16] = [
     ),
     refusal(
         502,
-        "ProviderRefused",
+        "Refused",
         "The provider refused. `details.credited` says what became credit; what cost nothing is as it was.",
     ),
     refusal(

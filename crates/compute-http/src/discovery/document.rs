@@ -80,6 +80,7 @@ pub(super) fn document(facts: &Facts) -> Value {
     document["servers"] = json!([{ "url": facts.url }]);
     document["info"]["x-guidance"] = json!(GUIDANCE);
     document["info"]["contact"] = json!({ "url": facts.at("/docs") });
+    document["security"] = usual_security();
     document["externalDocs"] = json!({ "url": facts.at("/docs") });
     document["x-service-info"] = service_info(facts);
     document["x-discovery"] = json!({ "llmsTxtUrl": facts.at("/llms.txt") });
@@ -152,6 +153,7 @@ fn common() -> Value {
             flatten(schema, &all);
             if !name.ends_with("Request") {
                 forbid_null(schema);
+                shorten(schema);
             }
         }
     }
@@ -302,6 +304,26 @@ fn collect_references(value: &Value, named: &mut BTreeSet<String>) {
     }
 }
 
+/// The document has a size to keep to: what an answer is stands with its operation, and how many bits a
+/// number has is nobody's business.
+fn shorten(schema: &mut Value) {
+    if let Some(members) = schema.as_object_mut()
+        && members.contains_key("properties")
+    {
+        members.remove("description");
+    }
+    for (_, member) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if member["type"] == "integer"
+            && let Some(rules) = member.as_object_mut()
+        {
+            rules.remove("format");
+        }
+    }
+    if let Some(members) = schema.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+}
+
 /// What may be left out is an `Option` in Rust; on the wire neither a parameter nor a body is `null`.
 fn forbid_nothing(operation: &mut Value) {
     let parameters = operation
@@ -334,6 +356,16 @@ fn without_null(schema: &mut Value) {
     }
 }
 
+/// How callers are known where nothing else is said.
+fn usual_security() -> Value {
+    json!([{ "apiKey": [] }, wallet_signature()])
+}
+
+fn wallet_signature() -> Value {
+    let set = SIGNATURE.map(|(scheme, _, _)| (scheme.to_owned(), json!([])));
+    Value::Object(set.into_iter().collect())
+}
+
 /// Says by which headers a caller is known; nothing where nobody needs to be.
 fn secure(operation: &mut Value) {
     let Some(members) = operation.as_object_mut() else {
@@ -342,8 +374,10 @@ fn secure(operation: &mut Value) {
     let security = members.entry("security").or_insert_with(|| json!([]));
     for way in security.as_array_mut().into_iter().flatten() {
         if way.get(WALLET_SIGNATURE).is_some() {
-            let set = SIGNATURE.map(|(scheme, _, _)| (scheme.to_owned(), json!([])));
-            *way = Value::Object(set.into_iter().collect());
+            *way = wallet_signature();
         }
+    }
+    if *security == usual_security() {
+        members.remove("security");
     }
 }

@@ -317,7 +317,9 @@ fn objects(html: &mut Html, document: &Value) {
             .text(&object_anchor(name))
             .raw("\"><summary><code>");
         html.text(name).raw("</code></summary>\n");
-        html.paragraph(text(schema, "description"));
+        if let Some(meaning) = schema.get("description").and_then(Value::as_str) {
+            html.paragraph(meaning);
+        }
         object(html, schema);
         html.raw("</details>\n");
     }

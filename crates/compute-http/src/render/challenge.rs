@@ -46,6 +46,7 @@ pub(crate) struct ChallengeBody<'a> {
     code: &'a str,
     request_id: &'a str,
     #[serde(flatten)]
+    #[schema(ignore)]
     more: More<'a>,
 }
 

@@ -22,11 +22,10 @@ use crate::render::paid::{self, Funds, PENDING_NOTE};
 
 /// What a buyer gets. Neither `error` nor `detail` may stand here: clients take them for failure.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ProvisionReply, bound = "")]
-struct ProvisionReply<'a, O> {
+struct ProvisionReply<'a> {
     success: bool,
     #[schema(schema_with = shapes::bought_order)]
-    order: O,
+    order: BoughtOrder<'a>,
     #[serde(flatten)]
     funds: Funds<'a>,
     #[serde(flatten)]
@@ -37,6 +36,14 @@ struct ProvisionReply<'a, O> {
     status_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
+}
+
+/// The order, in full or as far as it is known.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BoughtOrder<'a> {
+    Seen(Box<Order<'a>>),
+    Unseen(UnseenOrder<'a>),
 }
 
 /// While a transfer that can buy no machine any more is looked for on its chain: it becomes credit.
@@ -70,7 +77,7 @@ struct PendingReply<'a> {
     params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
     request_body(content = Option<RawPurchase<'_>>, description = "What to buy, and how to pay for it."),
     responses(
-        (status = 200, description = "Bought.", body = ProvisionReply<'_, Order<'_>>,
+        (status = 200, description = "Bought.", body = ProvisionReply<'_>,
             headers(
                 ("PAYMENT-RESPONSE" = String, description = "Base64 of the settlement, for x402."),
                 ("Payment-Receipt" = String, description = "The receipt, for the Payment scheme."),
@@ -148,7 +155,7 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
         };
         let reply = ProvisionReply {
             success: true,
-            order: UnseenOrder::new(id, request, app.engine().now()),
+            order: BoughtOrder::Unseen(UnseenOrder::new(id, request, app.engine().now())),
             funds: Funds::unseen(bought.with_credits),
             management,
             operation_id,
@@ -160,7 +167,7 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
     let window = app.window().ok();
     let reply = ProvisionReply {
         success: true,
-        order: Order::new(instance, window.as_deref()),
+        order: BoughtOrder::Seen(Box::new(Order::new(instance, window.as_deref()))),
         funds: Funds::of(view),
         management,
         operation_id,

@@ -10,7 +10,6 @@ use compute_domain::money::Usd;
 use compute_domain::owner::Scope;
 use compute_domain::payment::RailLabel;
 use compute_domain::time::{Span, Timestamp};
-use compute_mpp::Method;
 use compute_x402::Offer;
 
 use crate::catalog::PricedPlan;
@@ -86,16 +85,6 @@ pub enum Way<'a> {
         /// Decimals of its token or currency.
         decimals: u8,
     },
-}
-
-impl Way<'_> {
-    /// The name of the challenge's method; none for x402.
-    pub const fn method(&self) -> Option<&Method> {
-        match self {
-            Self::X402 { .. } => None,
-            Self::Charge { charge, .. } => Some(&charge.method),
-        }
-    }
 }
 
 impl Engine {

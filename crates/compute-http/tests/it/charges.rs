@@ -8,5 +8,6 @@ mod limits;
 mod network;
 pub(crate) mod payer;
 mod purchase;
+mod quotes;
 mod sent;
 mod table;

@@ -135,7 +135,11 @@ async fn a_crash_tells_nothing_twice() {
             let ended = count("instance.active") + count("instance.failed");
             assert_eq!(ended, orders, "{death}: {kinds:?}");
             let credited = world.balance(&buyer).await > usd("0");
-            assert_eq!(count("credits.refunded") > 0, credited, "{death}: {kinds:?}");
+            assert_eq!(
+                count("credits.refunded") > 0,
+                credited,
+                "{death}: {kinds:?}"
+            );
             assert!(count("credits.refunded") <= 1, "{death}: {kinds:?}");
             if is_done {
                 break;

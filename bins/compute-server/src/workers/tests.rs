@@ -73,6 +73,7 @@ async fn workers_that_panic_are_counted_and_go_on() {
             sweep: moment,
             arrivals: moment,
             cards: moment,
+            webhooks: moment,
             audit: moment,
             catalog: moment,
             health: moment,

@@ -48,7 +48,7 @@ pub(crate) struct Global {
     /// Read the private key from the first line of the input.
     #[arg(long, global = true, conflicts_with = "key_file")]
     pub(crate) key_stdin: bool,
-    /// A wallet of `ows` that signs requests, instead of a key: it acts for its machines and spends their credits.
+    /// A wallet of `ows` that signs requests, and payments on Base, instead of a key.
     #[arg(long, global = true, env = "COMPUTE_OWS_WALLET", value_name = "NAME")]
     pub(crate) ows_wallet: Option<String>,
     /// Which account of that wallet: evm or solana.

@@ -52,6 +52,7 @@ impl Context {
             key = Some(Key::Evm(Arc::new(dev_wallet(&folder)?)));
             is_play = true;
         }
+        let purse = purse(&global, key.as_ref(), ows.as_ref())?;
         let identity = match (&api_key, &key) {
             (Some(api_key), _) => Identity::ApiKey(api_key.clone()),
             (None, Some(Key::Evm(key))) => Identity::Wallet(Arc::clone(key)),
@@ -60,7 +61,7 @@ impl Context {
         };
         Ok(Self {
             book: Book::new(&folder),
-            purse: purse(&global, key)?,
+            purse,
             folder,
             global,
             shop,
@@ -112,11 +113,12 @@ impl Key {
 }
 
 /// What pays: a key, and the nodes that are known.
-fn purse(global: &Global, key: Option<Key>) -> Result<Purse> {
-    let mut purse = match key {
-        Some(Key::Evm(key)) => Purse::default().with_evm(key),
-        Some(Key::Solana(key)) => Purse::default().with_solana(key),
-        None => Purse::default(),
+fn purse(global: &Global, key: Option<&Key>, ows: Option<&Arc<OwsWallet>>) -> Result<Purse> {
+    let mut purse = match (key, ows) {
+        (Some(Key::Evm(key)), _) => Purse::default().with_evm(Arc::clone(key)),
+        (Some(Key::Solana(key)), _) => Purse::default().with_solana(Arc::clone(key)),
+        (None, Some(wallet)) => Purse::default().with_ows(Arc::clone(wallet)),
+        (None, None) => Purse::default(),
     };
     if let Some(url) = &global.solana_node {
         purse = purse.with_solana_node(Node::new(url).context("--solana-node")?);

@@ -165,7 +165,10 @@ impl Buyer<'_> {
             Identity::Wallet(_) => means == Means::Solana,
             #[cfg(feature = "solana")]
             Identity::SolanaWallet(_) => matches!(means, Means::Base | Means::MegaEth),
-            Identity::Ows(_) => means != Means::Tempo,
+            Identity::Ows(wallet) => {
+                let own = self.purse.ows.as_ref();
+                means != Means::Base || own.is_none_or(|own| own.address() != wallet.address())
+            }
             Identity::Nobody | Identity::ApiKey(_) => false,
         };
         if is_other {

@@ -3,11 +3,15 @@
 //! A price is what is signed, in a token that is known here to be worth a dollar. What the shop says about it in
 //! other words decides nothing.
 
+mod elsewhere;
 mod pay;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use compute_mpp::tempo::{Modes, TempoTerms};
 use compute_mpp::{Challenge, client};
 use compute_wallet::EvmAddress;
@@ -20,10 +24,12 @@ use compute_x402::networks::KnownToken;
 use compute_x402::{Network, TokenTerms};
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::answer::Reply;
 use crate::clock::now_s;
 use crate::node::NodeError;
+use crate::ows::OwsError;
 use crate::purse::Purse;
 use crate::usd::Usd;
 
@@ -95,6 +101,8 @@ enum Way {
     Transfer {
         asked: Box<PaymentRequired>,
         offer: Box<PayableOffer>,
+        /// What was asked for, word by word.
+        words: Arc<Value>,
     },
     Permit {
         asked: Box<PaymentRequired>,
@@ -140,6 +148,9 @@ pub enum OfferError {
     /// A node must be asked, and none is known.
     #[error("a node of {0} must be asked before paying there, and none is set")]
     NoNode(&'static str),
+    /// The command that signs does not help.
+    #[error(transparent)]
+    Ows(#[from] OwsError),
     /// A node does not help.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -193,7 +204,7 @@ impl Offer {
         }
         let mut offers = Vec::new();
         if let Some(Ok(asked)) = x402 {
-            offers.extend(Self::all_of(&asked));
+            offers.extend(Self::all_of(&asked, &words(reply)));
         }
         let challenges = mpp.unwrap_or_default().into_iter();
         offers.extend(challenges.filter_map(Self::of_challenge));
@@ -231,7 +242,8 @@ impl Offer {
     /// Whether a purse has the key, and where it is needed the node, to pay it.
     const fn is_payable(&self, purse: &Purse) -> bool {
         match self.way {
-            Way::Transfer { .. } | Way::Mpp { .. } => purse.evm.is_some(),
+            Way::Transfer { .. } => purse.evm.is_some() || purse.ows.is_some(),
+            Way::Mpp { .. } => purse.evm.is_some(),
             Way::Permit { .. } => purse.evm.is_some() && purse.megaeth_node.is_some(),
             #[cfg(feature = "solana")]
             Way::Solana { .. } => purse.solana.is_some() && purse.solana_node.is_some(),
@@ -239,7 +251,7 @@ impl Offer {
     }
 
     /// Every offer of x402 that is in a token known here to be a dollar.
-    fn all_of(asked: &PaymentRequired) -> Vec<Self> {
+    fn all_of(asked: &PaymentRequired, words: &Arc<Value>) -> Vec<Self> {
         let transfers = asked.offers().iter().filter_map(|offer| {
             Self::in_token(offer.token(), offer.amount().get(), |price, is_real| Self {
                 price,
@@ -247,6 +259,7 @@ impl Offer {
                 way: Way::Transfer {
                     asked: Box::new(asked.clone()),
                     offer: Box::new(offer.clone()),
+                    words: Arc::clone(words),
                 },
             })
         });
@@ -314,6 +327,14 @@ impl Offer {
             },
         })
     }
+}
+
+/// What a 402 asks for, word by word; nothing when it cannot be read.
+fn words(reply: &Reply) -> Arc<Value> {
+    let line = reply.answer.headers.get(REQUIRED);
+    let json = line.and_then(|line| STANDARD.decode(line.as_bytes()).ok());
+    let words = json.and_then(|json| serde_json::from_slice(&json).ok());
+    Arc::new(words.unwrap_or_default())
 }
 
 /// Whether money on a network is worth anything.

@@ -131,10 +131,27 @@ impl OwsWallet {
         signed.await.map_err(|_| OwsError::Failed("sign message"))?
     }
 
+    /// Signs typed data on an EVM chain, on a thread that may wait.
+    pub(crate) async fn sign_typed(
+        self: &Arc<Self>,
+        chain_id: u64,
+        typed: String,
+    ) -> Result<String, OwsError> {
+        let wallet = Arc::clone(self);
+        let signed = tokio::task::spawn_blocking(move || {
+            let chain = format!("eip155:{chain_id}");
+            wallet.ask(&chain, &["--message", "", "--typed-data", &typed])
+        });
+        signed.await.map_err(|_| OwsError::Failed("sign message"))?
+    }
+
     fn sign_now(&self, message: &str) -> Result<String, OwsError> {
-        let chain = self.chain.argument();
+        self.ask(self.chain.argument(), &["--message", message])
+    }
+
+    fn ask(&self, chain: &str, what: &[&str]) -> Result<String, OwsError> {
         let words = ["sign", "message", "--chain", chain, "--wallet", &self.name];
-        let words = [words.as_slice(), &["--message", message, "--json"]].concat();
+        let words = [words.as_slice(), what, &["--json"]].concat();
         let answer = run(&self.program, &words, "sign message")?;
         let signed: Signed = serde_json::from_str(&answer).map_err(|_| OwsError::Signature)?;
         let text = signed.signature.trim_start_matches("0x");

@@ -7,11 +7,13 @@ use compute_wallet::EvmKey;
 use compute_wallet::SolanaKey;
 
 use crate::node::Node;
+use crate::ows::{OwsChain, OwsWallet};
 
 /// What a buyer pays with. An empty one can only spend credits.
 #[derive(Debug, Clone, Default)]
 pub struct Purse {
     pub(crate) evm: Option<Arc<EvmKey>>,
+    pub(crate) ows: Option<Arc<OwsWallet>>,
     pub(crate) megaeth_node: Option<Node>,
     #[cfg(feature = "solana")]
     pub(crate) solana: Option<Arc<SolanaKey>>,
@@ -27,6 +29,13 @@ impl Purse {
             evm: Some(key),
             ..self
         }
+    }
+
+    /// Pays on Base with what this wallet signs, whose key stays where it is. Its account must be one of EVM chains.
+    #[must_use]
+    pub fn with_ows(self, wallet: Arc<OwsWallet>) -> Self {
+        let ows = Some(wallet).filter(|wallet| wallet.chain() == OwsChain::Evm);
+        Self { ows, ..self }
     }
 
     /// Asks this node of MegaETH for what a permit must name.
@@ -65,6 +74,6 @@ impl Purse {
         if self.solana.is_some() {
             return false;
         }
-        self.evm.is_none()
+        self.evm.is_none() && self.ows.is_none()
     }
 }

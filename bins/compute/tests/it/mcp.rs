@@ -30,9 +30,7 @@ async fn over_stdio(town: &Town, words: &[&str], settings: &[(&str, &str)]) -> C
 }
 
 async fn call(client: &Client, tool: &'static str, arguments: Value) -> CallToolResult {
-    let Value::Object(arguments) = arguments else {
-        panic!("arguments are an object");
-    };
+    let arguments = arguments.as_object().unwrap().clone();
     let request = CallToolRequestParams::new(tool).with_arguments(arguments);
     client.call_tool(request).await.unwrap()
 }

@@ -10,7 +10,7 @@ use compute_x402::client::{PaymentRequired, PermitOffer};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use super::{Offer, OfferError, Way};
+use super::{Offer, OfferError, Way, elsewhere};
 use crate::clock::{now_s, random};
 use crate::purse::Purse;
 
@@ -30,11 +30,18 @@ impl Offer {
     /// Signs it. The price is what [`price`](Self::price) says.
     pub(crate) async fn pay(self, purse: &Purse) -> Result<Payment, OfferError> {
         let (header, text) = match self.way {
-            Way::Transfer { asked, offer } => {
-                let nonce = random().map_err(OfferError::Chance)?;
-                let payment = asked.pay(&offer, evm(purse)?, nonce, now_s());
-                of_x402(&payment)
-            }
+            Way::Transfer {
+                asked,
+                offer,
+                words,
+            } => match (&purse.evm, &purse.ows) {
+                (None, Some(wallet)) => of_x402(&elsewhere::pay(&words, &offer, wallet).await?),
+                _ => {
+                    let nonce = random().map_err(OfferError::Chance)?;
+                    let payment = asked.pay(&offer, evm(purse)?, nonce, now_s());
+                    of_x402(&payment)
+                }
+            },
             Way::Permit { asked, offer } => of_x402(&by_permit(&asked, &offer, purse).await?),
             #[cfg(feature = "solana")]
             Way::Solana { asked, offer } => of_x402(&solana::pay(&asked, &offer, purse).await?),

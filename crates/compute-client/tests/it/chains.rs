@@ -7,7 +7,8 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compute_client::{
-    Identity, Means, Node, OfferError, Outcome, PurchaseError, Purse, Usd, Wishes,
+    Identity, Means, Node, OfferError, Outcome, OwsChain, OwsWallet, PurchaseError, Purse, Usd,
+    Wishes,
 };
 use compute_wallet::{EvmAddress, EvmKey, SolanaAddress, SolanaKey};
 use compute_x402::exact_svm::{SvmLimits, SvmPayTo, SvmToken, SvmTransaction};
@@ -284,4 +285,33 @@ async fn one_wallet_asks_and_pays() {
         "{outcome:?}"
     );
     assert_eq!(town.paid().len(), 0);
+}
+
+/// A signature over anything else than the transfer is worth nothing, and is not sent.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_wallet_elsewhere_did_not_sign_is_not_sent() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut town = Town::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ows");
+    let address = EvmKey::from_bytes(&[7; 32]).unwrap().address();
+    let signature = format!("{}1b", "11".repeat(64));
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = wallet ]; then\n\
+         printf 'ID:      1\\nName:    agent\\n  eip155:1 (ethereum) → {address}\\n'; exit; fi\n\
+         echo '{{\"signature\":\"{signature}\"}}'\n"
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+    let wallet = OwsWallet::open(&program, "agent", OwsChain::Evm).unwrap();
+    let wallet = Arc::new(wallet);
+    town.purse = Purse::default().with_ows(Arc::clone(&wallet));
+    town.identity = Identity::Ows(wallet);
+    let outcome = town.buyer().buy(PATH, &order(), &wishes()).await;
+    assert!(
+        matches!(outcome, Err(PurchaseError::Offer(OfferError::Ows(_)))),
+        "{outcome:?}"
+    );
+    assert_eq!((town.paid().len(), town.book.open().unwrap().len()), (0, 0));
 }

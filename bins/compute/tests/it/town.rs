@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -102,18 +101,15 @@ impl Drop for Town {
     }
 }
 
-/// The server's program, which stands beside the command's; built when only the command was.
-fn server() -> &'static PathBuf {
-    static SERVER: OnceLock<PathBuf> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            // With the features of the whole workspace, with which it is there in most cases.
-            .args(["build", "--quiet", "--locked", "--workspace"])
-            .args(["--bin", "compute-server"])
-            .status()
-            .unwrap();
-        assert!(built.success());
-        PathBuf::from(COMPUTE)
-            .with_file_name(format!("compute-server{}", std::env::consts::EXE_SUFFIX))
-    })
+/// The server's program, which stands beside the command's: `cargo test --workspace` builds both, with
+/// the same features.
+fn server() -> PathBuf {
+    let server = PathBuf::from(COMPUTE)
+        .with_file_name(format!("compute-server{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        server.exists(),
+        "{} is not there; run: cargo build --workspace --bins --tests",
+        server.display()
+    );
+    server
 }

@@ -149,29 +149,61 @@ fn persist(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Puts a copy where a database is to be: as a file of its own that only its owner reads. Nothing may be
-/// there, nor what SQLite had beside a database that was there before.
+/// Makes sure that nothing is where a database is to be, nor what SQLite has beside one: it would be
+/// taken for a part of the new one.
+///
+/// # Errors
+/// When something is there.
+pub fn require_vacant(path: &Path) -> Result<(), BackupError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let path = PathBuf::from(name);
+        if path.exists() {
+            let source = io::ErrorKind::AlreadyExists.into();
+            return Err(BackupError::File { path, source });
+        }
+    }
+    Ok(())
+}
+
+/// Copies a copy into a file of its own that only its owner reads.
 ///
 /// # Errors
 /// When something is there, or the file cannot be written.
 pub fn put_copy(from: &Path, to: &Path) -> Result<(), BackupError> {
-    let failed = |path: &Path, source| BackupError::File {
-        path: path.to_owned(),
-        source,
+    require_vacant(to)?;
+    let failed = |source| {
+        let path = to.to_owned();
+        BackupError::File { path, source }
     };
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = to.as_os_str().to_owned();
-        name.push(suffix);
-        let path = PathBuf::from(name);
-        if path.exists() {
-            return Err(failed(&path, io::ErrorKind::AlreadyExists.into()));
-        }
-    }
-    make_private(to).map_err(|source| failed(to, source))?;
+    make_private(to).map_err(failed)?;
     let copied = File::open(from).and_then(|mut source| {
         let mut target = OpenOptions::new().write(true).open(to)?;
         io::copy(&mut source, &mut target)
     });
-    copied.map_err(|source| failed(to, source))?;
-    persist(to).map_err(|source| failed(to, source))
+    copied.map_err(failed)?;
+    persist(to).map_err(failed)
+}
+
+/// Gives a file that [`put_copy`] made the name of the database. Either all of it is there afterwards, or
+/// nothing.
+///
+/// # Errors
+/// When something has that name, or parts of the copy are not in it yet.
+pub fn install(copy: &Path, database: &Path) -> Result<(), BackupError> {
+    require_vacant(database)?;
+    let mut name = copy.as_os_str().to_owned();
+    name.push("-wal");
+    let rest = PathBuf::from(name);
+    if rest.exists() {
+        let source = io::Error::other("not everything is in the copy yet");
+        return Err(BackupError::File { path: rest, source });
+    }
+    let failed = |source| {
+        let path = database.to_owned();
+        BackupError::File { path, source }
+    };
+    std::fs::rename(copy, database).map_err(failed)?;
+    persist(database).map_err(failed)
 }

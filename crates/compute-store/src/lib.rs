@@ -40,7 +40,7 @@ mod vault;
 mod watch;
 mod webhooks;
 
-pub use backup::{BackupError, check_copy, put_copy};
+pub use backup::{BackupError, check_copy, install, put_copy, require_vacant};
 pub use connect::{ConnectError, Database, DatabaseConfig, PoolUse};
 pub use schema::SchemaError;
 pub use stamp::{Mode, Stamp, StampError};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
-use compute_store::{Database, DatabaseConfig, check_copy, put_copy};
+use compute_store::{Database, DatabaseConfig, check_copy, install, put_copy, require_vacant};
 
 use crate::ambient::ServerClock;
 use crate::settings::{self, Loaded, OperatorConfig, PrivateUrl};
@@ -100,19 +100,15 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<ExitC
     let mut waiting = target.as_os_str().to_owned();
     waiting.push(".restoring");
     let waiting = PathBuf::from(waiting);
-    ensure!(
-        !target.exists(),
-        "{} is there: stop the server and move it away, with the files {0}-wal and {0}-shm",
-        target.display()
-    );
+    require_vacant(&target)
+        .context("stop the server and move the database away, with its files -wal and -shm")?;
     put_copy(&arguments.from, &waiting).context("copy the backup")?;
     let prepared = begin_quarantine(&config, &waiting).await;
     if let Err(error) = prepared {
         std::fs::remove_file(&waiting).context("remove what is not restored")?;
         return Err(error);
     }
-    put_copy(&waiting, &target).context("put the database in its place")?;
-    std::fs::remove_file(&waiting).context("remove the copy of the backup")?;
+    install(&waiting, &target).context("put the database in its place")?;
     print(&format!(
         "{} is restored, in quarantine: start the server, look at `compute-server ops suspects`, \
          and end it with `compute-server ops quarantine end`.\n",

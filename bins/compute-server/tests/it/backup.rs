@@ -58,8 +58,13 @@ async fn a_lost_database_comes_back_from_a_copy_that_was_made_while_it_sold() {
     let restore = ["restore", "--database", DATABASE, "--from", "copy.db"];
     let refused = run(&home, &restore);
     assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("move it away"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("move the database away"));
     lose_database(home.path());
+    // What SQLite had beside the lost one would be taken for a part of the restored one.
+    let leftover = home.path().join("compute-dev.db-wal");
+    std::fs::write(&leftover, "old").unwrap();
+    assert!(!run(&home, &restore).status.success());
+    std::fs::remove_file(leftover).unwrap();
     said(&run(&home, &restore), 0);
 
     let server = home.dev();

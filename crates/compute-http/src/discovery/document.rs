@@ -40,36 +40,19 @@ const TAGS: [(&str, &str); 8] = [
 ];
 
 /// The headers that make up a wallet's signature; they come together.
-const SIGNATURE: [(&str, &str, &str); 5] = [
+pub(super) const SIGNATURE: [(&str, &str); 5] = [
     (
-        "authAddress",
         "X-Auth-Address",
         "The wallet: `0x…` in lower case, or base58.",
     ),
+    ("X-Auth-Chain", "`base`, `megaeth` or `solana`."),
     (
-        "authChain",
-        "X-Auth-Chain",
-        "`base`, `megaeth` or `solana`.",
-    ),
-    (
-        "authSignature",
         "X-Auth-Signature",
-        "Over nine lines: see the API's documentation.",
+        "Over the nine lines: hex, or Base64 for Solana.",
     ),
-    (
-        "authTimestamp",
-        "X-Auth-Timestamp",
-        "Unix time in milliseconds.",
-    ),
-    (
-        "authNonce",
-        "X-Auth-Nonce",
-        "8 to 128 of `A-Za-z0-9_-`, used once.",
-    ),
+    ("X-Auth-Timestamp", "Unix time in milliseconds."),
+    ("X-Auth-Nonce", "8 to 128 of `A-Za-z0-9_-`, used once."),
 ];
-
-/// The name by which handlers ask for the whole set.
-const WALLET_SIGNATURE: &str = "walletSignature";
 
 /// The part of the document that is the same everywhere.
 static COMMON: LazyLock<Value> = LazyLock::new(common);
@@ -205,22 +188,25 @@ fn scaffold() -> OpenApi {
 
 fn schemes() -> Value {
     let header = |name: &str, meaning: &str| json!({ "type": "apiKey", "in": "header", "name": name, "description": meaning });
-    let mut schemes = json!({
+    json!({
         "apiKey": header("X-API-Key", "An API key, `x402c_…`."),
         "payment": {
             "type": "http", "scheme": "Payment",
             "description": "A credential for one of the challenges in `WWW-Authenticate` of a 402 (MPP). \
                             It pays, and says nothing of who calls. Or pay by x402.",
         },
+        // No type of OpenAPI has several headers; this is the challenge of our 401.
+        "walletSignature": {
+            "type": "http", "scheme": "X402-Compute-Auth",
+            "description": "A wallet's signature, in five headers instead of `Authorization`: \
+                            `X-Auth-Address`, `X-Auth-Chain`, `X-Auth-Signature`, `X-Auth-Timestamp`, \
+                            `X-Auth-Nonce`. See the page for people.",
+        },
         "x402": header(
             "X-PAYMENT",
             "A payment of x402, Base64 of JSON; in version 2 the header is `PAYMENT-SIGNATURE`.",
         ),
-    });
-    for (scheme, name, meaning) in SIGNATURE {
-        schemes[scheme] = header(name, meaning);
-    }
-    schemes
+    })
 }
 
 /// One object instead of several that all hold: the wire has one, too.
@@ -358,25 +344,15 @@ fn without_null(schema: &mut Value) {
 
 /// How callers are known where nothing else is said.
 fn usual_security() -> Value {
-    json!([{ "apiKey": [] }, wallet_signature()])
+    json!([{ "apiKey": [] }, { "walletSignature": [] }])
 }
 
-fn wallet_signature() -> Value {
-    let set = SIGNATURE.map(|(scheme, _, _)| (scheme.to_owned(), json!([])));
-    Value::Object(set.into_iter().collect())
-}
-
-/// Says by which headers a caller is known; nothing where nobody needs to be.
+/// Says that nobody needs to be known where nothing is said.
 fn secure(operation: &mut Value) {
     let Some(members) = operation.as_object_mut() else {
         return;
     };
     let security = members.entry("security").or_insert_with(|| json!([]));
-    for way in security.as_array_mut().into_iter().flatten() {
-        if way.get(WALLET_SIGNATURE).is_some() {
-            *way = wallet_signature();
-        }
-    }
     if *security == usual_security() {
         members.remove("security");
     }

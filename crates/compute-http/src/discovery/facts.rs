@@ -1,5 +1,6 @@
 //! What the pages say about this shop: where it is, how it is paid, from what price on.
 
+use compute_domain::WalletAddress;
 use compute_domain::catalog::{OsImage, ProviderId};
 use compute_domain::money::{Hours, Usd};
 use compute_engine::ports::AnyRail;
@@ -64,6 +65,14 @@ impl Facts {
     }
 }
 
+/// As challenges show it: clients compare letter case.
+fn shown(address: WalletAddress) -> String {
+    match address {
+        WalletAddress::Evm(address) => address.to_checksum(),
+        WalletAddress::Solana(address) => address.to_string(),
+    }
+}
+
 /// The default first.
 fn networks(engine: &Engine, default: &str) -> Vec<NetworkFact> {
     let rails = engine.rails().iter().filter_map(|rail| match rail {
@@ -73,8 +82,8 @@ fn networks(engine: &Engine, default: &str) -> Vec<NetworkFact> {
     let fact = rails.map(|spec| NetworkFact {
         label: spec.label.to_string(),
         caip2: spec.token.network().caip2().to_owned(),
-        asset: spec.token.asset().to_string(),
-        pay_to: spec.pay_to.address().to_string(),
+        asset: shown(spec.token.asset()),
+        pay_to: shown(spec.pay_to.address()),
         decimals: spec.decimals,
     });
     let mut networks: Vec<_> = fact.collect();

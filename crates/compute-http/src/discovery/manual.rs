@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::document::SIGNATURE;
 use super::facts::Facts;
 use super::html::Html;
 use super::texts;
@@ -29,7 +30,7 @@ pub(super) fn manual(document: &Value, facts: &Facts) -> String {
     html.raw("</ul>\n");
     html.paragraph(&format!("Prices: {}.", texts::prices(facts)));
     quick_start(&mut html, facts);
-    authentication(&mut html, document);
+    authentication(&mut html);
     manners(&mut html);
     operations(&mut html, document);
     errors(&mut html);
@@ -144,7 +145,7 @@ fn quick_start(html: &mut Html, facts: &Facts) {
     ));
 }
 
-fn authentication(html: &mut Html, document: &Value) {
+fn authentication(html: &mut Html) {
     html.heading(2, "authentication", "Authentication");
     html.paragraph(
         "Buying needs none: who pays by x402 owns the machine, and who pays by a credential gets a key. \
@@ -159,14 +160,10 @@ fn authentication(html: &mut Html, document: &Value) {
          and sends Base64. The time may be off by five minutes. A nonce is used once; a request that is \
          answered with a 402 uses none.",
     );
-    let rows: Vec<Vec<String>> = members(&document["components"]["securitySchemes"])
-        .map(|(_, scheme)| {
-            let name = scheme
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or("Authorization");
-            vec![format!("`{name}`"), text(scheme, "description").to_owned()]
-        })
+    let rows: Vec<Vec<String>> = [("X-API-Key", "An API key, `x402c_…`, instead of the others.")]
+        .iter()
+        .chain(&SIGNATURE)
+        .map(|(name, content)| vec![format!("`{name}`"), (*content).to_owned()])
         .collect();
     html.table(&["Header", "Content"], &rows);
 }

@@ -111,7 +111,11 @@ impl Calls {
                             "status_url": "…" });
         let mut extend = bazaar_extension(extend, &extend_schema(), &order);
         // One listing for all machines.
-        extend["routeTemplate"] = json!("/compute/instances/:id/extend");
+        insert(
+            &mut extend,
+            "routeTemplate",
+            json!("/compute/instances/:id/extend"),
+        );
         Self {
             provision: bazaar_extension(provision, &provision_schema(), &order),
             extend,

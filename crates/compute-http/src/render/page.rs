@@ -110,3 +110,34 @@ impl Page {
         std::str::from_utf8(&self.bytes).unwrap()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(text: &str) -> Page {
+        Page::json(&text, HeaderValue::from_static("public, max-age=30")).unwrap()
+    }
+
+    #[test]
+    fn a_known_page_is_not_sent_again() {
+        let page = page("a");
+        let own = page.etag.to_str().unwrap();
+        let status = |tags: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_str(tags).unwrap());
+            page.respond(&headers).status().as_u16()
+        };
+        assert_eq!(page.respond(&HeaderMap::new()).status(), 200);
+        assert_eq!(status(own), 304);
+        assert_eq!(status(&format!("\"other\", W/{own}")), 304);
+        assert_eq!(status("*"), 304);
+        assert_eq!(status("\"other\""), 200);
+    }
+
+    #[test]
+    fn equal_content_has_an_equal_tag_on_every_replica() {
+        assert_eq!(page("a").etag, page("a").etag);
+        assert_ne!(page("a").etag, page("b").etag);
+    }
+}

@@ -79,6 +79,10 @@ struct PendingReply {
 
 impl ReadBody for Wish {
     fn read(headers: &HeaderMap, raw: &Bytes, settings: &Settings) -> Result<Self, ApiError> {
+        if raw.is_empty() {
+            // Whoever probes learns what is missing, and not that nothing is of a wrong type.
+            return Err(ApiError::field("amount", "amount is required"));
+        }
         require_json(headers)?;
         let RawWish { amount, network } = parse_json(raw)?;
         let amount = amount.ok_or_else(|| ApiError::field("amount", "amount is required"))?;

@@ -43,7 +43,7 @@ struct ProvisionReply<'a> {
 #[serde(untagged)]
 enum BoughtOrder<'a> {
     Seen(Box<Order<'a>>),
-    Unseen(UnseenOrder<'a>),
+    Unseen(Box<UnseenOrder<'a>>),
 }
 
 /// While a transfer that can buy no machine any more is looked for on its chain: it becomes credit.
@@ -155,7 +155,7 @@ fn answer(app: &App, bought: &Bought, request: &ProvisionRequest) -> Result<Resp
         };
         let reply = ProvisionReply {
             success: true,
-            order: BoughtOrder::Unseen(UnseenOrder::new(id, request, app.engine().now())),
+            order: BoughtOrder::Unseen(Box::new(UnseenOrder::new(id, request, app.engine().now()))),
             funds: Funds::unseen(bought.with_credits),
             management,
             operation_id,

@@ -90,29 +90,3 @@ fn a_family_without_plans_is_an_empty_list() {
     );
     assert!(text(window.plans(None)).ends_with("\"count\":2}"));
 }
-
-#[test]
-fn a_known_page_is_not_sent_again() {
-    let window = window();
-    let page = window.plans(None);
-    let own = page.etag.to_str().unwrap();
-    let status = |tags: &str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(IF_NONE_MATCH, HeaderValue::from_str(tags).unwrap());
-        page.respond(&headers).status().as_u16()
-    };
-    assert_eq!(page.respond(&HeaderMap::new()).status(), 200);
-    assert_eq!(status(own), 304);
-    assert_eq!(status(&format!("\"other\", W/{own}")), 304);
-    assert_eq!(status("*"), 304);
-    assert_eq!(status("\"other\""), 200);
-}
-
-#[test]
-fn equal_content_has_an_equal_tag_on_every_replica() {
-    assert_eq!(window().plans(None).etag, window().plans(None).etag);
-    assert_ne!(
-        window().plans(None).etag,
-        window().plans(Some(PlanFamily::Gpu)).etag
-    );
-}

@@ -106,10 +106,6 @@ fn is_among(own: &HeaderValue, tags: &HeaderValue) -> bool {
 
 #[cfg(test)]
 impl Page {
-    pub(crate) const fn tag(&self) -> &HeaderValue {
-        &self.etag
-    }
-
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes).unwrap()
     }

@@ -138,6 +138,7 @@ impl Workers {
         });
         self.start_guarded("lookout", self.every.expire, |engine| async move {
             report(
+                "lookout",
                 engine.look_ahead().await,
                 "machines whose time ends soon could not be looked for",
             );
@@ -187,6 +188,7 @@ impl Workers {
         });
         self.start_guarded("postman", self.every.webhooks, |engine| async move {
             report(
+                "postman",
                 engine.deliver_webhooks().await,
                 "events could not be brought to webhooks",
             );

@@ -197,14 +197,25 @@ fn takes_payment(method: &Method, path: &str) -> bool {
 /// Whether the route reads credentials.
 fn authenticates(method: &Method, path: &str) -> bool {
     match segments(path) {
-        Some(("instances" | "ledger", None, None) | ("credits", Some("balance"), None)) => {
-            is_read(method)
-        }
-        Some(("quote", None, None)) => method == Method::POST,
+        Some(
+            ("instances" | "ledger" | "events", None, None)
+            | ("credits", Some("balance"), None)
+            | ("orders", Some(_), None)
+            | ("operations", Some(_), None | Some("receipt"))
+            | ("webhooks", Some(_), Some("deliveries")),
+        ) => is_read(method),
+        Some(
+            ("quote", None, None)
+            | ("instances", Some(_), Some("password" | "resize" | "actions"))
+            | ("webhooks", Some(_), Some("rotate" | "ping")),
+        ) => method == Method::POST,
         Some(("instances", Some(_), None)) => is_read(method) || method == Method::DELETE,
-        Some(("instances", Some(_), Some("password"))) => method == Method::POST,
-        Some(("api-keys", None, None)) => is_read(method) || method == Method::POST,
-        Some(("api-keys", Some(_), None)) => method == Method::DELETE,
+        Some(("instances", Some(_), Some("auto-extend"))) => {
+            is_read(method) || method == Method::PUT
+        }
+        Some(("instances", Some(_), Some("protection"))) => method == Method::PUT,
+        Some(("api-keys" | "webhooks", None, None)) => is_read(method) || method == Method::POST,
+        Some(("api-keys" | "webhooks", Some(_), None)) => method == Method::DELETE,
         _ => takes_payment(method, path),
     }
 }

@@ -29,6 +29,10 @@ rm -rf "$folder"
 /// Connections that the server accepts at once: tests run side by side, each with a pool or two.
 const MAX_CONNECTIONS: u32 = 500;
 
+/// The group of the server in its container (`deploy/Dockerfile`). A test runs it as that user, and it must get to the
+/// socket.
+const IMAGE_GROUP: u32 = 65_532;
+
 /// A running cluster. It listens on a socket in its own folder only, and is removed when this value is dropped or its
 /// process ends, killed or not.
 #[derive(Debug)]
@@ -246,13 +250,13 @@ impl Account {
         command
     }
 
-    /// A new folder for this account. It is short, because the path of a socket may have about 100 bytes, and below
+    /// A new folder for this account, which the group may pass through. It is short, because the path of a socket may have about 100 bytes, and below
     /// `/tmp`, because every parent must be open to the other account.
     fn create_folder(&self) -> Result<PathBuf> {
         let process = std::process::id();
         for attempt in 0..100_u32 {
             let folder = PathBuf::from(format!("/tmp/compute-pg-{process}-{attempt}"));
-            match DirBuilder::new().mode(0o700).create(&folder) {
+            match DirBuilder::new().mode(0o710).create(&folder) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 Err(error) => {
@@ -260,7 +264,7 @@ impl Account {
                 }
             }
             if let Self::Other { uid, .. } = self {
-                chown(&folder, Some(*uid), None)
+                chown(&folder, Some(*uid), Some(IMAGE_GROUP))
                     .with_context(|| format!("give {} to user {uid}", folder.display()))?;
             }
             return Ok(folder);

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::ambient::{OsEntropy, ServerClock, system_time};
-use crate::metrics::{Counting, note_audit, note_failure, note_round};
+use crate::metrics::{Counting, note_audit, note_begin, note_failure, note_round};
 use crate::settings::timing::Intervals;
 use crate::supervisor::Supervisor;
 use crate::telemetry::error_chain;
@@ -85,6 +85,7 @@ impl Workers {
 
     /// Runs a round to its end and notes that it was run.
     async fn run(&self, worker: &'static str, round: impl Future<Output = ()> + Send + 'static) {
+        note_begin(worker);
         self.supervisor.run(worker, round).await;
         note_round(worker, self.clock.now());
     }

@@ -9,6 +9,8 @@ use compute_client::{Means, Usd};
 use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
 
+use crate::goods::Image;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "compute",
@@ -218,8 +220,8 @@ pub(crate) struct Machine {
     #[arg(long)]
     pub(crate) region: Option<String>,
     /// The image, as `compute images` lists it.
-    #[arg(long, value_name = "ID", default_value_t = 2284)]
-    pub(crate) os: u32,
+    #[arg(long, value_name = "ID", default_value_t = Image::USUAL)]
+    pub(crate) os: Image,
     /// Prepaid hours, 24 to 4320.
     #[arg(long, default_value_t = 24)]
     pub(crate) hours: u32,

@@ -1,7 +1,13 @@
 //! The requests that purchases are made of: a command and a tool ask for the same in the same words.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
 use anyhow::{Context as _, Result, ensure};
 use compute_client::{Means, Usd};
+use rmcp::schemars::{self, JsonSchema};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -12,13 +18,46 @@ pub(crate) const PROVISION: &str = "/compute/provision";
 /// Where credits are bought.
 pub(crate) const TOPUP: &str = "/compute/credits/topup";
 
+/// An image: a number at Vultr, a slug at DigitalOcean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Image {
+    Number(u32),
+    Slug(String),
+}
+
+impl Image {
+    /// Ubuntu 24.04 at Vultr.
+    pub(crate) const USUAL: Self = Self::Number(2284);
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Slug(slug) => f.write_str(slug),
+        }
+    }
+}
+
+impl FromStr for Image {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.parse() {
+            Ok(number) => Self::Number(number),
+            Err(_) => Self::Slug(text.to_owned()),
+        })
+    }
+}
+
 /// A machine that is wanted.
 #[derive(Debug)]
 pub(crate) struct Goods<'a> {
     pub(crate) plan: &'a str,
     /// The plan's first when absent.
     pub(crate) region: Option<&'a str>,
-    pub(crate) os: u32,
+    pub(crate) os: &'a Image,
     pub(crate) hours: u32,
     pub(crate) label: Option<&'a str>,
     pub(crate) ssh_public_key: Option<&'a str>,

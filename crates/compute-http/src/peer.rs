@@ -103,24 +103,28 @@ fn entries(headers: &HeaderMap, header: ForwardedHeader) -> Vec<Option<IpAddr>> 
     let mut entries = Vec::new();
     for line in headers.get_all(name) {
         // A line that is no text has one entry, and that is broken.
-        let elements = line.to_str().map_or_else(|_| vec![""], split);
-        for element in elements {
-            let hop = match header {
-                ForwardedHeader::XForwardedFor => Some(element),
-                ForwardedHeader::Forwarded => node_of(element),
-            };
-            entries.push(hop.and_then(parse_hop));
+        let line = line.to_str().unwrap_or_default();
+        match header {
+            ForwardedHeader::XForwardedFor => {
+                entries.extend(line.split(',').map(|element| parse_hop(element.trim())));
+            }
+            ForwardedHeader::Forwarded => {
+                let nodes = split(line).into_iter().map(node_of);
+                entries.extend(nodes.map(|node| node.and_then(parse_hop)));
+            }
         }
     }
     entries.reverse();
     entries
 }
 
-/// The elements of a list, whose quoted parts may hold commas.
+/// The elements of a list, whose quoted parts may hold commas. A quote that is never closed is the
+/// client's, and must not swallow what a proxy has added behind it: then every comma counts.
 fn split(line: &str) -> Vec<&str> {
+    let is_closed = line.matches('"').count() % 2 == 0;
     let mut is_quoted = false;
     line.split(|c| {
-        is_quoted ^= c == '"';
+        is_quoted ^= c == '"' && is_closed;
         c == ',' && !is_quoted
     })
     .map(str::trim)
@@ -266,6 +270,8 @@ mod tests {
         check_hops(1, &["203.0.113.9, unknown"], "192.0.2.1");
         check_hops(2, &["nonsense, 10.0.0.1"], "192.0.2.1");
         check_hops(9, &["203.0.113.9, 10.0.0.1"], "192.0.2.1");
+        // Quotes mean nothing here.
+        check_hops(1, &["\", 203.0.113.9"], "203.0.113.9");
     }
 
     #[test]
@@ -301,6 +307,10 @@ mod tests {
             ("proto=https", "192.0.2.1"),
             ("203.0.113.9", "192.0.2.1"),
             ("for=\"203.0.113.9", "203.0.113.9"),
+            // The client opens a quote before what the proxy adds.
+            ("for=6.6.6.6;x=\", for=203.0.113.9", "203.0.113.9"),
+            ("for=6.6.6.6;x=\", for=\"[2001:db8::9]:1\"", "2001:db8::9"),
+            ("x=\"\\\", for=203.0.113.9", "203.0.113.9"),
         ] {
             let found = client("192.0.2.1", &proxies, &[line.as_bytes()]);
             assert_eq!(found, expected, "{line}");

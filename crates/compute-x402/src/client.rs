@@ -39,6 +39,10 @@ pub struct PaymentRequired {
     svm_offers: Vec<SvmOffer>,
 }
 
+/// The longest that a signed payment is good for, in seconds, whatever an offer asks for: what looks as
+/// if it had failed must not be taken up long afterwards.
+pub const LONGEST_VALIDITY_S: u64 = 3_600;
+
 /// One offer this crate can pay: scheme `exact` on an EVM chain with EIP-3009.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayableOffer(Terms);
@@ -428,7 +432,10 @@ fn read_offer(offer: &Value, version: Version) -> Option<AnyOffer> {
         token,
         pay_to: EvmAddress::parse_any_case(text("payTo")?).ok()?,
         amount: Amount::parse(amount).ok()?,
-        max_timeout_seconds: offer.get("maxTimeoutSeconds")?.as_u64()?,
+        max_timeout_seconds: offer
+            .get("maxTimeoutSeconds")?
+            .as_u64()?
+            .min(LONGEST_VALIDITY_S),
         echo: offer.clone(),
     };
     Some(match paths {

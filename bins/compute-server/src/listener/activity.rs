@@ -54,6 +54,12 @@ impl Activity {
         self.last_use.load(Ordering::Relaxed)
     }
 
+    /// The head of a request is complete; it is in progress as long as what comes back lives.
+    pub(super) fn begin(self: &Arc<Self>, is_http2: bool) -> UnderWay {
+        self.request_begins(is_http2);
+        UnderWay(Arc::clone(self))
+    }
+
     /// The head of a request is complete.
     pub(super) fn request_begins(&self, is_http2: bool) {
         self.begun.fetch_add(1, Ordering::Relaxed);
@@ -74,6 +80,17 @@ impl Activity {
     fn receive(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A request in progress, until this is dropped: when it is answered, or when its client has taken it
+/// back (a stream of HTTP/2 that is reset drops what would have answered it).
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Activity>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.request_ends();
     }
 }
 

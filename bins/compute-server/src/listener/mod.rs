@@ -170,12 +170,11 @@ impl House {
         let service = {
             let activity = Arc::clone(activity);
             service_fn(move |request: Request<Incoming>| {
-                let activity = Arc::clone(&activity);
-                activity.request_begins(request.version() == Version::HTTP_2);
+                let under_way = activity.begin(request.version() == Version::HTTP_2);
                 let answer = self.answer(request, address.ip());
                 async move {
                     let response = answer.await;
-                    activity.request_ends();
+                    drop(under_way);
                     response
                 }
             })

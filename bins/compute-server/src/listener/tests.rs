@@ -194,6 +194,58 @@ async fn the_last_place_is_not_kept_by_who_does_nothing() {
     assert!(read_to_end(&mut busy).await.ends_with("abcde"));
 }
 
+/// A client that takes its request back is idle again: its connection ends like any other.
+#[tokio::test]
+async fn a_request_that_was_taken_back_keeps_no_place() {
+    let looped = Loop::start_small(1).await;
+    let io = TokioIo::new(looped.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io)
+            .await
+            .unwrap();
+    let ending = async {
+        // The stream is reset when nobody waits for the answer any more.
+        let request = Request::post("http://x/echo")
+            .body(Body::new(Never))
+            .unwrap();
+        let answer = sender.send_request(request);
+        let waited = tokio::time::timeout(Duration::from_millis(200), answer).await;
+        assert!(waited.is_err());
+        // The only place is free for somebody else.
+        let mut next = looped.connect().await;
+        next.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = [0_u8; 12];
+        let _ = next.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    };
+    // The server may end the first connection before; the other one must still be served.
+    let driving = async {
+        let _ended = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = tokio::time::timeout(PATIENCE, ending) => served.unwrap(),
+        () = driving => {}
+    }
+}
+
+/// A body that never comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = hyper::body::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
 #[tokio::test]
 async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
     let proxies = vec!["127.0.0.1".parse().unwrap()];

@@ -28,7 +28,7 @@ pub(crate) use self::providers::MeteredProvider;
 pub(crate) use self::rails::metered;
 pub(crate) use self::requests::meter_requests;
 use self::standing::Standing;
-pub(crate) use self::workers::{note_audit, note_failure, note_panic, note_round};
+pub(crate) use self::workers::{note_audit, note_begin, note_failure, note_panic, note_round};
 
 /// The text format of Prometheus.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";

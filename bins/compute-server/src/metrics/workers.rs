@@ -6,6 +6,13 @@ use metrics::{counter, gauge};
 
 use super::{natural, number};
 
+/// A round of a worker begins. What counts its trouble is there from the begin, at zero: of what
+/// appears with the first trouble nobody sees an increase.
+pub(crate) fn note_begin(worker: &'static str) {
+    counter!("compute_worker_panics_total", "worker" => worker).increment(0);
+    counter!("compute_worker_failures_total", "worker" => worker).increment(0);
+}
+
 /// A round of a worker came to its end, whatever it came to.
 pub(crate) fn note_round(worker: &'static str, now: Timestamp) {
     counter!("compute_worker_rounds_total", "worker" => worker).increment(1);

@@ -70,14 +70,13 @@ fn credential(buyer: &TempoBuyer, answer: &Answer) -> [(&'static str, String); 1
 }
 
 async fn wait_until_active(server: &Server, id: &str, key: &str) -> Value {
-    let path = format!("/compute/instances/{id}");
+    let path = format!("/compute/orders/{id}?wait=30");
     let headers = [("x-api-key", key.to_owned())];
     loop {
         let reply = server.get(&path, &headers).await.json(200).unwrap();
         if reply["order"]["status"] == "active" {
             return reply;
         }
-        tokio::task::yield_now().await;
     }
 }
 

@@ -92,7 +92,7 @@ async fn body_of(context: &Context, machine: &Machine) -> Result<Value> {
     let goods = Goods {
         plan: &machine.plan,
         region: machine.region.as_deref(),
-        os: machine.os,
+        os: &machine.os,
         hours: machine.hours,
         label: machine.label.as_deref(),
         ssh_public_key: key.as_deref(),

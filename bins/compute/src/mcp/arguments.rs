@@ -5,9 +5,7 @@ use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
 
 use crate::args::{Filter, Sort};
-
-/// The image of a machine when none is named.
-const DEBIAN: u32 = 2284;
+use crate::goods::Image;
 
 /// Hours when none are named.
 const HOURS: u32 = 24;
@@ -71,9 +69,9 @@ pub(super) struct Quote {
     pub(super) plan: String,
     /// The region, one of the plan's locations.
     pub(super) region: String,
-    /// The image, an id from the tool images; Debian when absent.
-    #[serde(default = "debian")]
-    pub(super) os_id: u32,
+    /// The image, an id from the tool images; Ubuntu 24.04 of Vultr when absent.
+    #[serde(default = "usual_image")]
+    pub(super) os_id: Image,
     /// Prepaid hours, 24 to 4320; 24 when absent.
     #[serde(default = "hours")]
     pub(super) hours: u32,
@@ -89,9 +87,9 @@ pub(super) struct Provision {
     pub(super) plan: String,
     /// The region, one of the plan's locations.
     pub(super) region: String,
-    /// The image, an id from the tool images; Debian when absent.
-    #[serde(default = "debian")]
-    pub(super) os_id: u32,
+    /// The image, an id from the tool images; Ubuntu 24.04 of Vultr when absent.
+    #[serde(default = "usual_image")]
+    pub(super) os_id: Image,
     /// Prepaid hours, 24 to 4320; 24 when absent.
     #[serde(default = "hours")]
     pub(super) hours: u32,
@@ -208,8 +206,8 @@ const fn plans() -> usize {
     PLANS
 }
 
-const fn debian() -> u32 {
-    DEBIAN
+const fn usual_image() -> Image {
+    Image::USUAL
 }
 
 const fn hours() -> u32 {

@@ -9,8 +9,15 @@ use serde_json::{Map, Value, json};
 
 use crate::end::{self, End};
 
-/// Members of a shop's answer that only the tool `password` gives.
-const SECRETS: [&str; 3] = ["password", "root_password", "default_password"];
+/// Members of a shop's answer that no tool gives, but `password` the first three.
+const SECRETS: [&str; 6] = [
+    "password",
+    "root_password",
+    "default_password",
+    "management_api_key",
+    "api_key",
+    "secret",
+];
 
 /// Said of a limit that a model met.
 pub(super) const HUMAN: &str = "no tool can change this limit: ask the human who runs this server to raise it with \

@@ -98,7 +98,7 @@ async fn quote(desk: &Desk, wanted: Quote) -> Result<Told> {
     let goods = Goods {
         plan: &wanted.plan,
         region: Some(&wanted.region),
-        os: wanted.os_id,
+        os: &wanted.os_id,
         hours: wanted.hours,
         label: None,
         ssh_public_key: None,
@@ -120,7 +120,7 @@ async fn provision(desk: &Arc<Desk>, wanted: Provision) -> Result<Told> {
     let goods = Goods {
         plan: &wanted.plan,
         region: Some(&wanted.region),
-        os: wanted.os_id,
+        os: &wanted.os_id,
         hours: wanted.hours,
         label: wanted.label.as_deref(),
         ssh_public_key: wanted.ssh_public_key.as_deref(),

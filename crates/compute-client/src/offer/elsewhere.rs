@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compute_wallet::{EvmAddress, EvmSignature, Uint256};
 use compute_x402::PaymentPayload;
-use compute_x402::client::PayableOffer;
+use compute_x402::client::{LONGEST_VALIDITY_S, PayableOffer};
 use compute_x402::exact_evm::{Authorization, SignedAuthorization};
 use serde_json::{Map, Value, json};
 
@@ -24,6 +24,7 @@ pub(super) async fn pay(
     let entry = entry_of(asked, offer).ok_or(OfferError::Unreadable)?;
     let seconds = entry.get("maxTimeoutSeconds").and_then(Value::as_u64);
     let seconds = seconds.ok_or(OfferError::Unreadable)?;
+    let seconds = seconds.min(LONGEST_VALIDITY_S);
     let from = EvmAddress::parse_any_case(wallet.address()).map_err(|_| OfferError::NoKey)?;
     let now_s = now_s();
     let authorization = Authorization {

@@ -23,7 +23,7 @@ const fn refusal(status: u16, name: &'static str, when: &'static str) -> Refusal
     Refusal { status, name, when }
 }
 
-const REFUSALS: [Refusal; 16] = [
+const REFUSALS: [Refusal; 17] = [
     refusal(
         400,
         "BadRequest",
@@ -49,6 +49,11 @@ const REFUSALS: [Refusal; 16] = [
         404,
         "NotFound",
         "There is no such thing, or it is somebody else's.",
+    ),
+    refusal(
+        406,
+        "NotAcceptable",
+        "`Accept` takes no form that there is; JSON is always one.",
     ),
     refusal(408, "Slow", "The body did not arrive in time."),
     refusal(
@@ -115,27 +120,27 @@ macro_rules! refusals {
 
 refusals! {
     /// Of what is read from memory by anybody.
-    Shown: 429 500 503;
+    Shown: 406 429 500 503;
     /// The same, with parameters.
-    Filtered: 400 429 500 503;
+    Filtered: 400 406 429 500 503;
     /// Of whoever must be known.
-    Known: 400 401 403 408 413 415 429 500 503;
+    Known: 400 401 403 406 408 413 415 429 500 503;
     /// The same, about one thing.
-    Owned: 400 401 403 404 408 413 415 429 500 503;
+    Owned: 400 401 403 404 406 408 413 415 429 500 503;
     /// The same, where it may not be there yet.
-    Receipted: 400 401 403 404 408 409 413 415 429 500 503;
+    Receipted: 400 401 403 404 406 408 409 413 415 429 500 503;
     /// Of what is asked for and not bought.
-    Quoted: 400 401 402 403 404 408 409 413 415 429 500 503;
+    Quoted: 400 401 402 403 404 406 408 409 413 415 429 500 503;
     /// The same, where it is changed.
-    Changed: 400 401 403 404 408 409 413 415 429 500 502 503;
+    Changed: 400 401 403 404 406 408 409 413 415 429 500 502 503;
     /// The same, where no provider is asked.
-    Set: 400 401 403 404 408 409 413 415 429 500 503;
+    Set: 400 401 403 404 406 408 409 413 415 429 500 503;
     /// Where keys are made.
-    Made: 400 401 403 408 409 413 415 429 500 503;
+    Made: 400 401 403 406 408 409 413 415 429 500 503;
     /// Of a purchase.
-    Paid: 400 401 402 403 408 409 412 413 415 422 429 431 500 502 503;
+    Paid: 400 401 402 403 406 408 409 412 413 415 422 429 431 500 502 503;
     /// Of a purchase for a machine that there is.
-    PaidFor: 400 401 402 403 404 408 409 412 413 415 422 429 431 500 502 503;
+    PaidFor: 400 401 402 403 404 406 408 409 412 413 415 422 429 431 500 502 503;
 }
 
 fn references(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
@@ -156,17 +161,39 @@ pub(super) fn components() -> impl Iterator<Item = (String, Response)> {
         .map(|refusal| (refusal.name.to_owned(), component(refusal)))
 }
 
+/// One answer for all errors of a class (4 or 5) but those that stand by themselves.
+pub(super) fn together(class: u16, apart: &[u16]) -> Response {
+    let of_class = REFUSALS
+        .iter()
+        .filter(|refusal| refusal.status / 100 == class && !apart.contains(&refusal.status));
+    let meanings: Vec<_> = of_class
+        .clone()
+        .map(|refusal| format!("{}: {}", refusal.status, refusal.when))
+        .collect();
+    let response = ResponseBuilder::new().description(meanings.join(" "));
+    let statuses = of_class.map(|refusal| refusal.status);
+    statuses.fold(problem(response), with_headers).build()
+}
+
+fn problem(response: ResponseBuilder) -> ResponseBuilder {
+    let problem = Content::new(Some(Ref::from_schema_name(Problem::name())));
+    response.content("application/problem+json", problem)
+}
+
+fn with_headers(response: ResponseBuilder, status: u16) -> ResponseBuilder {
+    headers_of(status)
+        .iter()
+        .fold(response, |response, (name, meaning)| {
+            let header = HeaderBuilder::new()
+                .schema(Some(Object::with_type(Type::String)))
+                .description(Some(*meaning));
+            response.header(*name, header.build())
+        })
+}
+
 fn component(refusal: &Refusal) -> Response {
-    let problem = || Content::new(Some(Ref::from_schema_name(Problem::name())));
-    let mut response = ResponseBuilder::new()
-        .description(refusal.when)
-        .content("application/problem+json", problem());
-    for (name, meaning) in headers_of(refusal.status) {
-        let header = HeaderBuilder::new()
-            .schema(Some(Object::with_type(Type::String)))
-            .description(Some(*meaning));
-        response = response.header(*name, header.build());
-    }
+    let response = ResponseBuilder::new().description(refusal.when);
+    let mut response = with_headers(problem(response), refusal.status);
     if refusal.status == 402 {
         let challenge = Content::new(Some(Ref::from_schema_name(ChallengeBody::name())));
         response = response.content("application/json", challenge);

@@ -17,6 +17,7 @@ mod html;
 mod manual;
 mod offers;
 pub(crate) mod shapes;
+mod slim;
 mod texts;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,7 +108,7 @@ impl Pages {
         let page = |text: String, media| Page::new(text, media, CACHE);
         Ok(Self {
             manual: page(manual::manual(&document, facts), HTML)?,
-            document: Page::json(&document, CACHE)?,
+            document: Page::json(&slim::slim(document), CACHE)?,
             well_known: Page::json(&offers::well_known(facts), CACHE)?,
             skill: page(texts::skill(facts), MARKDOWN)?,
             llms: page(texts::llms(facts), PLAIN)?,

@@ -267,6 +267,12 @@ pub(crate) const CODES: &[Code] = &[
         "See `Allow`.",
     ),
     code(
+        "not_acceptable",
+        "406",
+        "`Accept` takes no form that this answer has.",
+        "Accept `application/json`; nothing was done.",
+    ),
+    code(
         "body_timeout",
         "408",
         "The body did not arrive in time.",
@@ -277,6 +283,12 @@ pub(crate) const CODES: &[Code] = &[
         "409",
         "Another operation is under way.",
         "Follow `status_url`. Do not pay again.",
+    ),
+    code(
+        "no_receipt",
+        "409",
+        "No money has arrived for this work, or it costs nothing.",
+        "Follow `status_url`; there is a receipt once it is paid.",
     ),
     code(
         "instance_not_active",

@@ -54,7 +54,7 @@ pub(crate) async fn index(State(app): State<App>, headers: HeaderMap) -> Answer 
     };
     response
         .headers_mut()
-        .insert(VARY, HeaderValue::from_static("Accept"));
+        .insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     Ok(response)
 }
 

@@ -53,6 +53,17 @@ fn a_client_pays_what_the_challenge_asks_in_both_versions() {
     }
 }
 
+/// Who asks for years gets an hour: a payment that seems to have failed is not taken up much later.
+#[test]
+fn a_client_signs_for_an_hour_at_most() {
+    let mut body: Value = serde_json::from_slice(&challenge_body()).unwrap();
+    body["accepts"][0]["maxTimeoutSeconds"] = 31_536_000.into();
+    let required = PaymentRequired::from_body(body.to_string().as_bytes()).unwrap();
+    let payment = required.pay(&required.offers()[0], &buyer(), [9; 32], NOW_S);
+    let verified = verify(&payment, &[offer()], ValidityWindow::at(NOW_S)).unwrap();
+    assert_eq!(verified.valid_before, NOW_S + 3_600);
+}
+
 #[test]
 fn one_authorization_is_one_proof_in_every_spelling() {
     let keys = [Version::V1, Version::V2].map(|version| {

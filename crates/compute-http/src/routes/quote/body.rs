@@ -8,7 +8,7 @@ use http::HeaderMap;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{Object, OneOfBuilder, RefOr, Schema};
+use utoipa::openapi::{OneOfBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::Settings;
@@ -32,46 +32,32 @@ pub(crate) enum Thing {
     Time(String, ExtendRequest),
 }
 
-/// The body as the document shows it: that of either purchase, with members of its own.
+/// The body as the document shows it: that of a purchase as it stands, or that of more time with the
+/// machine's id.
 pub(crate) struct QuoteRequest;
 
 impl PartialSchema for QuoteRequest {
     fn schema() -> RefOr<Schema> {
-        let text = || ObjectBuilder::new().schema_type(Type::String);
-        let action = |word| text().enum_values(Some([word])).build();
-        let id = text().format(Some(SchemaFormat::Custom("uuid".to_owned())));
-        let either = OneOfBuilder::new()
-            .item(beside(
-                provision::RawPurchase::schema(),
-                [("action", action("provision"), false)],
-            ))
-            .item(beside(
-                extend::RawWish::schema(),
-                [
-                    ("action", action("extend"), false),
-                    ("instance_id", id.build(), true),
-                ],
-            ));
+        let machine = Ref::from_schema_name(provision::RawPurchase::name());
+        let either = OneOfBuilder::new().item(machine).item(more_time());
         Schema::OneOf(either.build()).into()
     }
 }
 
 impl ToSchema for QuoteRequest {}
 
-/// A body with members beside its own.
-fn beside<const N: usize>(
-    body: RefOr<Schema>,
-    members: [(&str, Object, bool); N],
-) -> RefOr<Schema> {
+/// The body of an extension, and for which machine.
+fn more_time() -> RefOr<Schema> {
+    let body = extend::RawWish::schema();
     let RefOr::T(Schema::Object(mut object)) = body else {
         return body;
     };
-    for (name, member, is_required) in members {
-        object.properties.insert(name.to_owned(), member.into());
-        if is_required {
-            object.required.push(name.to_owned());
-        }
-    }
+    let id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::Custom("uuid".to_owned())));
+    let name = "instance_id".to_owned();
+    object.properties.insert(name.clone(), id.build().into());
+    object.required.push(name);
     Schema::Object(object).into()
 }
 

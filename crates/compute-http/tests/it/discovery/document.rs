@@ -111,7 +111,7 @@ async fn the_rules_of_openapi_are_kept() {
                 assert!(schemes.contains_key(scheme), "{name}: {scheme}");
             }
         }
-        check_parameters(&name, path, operation);
+        check_parameters(&document, &name, path, operation);
         for (status, answer) in operation["responses"].as_object().unwrap() {
             let answer = resolve(&document, answer);
             let said = answer["description"].as_str().unwrap_or_default();
@@ -123,12 +123,13 @@ async fn the_rules_of_openapi_are_kept() {
 }
 
 /// The names in braces are the path parameters, and each parameter is there once.
-fn check_parameters(name: &str, path: &str, operation: &Value) {
+fn check_parameters(document: &Value, name: &str, path: &str, operation: &Value) {
     let in_braces: BTreeSet<_> = path.split(['{', '}']).skip(1).step_by(2).collect();
     let parameters = operation.get("parameters").and_then(Value::as_array);
     let mut seen = BTreeSet::new();
     let mut in_path = BTreeSet::new();
     for parameter in parameters.into_iter().flatten() {
+        let parameter = resolve(document, parameter);
         let (word, place) = (&parameter["name"], parameter["in"].as_str().unwrap());
         assert!(seen.insert((word.as_str().unwrap(), place)), "{name}");
         assert!(parameter["schema"].is_object(), "{name} {word}");
@@ -158,7 +159,7 @@ async fn links_lead_to_operations_by_their_parameters() {
             {
                 let target = known[link["operationId"].as_str().unwrap()];
                 for parameter in link["parameters"].as_object().unwrap().keys() {
-                    let named = |it: &Value| it["name"] == parameter.as_str();
+                    let named = |it: &Value| resolve(&document, it)["name"] == parameter.as_str();
                     let is_known = target["parameters"].as_array().unwrap().iter().any(named);
                     assert!(is_known, "{path} {name} {parameter}");
                 }
@@ -170,9 +171,11 @@ async fn links_lead_to_operations_by_their_parameters() {
 }
 
 /// A route is in the document, or here with its reason.
-const UNDESCRIBED: [&str; 8] = [
+const UNDESCRIBED: [&str; 9] = [
     // What Stripe sends is described by Stripe.
     "/compute/webhooks/stripe",
+    // For people who wonder whether it is up.
+    "/status.json",
     // The pages about the API.
     "/",
     "/openapi.json",
@@ -227,6 +230,10 @@ fn every_route_has_its_operation() {
 async fn unknown_members_of_what_is_paid_are_refused_and_answers_may_grow() {
     let (_shop, document) = document().await;
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        // A choice of two bodies, each of which refuses what it does not know.
+        if schema.get("oneOf").is_some() {
+            continue;
+        }
         let is_request = name.ends_with("Request");
         assert_eq!(
             schema.get("additionalProperties") == Some(&false.into()),

@@ -93,7 +93,7 @@ async fn the_first_page_leads_to_the_others() {
     let shop = Shop::open().await;
     let index = shop.get("/").await;
     assert_eq!(index.header("content-type"), Some("application/json"));
-    assert_eq!(index.header("vary"), Some("Accept"));
+    assert_eq!(index.header("vary"), Some("accept, accept-encoding"));
     let index = index.json();
     for (name, place) in index.as_object().unwrap() {
         if let Some(path) = place.as_str().unwrap().strip_prefix(URL) {

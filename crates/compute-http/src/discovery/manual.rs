@@ -129,7 +129,7 @@ fn quick_start(html: &mut Html, facts: &Facts) {
              `Idempotency-Key` of its own; without one the same command again is a second purchase:",
         );
         html.lines(&format!(
-            "KEY=$(openssl rand -hex 16)   # once for each purchase\nnpx mppx {url}/compute/provision -X POST -H \"Idempotency-Key: $KEY\" \\\n  -J '{purchase}'"
+            "PURCHASE=$(openssl rand -hex 16)   # once for each purchase\nnpx mppx {url}/compute/provision -X POST -H \"Idempotency-Key: $PURCHASE\" \\\n  -J '{purchase}'"
         ));
     }
     html.paragraph(

@@ -93,8 +93,8 @@ fn fill(template: &str, facts: &Facts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::ChargeFact;
     use super::*;
+    use crate::discovery::facts::ChargeFact;
 
     fn facts() -> Facts {
         Facts {

@@ -157,7 +157,10 @@ async fn topup(desk: &Arc<Desk>, wanted: TopUp) -> Result<Told> {
     buy(desk, deal).await
 }
 
-/// Buys under every limit. The purchase goes on when the client is gone, or has waited long enough.
+/// Buys under every limit. The purchase goes on when its call was broken off, or has waited long enough.
+///
+/// Over stdio the process ends with its input, and a purchase on its way ends with it. The book wrote it
+/// down before it was sent and counts it as open, and `recover` finishes it with the same payment.
 #[expect(
     clippy::disallowed_methods,
     reason = "what is being paid must not end with the call that asked for it"

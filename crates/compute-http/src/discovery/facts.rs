@@ -127,10 +127,12 @@ fn prices(shelf: &Shelf) -> Option<(Usd, Usd)> {
     Some((daily().min()?, Usd::from_micros(most).ok()?))
 }
 
-/// A day of the cheapest machine that needs no SSH key, as a body.
+/// A day of the cheapest machine that needs no SSH key, as a body. It bounds its price, as every purchase
+/// should.
 fn purchase(shelf: &Shelf, network: &str) -> Option<Value> {
     let simple = on_sale(shelf).filter(|priced| priced.plan.provider == ProviderId::Vultr);
-    let plan = &simple.min_by_key(|priced| priced.rate)?.plan;
+    let cheapest = simple.min_by_key(|priced| priced.rate)?;
+    let plan = &cheapest.plan;
     let own = |image: &&OsImage| shelf.find_image(plan.provider, &image.id).is_some();
     let images = || shelf.images.iter().filter(own);
     let image = images().find(|image| image.name.contains("Ubuntu 24"));
@@ -138,6 +140,6 @@ fn purchase(shelf: &Shelf, network: &str) -> Option<Value> {
     let os_id = id.parse::<u64>().map_or_else(|_| json!(id), Value::from);
     Some(json!({
         "plan": plan.id.as_str(), "region": plan.locations.first()?.as_str(), "os_id": os_id,
-        "prepaid_hours": Hours::MIN, "network": network,
+        "prepaid_hours": Hours::MIN, "network": network, "max_total_usd": cheapest.daily.to_string(),
     }))
 }

@@ -106,9 +106,9 @@ fn contents(html: &mut Html, document: &Value, facts: &Facts) {
 }
 
 fn quick_start(html: &mut Html, facts: &Facts) {
-    let purchase = texts::purchase(facts).to_string();
-    let plan = texts::purchase(facts);
-    let plan = plan["plan"].as_str().unwrap_or("…").to_owned();
+    let purchase = texts::purchase(facts);
+    let plan = purchase["plan"].as_str().unwrap_or("…");
+    let price = purchase["max_total_usd"].as_str().unwrap_or("…");
     let url = &facts.url;
     html.heading(2, "start", "Quick start");
     html.paragraph("Ask for the price. Nothing is bought without a payment.");
@@ -124,9 +124,12 @@ fn quick_start(html: &mut Html, facts: &Facts) {
          const answer = await paid(\"{url}/compute/provision\", {{\n  method: \"POST\",\n  headers: {{ \"Content-Type\": \"application/json\", \"Idempotency-Key\": crypto.randomUUID() }},\n  body: JSON.stringify({purchase}),\n}})\nconst {{ order, status_url }} = await answer.json()"
     ));
     if !facts.charges.is_empty() {
-        html.paragraph("Or by the HTTP authentication scheme `Payment`, with the command `mppx`:");
+        html.paragraph(
+            "Or by the HTTP authentication scheme `Payment`, with the command `mppx`. It sends no \
+             `Idempotency-Key` of its own; without one the same command again is a second purchase:",
+        );
         html.lines(&format!(
-            "npx mppx {url}/compute/provision -X POST -J '{purchase}'"
+            "PURCHASE=$(openssl rand -hex 16)   # once for each purchase\nnpx mppx {url}/compute/provision -X POST -H \"Idempotency-Key: $PURCHASE\" \\\n  -J '{purchase}'"
         ));
     }
     html.paragraph(
@@ -134,7 +137,7 @@ fn quick_start(html: &mut Html, facts: &Facts) {
          and finds out what became of a lost answer:",
     );
     html.lines(&format!(
-        "export COMPUTE_URL={url}\ncompute provision --plan {plan} --wait\ncompute list\ncompute destroy ID"
+        "export COMPUTE_URL={url} COMPUTE_KEY_FILE=~/.wallet-key   # mode 0600; dev needs none\ncompute provision --plan {plan} --max-price {price} --wait\ncompute list\ncompute destroy ID"
     ));
     html.paragraph(
         "Then wait until the order is `active`, and take the root password, once; or send \

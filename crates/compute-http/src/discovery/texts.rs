@@ -7,6 +7,9 @@ use super::facts::Facts;
 const SKILL: &str = include_str!("pages/skill.md");
 const LLMS: &str = include_str!("pages/llms.txt");
 
+/// The part of the skill for shops that take payments by challenge.
+const MPPX: &str = include_str!("pages/mppx.md");
+
 /// Robots may read everything: agents are the customers here.
 pub(super) const ROBOTS: &str = "User-agent: *\nAllow: /\n";
 
@@ -56,7 +59,7 @@ pub(super) fn prices(facts: &Facts) -> String {
 pub(super) fn purchase(facts: &Facts) -> Value {
     let usual = || {
         serde_json::json!({ "plan": "…", "region": "…", "os_id": "…", "prepaid_hours": 24,
-                            "network": facts.default_network })
+                            "network": facts.default_network, "max_total_usd": "…" })
     };
     facts.purchase.clone().unwrap_or_else(usual)
 }
@@ -68,16 +71,22 @@ fn fill(template: &str, facts: &Facts) -> String {
     let ways: Vec<String> = ways(facts).iter().map(|way| format!("- {way}")).collect();
     let purchase = purchase(facts);
     let plan = purchase["plan"].as_str().unwrap_or("…");
+    let region = purchase["region"].as_str().unwrap_or("…");
+    let price = purchase["max_total_usd"].as_str().unwrap_or("…");
+    let mppx = if facts.charges.is_empty() { "" } else { MPPX };
     let mode = if facts.is_dev {
         format!("{DEV_NOTE}\n\n")
     } else {
         String::new()
     };
     template
+        .replace("{{mppx}}", mppx)
         .replace("{{mode}}", &mode)
         .replace("{{ways}}", &ways.join("\n"))
         .replace("{{prices}}", &prices(facts))
         .replace("{{plan}}", plan)
+        .replace("{{region}}", region)
+        .replace("{{price}}", price)
         .replace("{{purchase}}", &purchase.to_string())
         .replace("{{url}}", &facts.url)
 }
@@ -85,6 +94,7 @@ fn fill(template: &str, facts: &Facts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::facts::ChargeFact;
 
     fn facts() -> Facts {
         Facts {
@@ -111,6 +121,22 @@ mod tests {
             ..facts()
         };
         assert!(!skill(&live).contains(DEV_NOTE));
+    }
+
+    #[test]
+    fn only_a_shop_that_takes_challenges_names_their_client() {
+        assert!(!skill(&facts()).contains("mppx"));
+        let charge = ChargeFact {
+            method: "tempo".to_owned(),
+            currency: "0x20c0".to_owned(),
+        };
+        let shop = Facts {
+            charges: vec![charge],
+            ..facts()
+        };
+        let skill = skill(&shop);
+        assert!(skill.contains("npx mppx https://compute.example/compute/provision"));
+        assert!(!skill.contains("{{"), "{skill}");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(crate) fn with_postgres(arguments: &[String]) -> Result<ExitCode> {
     };
     let cluster = Cluster::start()?;
     let mut command = Command::new(program);
+    // It may be cargo, which compiles much anew in the environment of `cargo run`.
+    cargo::leave_run(&mut command);
     command.args(words).env(TEST_VARIABLE, cluster.url());
     Ok(cargo::exit_code(cargo::status(&mut command)?))
 }

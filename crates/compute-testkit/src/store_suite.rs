@@ -73,6 +73,7 @@ macro_rules! for_each_store_case {
             api_keys::only_live_keys_count_towards_the_limit,
             api_keys::an_expired_key_is_not_live,
             api_keys::a_key_is_charged_up_to_its_budget,
+            api_keys::a_key_that_is_revoked_or_has_expired_is_not_charged,
             api_keys::racing_charges_stay_within_the_budget,
             api_keys::racing_requests_stay_within_the_limit,
             api_keys::a_revocation_keeps_its_first_moment,

@@ -8,8 +8,7 @@ use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::operation::CreditsSpent;
 use compute_domain::payment::RailLabel;
-use compute_domain::time::{Span, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ahead::{hours_left, next_notice};
 use crate::catalog::Shelf;
@@ -22,74 +21,10 @@ use crate::offer::OfferSheet;
 use crate::ports::{AutoExtension, Posted, Tx, TxMode};
 use crate::purchase::Purchase;
 use crate::subject::{Opened, Priced, Subject};
+use crate::work::refusal::{Refusal, SHORTEST_PAUSE, next_try};
 
 /// How many machines one round looks at, of each kind.
 const BATCH: u32 = 50;
-
-/// How long after a try in vain the next one is; it doubles. Before the end it is tried more often
-/// again: half of what is left is the longest pause.
-const FIRST_PAUSE: Span = Span::from_secs(300);
-const LONGEST_PAUSE: Span = Span::from_hours(4);
-const SHORTEST_PAUSE: Span = Span::from_secs(60);
-
-/// Why a machine was not extended by itself.
-#[derive(Debug)]
-enum Refusal {
-    /// Something else is being done with it.
-    Busy,
-    /// It cannot be extended any more.
-    Over,
-    CapReached {
-        required: Usd,
-        left: Usd,
-    },
-    TooFewCredits {
-        required: Usd,
-        balance: Usd,
-    },
-    OverBudget {
-        required: Usd,
-    },
-    /// The operator sells nothing to its owner.
-    Refused,
-}
-
-impl Refusal {
-    /// What the owner is told: the word for it, the amounts, and what helps.
-    fn told(&self) -> Option<(&'static str, Value, &'static str)> {
-        Some(match self {
-            Self::Busy | Self::Over => return None,
-            Self::CapReached { required, left } => (
-                "cap_reached",
-                json!({ "required_usd": required.to_string(), "cap_left_usd": left.to_string() }),
-                "raise max_total_usd of auto-extend, or extend it yourself",
-            ),
-            Self::TooFewCredits { required, balance } => (
-                "insufficient_credits",
-                json!({ "required_usd": required.to_string(), "balance_usd": balance.to_string() }),
-                "top up credits; it is tried again until the end",
-            ),
-            Self::OverBudget { required } => (
-                "api_key_budget_exceeded",
-                json!({ "required_usd": required.to_string() }),
-                "set auto-extend again with a wallet's signature or another key, or extend it yourself",
-            ),
-            Self::Refused => (
-                "not_sold_to_this_owner",
-                json!({}),
-                "ask the operator of this shop",
-            ),
-        })
-    }
-}
-
-/// Until when a try in vain is not repeated.
-fn next_try(wish: &AutoExtension, end: Timestamp, now: Timestamp) -> Timestamp {
-    let pause =
-        (0..wish.failures.min(10)).fold(FIRST_PAUSE, |pause, _| pause.doubled(LONGEST_PAUSE));
-    let half = Span::from_millis(end.since(now).millis() / 2);
-    now.plus(pause.min(half).max(SHORTEST_PAUSE))
-}
 
 impl Engine {
     /// One round. Says how many machines it extended.
@@ -195,9 +130,15 @@ impl Engine {
             return Ok(Err(Refusal::TooFewCredits { required, balance }));
         }
         if let Some(api_key) = wish.api_key
-            && !tx.charge_api_key(api_key, required).await?
+            && let Err(refusal) = self
+                .charge_key(tx, instance.owner, api_key, required)
+                .await?
         {
-            return Ok(Err(Refusal::OverBudget { required }));
+            return match refusal {
+                Error::BudgetExceeded { required, .. } => Ok(Err(Refusal::OverBudget { required })),
+                Error::Unauthenticated(_) => Ok(Err(Refusal::KeyEnded)),
+                error => Err(error),
+            };
         }
         self.extend_from_credits(tx, instance, wish, priced).await
     }

@@ -15,7 +15,8 @@ pub(crate) const SHORTEST_PAUSE: Span = Span::from_secs(60);
 /// Why a machine was not extended by itself.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// Something else is being done with it.
+    /// Not now: something else is being done with it, or its machine is being looked for, or there is
+    /// time enough to wait for a price.
     Busy,
     /// It cannot be extended any more.
     Over,

@@ -126,6 +126,11 @@ impl ApiKey {
         self.budget
             .map(|budget| budget.checked_sub(self.spent).unwrap_or(Usd::ZERO))
     }
+
+    /// Whether it works: neither revoked nor expired by now.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,18 @@ pub(crate) fn extension_due(instance: &Instance, expires_at: Timestamp) -> Times
     })
 }
 
+impl AutoExtension {
+    /// The same wish for another end.
+    pub(crate) fn planned(&self, instance: &Instance, expires_at: Timestamp) -> Self {
+        Self {
+            due_at: Some(extension_due(instance, expires_at)),
+            failures: 0,
+            told: None,
+            ..self.clone()
+        }
+    }
+}
+
 const fn end_of(instance: &Instance) -> Option<Timestamp> {
     match &instance.state {
         InstanceState::Active(placement) => Some(placement.expires_at),
@@ -82,13 +94,8 @@ impl Engine {
                     None => tx.clear_expiry_notice(id).await?,
                 }
                 if let Some(wish) = tx.find_auto_extension(id).await? {
-                    let planned = AutoExtension {
-                        due_at: Some(extension_due(after, expires_at)),
-                        failures: 0,
-                        told: None,
-                        ..wish
-                    };
-                    tx.set_auto_extension(&planned).await?;
+                    tx.set_auto_extension(&wish.planned(after, expires_at))
+                        .await?;
                 }
             }
             InstanceState::Destroying { .. } | InstanceState::Failed { .. }

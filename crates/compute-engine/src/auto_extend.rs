@@ -5,7 +5,7 @@
 //! end is extended twice, and no machine is paid for that is being taken down.
 
 use compute_domain::id::InstanceId;
-use compute_domain::instance::{Instance, InstanceState};
+use compute_domain::instance::Instance;
 use compute_domain::money::{Hours, Usd};
 use compute_domain::owner::Scope;
 
@@ -35,10 +35,12 @@ impl AutoExtendTerms {
         Ok(())
     }
 
-    /// The wish for a machine that `caller` is about to get.
-    pub(crate) const fn for_new(self, instance: InstanceId, caller: &Caller) -> AutoExtension {
+    /// The wish for a machine that `caller` has, or is about to get. When it is not there yet, its end is
+    /// a guess: whoever makes it plans anew, and if a replica that does not know wishes makes it, the
+    /// guess is looked at again when it is due.
+    pub(crate) fn for_new(self, instance: &Instance, caller: &Caller) -> AutoExtension {
         AutoExtension {
-            instance,
+            instance: instance.id,
             hours: self.hours,
             max_total: self.max_total,
             spent: Usd::ZERO,
@@ -46,7 +48,7 @@ impl AutoExtendTerms {
                 Caller::ApiKey { id, .. } => Some(*id),
                 Caller::Anonymous | Caller::Wallet(_) => None,
             },
-            due_at: None,
+            due_at: Some(extension_due(instance, instance.expires_at())),
             failures: 0,
             told: None,
         }
@@ -104,15 +106,10 @@ impl Engine {
             return Ok(None);
         };
         self.check_extendable(instance)?;
-        let due_at = match &instance.state {
-            InstanceState::Active(placement) => Some(extension_due(instance, placement.expires_at)),
-            _ => None,
-        };
         let before = tx.find_auto_extension(instance.id).await?;
         let wish = AutoExtension {
             spent: before.map_or(Usd::ZERO, |before| before.spent),
-            due_at,
-            ..terms.for_new(instance.id, caller)
+            ..terms.for_new(instance, caller)
         };
         tx.set_auto_extension(&wish).await?;
         Ok(Some(wish))

@@ -1,7 +1,7 @@
 //! Credits: what an owner has, and buying with them.
 
 use compute_domain::WalletAddress;
-use compute_domain::id::{OperationId, OwnerId, TransferId};
+use compute_domain::id::{ApiKeyId, OperationId, OwnerId, TransferId};
 use compute_domain::ledger::{Account, CreditAccount, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::operation::{CreditsSpent, Operation, OperationState};
@@ -148,15 +148,9 @@ impl Engine {
             Caller::Anonymous | Caller::Wallet(_) => None,
         };
         if let Some(id) = api_key
-            && !tx.charge_api_key(id, required).await?
+            && let Err(refusal) = self.charge_key(tx, owner, id, required).await?
         {
-            let api_keys = tx.list_api_keys(owner).await?;
-            let own = api_keys.into_iter().find(|api_key| api_key.id == id);
-            let left = own.and_then(|api_key| api_key.budget_left());
-            return Ok(Err(Error::BudgetExceeded {
-                required,
-                left: left.unwrap_or_default(),
-            }));
+            return Ok(Err(refusal));
         }
         let (url, network) = (&purchase.resource_url, purchase.subject.network());
         let sheet = OfferSheet::without_offers(priced, url, network);
@@ -165,6 +159,32 @@ impl Engine {
             api_key,
         };
         Ok(Ok((sheet, spent)))
+    }
+
+    /// Charges an API key of this owner. The inner error is a refusal; nothing was written then. A key
+    /// may have ended since its caller was let in, or since it wanted something for later.
+    pub(crate) async fn charge_key(
+        &self,
+        tx: &mut dyn Tx,
+        owner: OwnerId,
+        id: ApiKeyId,
+        required: Usd,
+    ) -> Result<Result<(), Error>, Error> {
+        let now = self.now();
+        if tx.charge_api_key(id, required, now).await? {
+            return Ok(Ok(()));
+        }
+        let api_keys = tx.list_api_keys(owner).await?;
+        let own = api_keys.into_iter().find(|api_key| api_key.id == id);
+        Ok(Err(match own {
+            None => AuthFailure::ApiKey.into(),
+            Some(own) if own.revoked_at.is_some() => AuthFailure::ApiKey.into(),
+            Some(own) if !own.is_live(now) => AuthFailure::ApiKeyExpired.into(),
+            Some(own) => Error::BudgetExceeded {
+                required,
+                left: own.budget_left().unwrap_or_default(),
+            },
+        }))
     }
 
     async fn spend(

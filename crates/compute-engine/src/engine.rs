@@ -19,6 +19,7 @@ use crate::catalog::ShelfHistory;
 use crate::challenges::{MppTerms, Nonces, Requests};
 use crate::checks::Checking;
 use crate::cloud::{Closed, Cloud};
+use crate::pings::Pings;
 use crate::ports::{AnyRail, Caps, Courier, Provider, RailHealth, Store, Timer};
 use crate::seal::Sealer;
 use crate::stock::Stocks;
@@ -162,6 +163,7 @@ pub struct Engine {
     pub(crate) checking: Checking,
     pub(crate) requests: Requests,
     pub(crate) nonces: Nonces,
+    pub(crate) pings: Pings,
     pub(crate) health: RwLock<BTreeMap<RailLabel, RailHealth>>,
     /// Whether the database committed when it was last asked to.
     pub(crate) stores: AtomicBool,
@@ -234,6 +236,7 @@ impl Engine {
             checking: Checking::default(),
             requests: Requests::default(),
             nonces: Nonces::default(),
+            pings: Pings::default(),
             health: RwLock::new(health),
             stores: AtomicBool::new(true),
             stopping: AtomicBool::new(false),

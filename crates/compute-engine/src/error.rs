@@ -301,6 +301,12 @@ pub enum Error {
     /// The owner has as many webhooks as it may.
     #[error("there are too many webhooks")]
     TooManyWebhooks,
+    /// Another ping of the owner is under way, or as many as there may be.
+    #[error("a ping is under way, of yours or of too many others; wait for its answer")]
+    TooManyPings {
+        /// How long.
+        wait: Span,
+    },
     /// The payment network could not be asked; nothing moved.
     #[error("the payment network cannot be reached")]
     RailUnavailable,

@@ -53,17 +53,20 @@ impl Engine {
         self.purchase(caller, subject, terms).await
     }
 
-    /// Today's price of more time: the plan's, also when it is sold out or sold no more; then the
-    /// machine's own rate.
+    /// Today's price of more time: the plan's, also when it is sold out or sold no more; when it is not
+    /// known, or nothing is, the machine's own rate.
     pub(crate) fn price_of_time(
         &self,
         instance: &Instance,
         hours: Hours,
-        shelf: &Shelf,
+        shelf: Option<&Shelf>,
     ) -> Result<Priced, Error> {
         self.check_extendable(instance)?;
-        let plan = shelf.find_plan(&instance.plan);
-        let rate = match plan.or_else(|| shelf.withheld(&instance.plan)) {
+        let plan = shelf.and_then(|shelf| {
+            let plan = shelf.find_plan(&instance.plan);
+            plan.or_else(|| shelf.withheld(&instance.plan))
+        });
+        let rate = match plan {
             Some(plan) => self.rate_in(plan, &instance.region)?,
             None => instance.rate,
         };

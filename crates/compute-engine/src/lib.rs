@@ -33,6 +33,7 @@ mod operator;
 mod order;
 mod password;
 mod payment;
+mod pings;
 mod power;
 mod proof;
 mod provision;

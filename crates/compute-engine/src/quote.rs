@@ -92,13 +92,15 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::provision`] without a payment: when it asks for what is not sold, or nothing can be
-    /// sold now, or it costs more than it may. `Unauthenticated` for the credits of nobody.
+    /// sold now, or it costs more than it may. `Unauthenticated` for the credits of nobody, also for those
+    /// that it is to be extended from.
     pub async fn quote_machine(
         &self,
         caller: &Caller,
         request: &ProvisionRequest,
         terms: QuoteTerms<'_>,
     ) -> Result<Quote, Error> {
+        Self::check_auto_extend(caller, request.auto_extend)?;
         let subject = Subject::Machine(request);
         let sheet = self.appraise(caller, subject, terms).await?;
         let shelf = self.shelf()?;

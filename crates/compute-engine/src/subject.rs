@@ -115,7 +115,7 @@ impl Engine {
             }
             Subject::Time {
                 instance, hours, ..
-            } => self.price_of_time(instance, *hours, shelf),
+            } => self.price_of_time(instance, *hours, Some(shelf)),
             Subject::Credits(request) => Ok(Priced {
                 price: request.amount,
                 time: None,
@@ -170,7 +170,7 @@ impl Engine {
                 }
                 tx.insert_instance(&instance).await?;
                 if let Some(terms) = request.auto_extend {
-                    let wish = terms.for_new(instance.id, purchase.caller);
+                    let wish = terms.for_new(&instance, purchase.caller);
                     tx.set_auto_extension(&wish).await?;
                 }
                 self.open_operation(tx, operation).await

@@ -26,6 +26,9 @@ const ROTATION: Span = Span::from_hours(24);
 /// How long a ping may take, and after one in vain, until the next is sent.
 const PING_HOLD: Span = Span::from_secs(30);
 
+/// When it is worth trying again while pings are under way: a receiver has ten seconds.
+const AFTER_PINGS: Span = Span::from_secs(10);
+
 /// The most lines of a delivery log that are shown.
 const LOG_SHOWN: u32 = 100;
 
@@ -218,7 +221,7 @@ impl Engine {
     /// that does not any more.
     ///
     /// # Errors
-    /// `NotFound` for a foreign or unknown id.
+    /// `NotFound` for a foreign or unknown id, `OperationInProgress` when another rotation was faster.
     pub async fn rotate_webhook(
         &self,
         caller: &Caller,
@@ -231,10 +234,17 @@ impl Engine {
         let rotated = Webhook {
             previous: Some((webhook.secret.clone(), until)),
             secret: sealed,
-            ..webhook
+            ..webhook.clone()
         };
-        tx.rotate_webhook(&rotated).await?;
+        let is_rotated = tx.rotate_webhook(&rotated, &webhook.secret).await?;
         tx.commit().await?;
+        if !is_rotated {
+            // Another rotation was faster: its secret is shown to somebody, and must go on signing.
+            return Err(Error::OperationInProgress {
+                operation: None,
+                instance: None,
+            });
+        }
         tracing::info!(webhook.id = %id, "webhook secret rotated");
         Ok(NewWebhook {
             webhook: rotated,
@@ -255,17 +265,23 @@ impl Engine {
     }
 
     /// Sends a signed ping now. A receiver that takes it gets events from then on; one that was
-    /// switched off goes on where it was left.
+    /// switched off, or waits after failures, goes on where it was left at once.
     ///
     /// # Errors
     /// `NotFound` for a foreign or unknown id, `OperationInProgress` while something is being sent
-    /// there, and for a while after a ping in vain.
+    /// there, and for a while after a ping in vain; `TooManyPings` while another one of this owner is
+    /// under way, or too many of others.
     pub async fn ping_webhook(&self, caller: &Caller, id: WebhookId) -> Result<Pinged, Error> {
         caller.require(Scope::Manage)?;
         let courier = self.courier()?;
         let now = self.now();
         let holder = self.webhook_holder();
         let (mut tx, webhook) = self.own_webhook(caller, id).await?;
+        let Some(place) = self.pings.take(webhook.owner) else {
+            // A signature's nonce is spent whatever comes of it.
+            tx.commit().await?;
+            return Err(Error::TooManyPings { wait: AFTER_PINGS });
+        };
         let is_held = tx
             .hold_webhook(id, &holder, now, now.plus(PING_HOLD))
             .await?;
@@ -283,6 +299,7 @@ impl Engine {
         .to_string();
         let signature = signature(&self.signing_secrets(&webhook)?, now, &body);
         let handed = courier.hand(&webhook.url, &body, &signature).await;
+        drop(place);
         let webhook = self.note_ping(id, &holder, now, &handed).await?;
         Ok(Pinged { webhook, handed })
     }
@@ -297,13 +314,17 @@ impl Engine {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let mut webhook = tx.find_webhook(id).await?.ok_or(Error::NotFound)?;
         let before = webhook.state;
-        if handed.is_taken() && before != WebhookState::Active {
+        if handed.is_taken() {
             if before == WebhookState::Waiting {
                 // What happened before nobody had agreed to hear; the feed has it.
                 webhook.after = tx.last_event_of(webhook.owner).await?;
             }
+            if before != WebhookState::Active {
+                // Of an active one's event, no more tries are granted by pings.
+                webhook.attempts = 0;
+            }
             webhook.state = WebhookState::Active;
-            (webhook.attempts, webhook.failures) = (0, 0);
+            webhook.failures = 0;
             webhook.due_at = self.now();
         }
         if !tx.save_webhook(&webhook, holder, self.now()).await? {

@@ -264,7 +264,7 @@ impl ApiError {
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited { wait } => Some(wait.as_secs().saturating_add(1)),
-            Self::Engine(Error::TooManyChecks { wait }) => {
+            Self::Engine(Error::TooManyChecks { wait } | Error::TooManyPings { wait }) => {
                 let seconds = u64::try_from(wait.millis()).unwrap_or(0) / 1_000;
                 Some(seconds.saturating_add(1))
             }

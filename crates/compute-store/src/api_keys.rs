@@ -60,7 +60,8 @@ ORDER BY created_at DESC, id DESC"
 
 const CHARGE: &str = "UPDATE api_keys
 SET spent_micros = spent_micros + $2
-WHERE id = $1 AND (budget_micros IS NULL OR spent_micros + $2 <= budget_micros)";
+WHERE id = $1 AND (budget_micros IS NULL OR spent_micros + $2 <= budget_micros)
+    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
 
 const UNCHARGE: &str = "UPDATE api_keys
 SET spent_micros = spent_micros - $2
@@ -193,9 +194,15 @@ impl ApiKeys for StoreTx {
         rows.into_iter().map(ApiKeyRow::parse).collect()
     }
 
-    async fn charge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<bool, StoreError> {
+    async fn charge_api_key(
+        &mut self,
+        id: ApiKeyId,
+        amount: Usd,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let id = id.to_string();
-        let rows = execute!(self, "api_keys", CHARGE, id, amount.micros())?;
+        let (amount, now) = (amount.micros(), now.millis());
+        let rows = execute!(self, "api_keys", CHARGE, id, amount, now)?;
         Ok(rows == 1)
     }
 

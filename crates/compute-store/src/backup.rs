@@ -19,6 +19,18 @@ const CHECK: &str = "PRAGMA integrity_check(1)";
 /// Rows whose other half is not there.
 const CHECK_REFERENCES: &str = "SELECT COUNT(*) FROM pragma_foreign_key_check";
 
+/// What an owner was told after the copy was made is forgotten with the rest, but owners remember the
+/// numbers: none of them may be given again. Nobody is told so much between two backups.
+const SKIPPED_EVENTS: i64 = 1_000_000;
+
+const SKIP_EVENTS: &str = "UPDATE owner_event_counters
+SET last_seq = last_seq + $1";
+
+const SKIP_FIRST_EVENTS: &str = "INSERT INTO owner_event_counters (owner_id, last_seq)
+SELECT id, $1
+FROM owners
+WHERE id NOT IN (SELECT owner_id FROM owner_event_counters)";
+
 /// Nobody else reads a copy: it holds what customers bought, and hashes of their keys.
 const OWNER_ONLY: u32 = 0o600;
 
@@ -46,6 +58,9 @@ pub enum BackupError {
     /// The copy was not made.
     #[error("the database could not be copied")]
     Copy(#[source] sqlx::Error),
+    /// The copy cannot be made ready to be a database.
+    #[error("the copy could not be prepared")]
+    Prepare(#[source] sqlx::Error),
     /// The copy cannot be read.
     #[error("the copy {} cannot be read", path.display())]
     Unreadable {
@@ -94,6 +109,24 @@ impl Database {
         }
         persist(to).map_err(failed)?;
         check_copy(to).await
+    }
+
+    /// Leaves out many numbers of each owner's events, in a copy that is to be the database: what was told
+    /// after it was made must not be told again under other numbers, nor something else under these.
+    ///
+    /// # Errors
+    /// When the database is no file, or cannot be written.
+    pub async fn skip_event_numbers(&self) -> Result<(), BackupError> {
+        let Pools::Sqlite { writer, .. } = &self.pools else {
+            return Err(BackupError::NotSqlite);
+        };
+        let mut tx = writer.begin().await.map_err(BackupError::Prepare)?;
+        for statement in [SKIP_EVENTS, SKIP_FIRST_EVENTS] {
+            let skipped = sqlx::query(statement).bind(SKIPPED_EVENTS);
+            let skipped = skipped.execute(&mut *tx).await;
+            skipped.map_err(BackupError::Prepare)?;
+        }
+        tx.commit().await.map_err(BackupError::Prepare)
     }
 }
 
@@ -170,7 +203,7 @@ pub fn require_vacant(path: &Path) -> Result<(), BackupError> {
 /// Copies a copy into a file of its own that only its owner reads.
 ///
 /// # Errors
-/// When something is there, or the file cannot be written.
+/// When something is there, or the file cannot be written; then there is none.
 pub fn put_copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     require_vacant(to)?;
     let failed = |source| {
@@ -180,14 +213,19 @@ pub fn put_copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     make_private(to).map_err(failed)?;
     let copied = File::open(from).and_then(|mut source| {
         let mut target = OpenOptions::new().write(true).open(to)?;
-        io::copy(&mut source, &mut target)
+        io::copy(&mut source, &mut target)?;
+        persist(to)
     });
-    copied.map_err(failed)?;
-    persist(to).map_err(failed)
+    if let Err(source) = copied {
+        // Half a copy is none, and would be in the way of the next one.
+        std::fs::remove_file(to).map_err(failed)?;
+        return Err(failed(source));
+    }
+    Ok(())
 }
 
 /// Gives a file that [`put_copy`] made the name of the database. Either all of it is there afterwards, or
-/// nothing.
+/// nothing; a database that appears meanwhile is left as it is.
 ///
 /// # Errors
 /// When something has that name, or parts of the copy are not in it yet.
@@ -204,6 +242,8 @@ pub fn install(copy: &Path, database: &Path) -> Result<(), BackupError> {
         let path = database.to_owned();
         BackupError::File { path, source }
     };
-    std::fs::rename(copy, database).map_err(failed)?;
+    // Renaming would replace what is there; a second name is refused.
+    std::fs::hard_link(copy, database).map_err(failed)?;
+    std::fs::remove_file(copy).map_err(failed)?;
     persist(database).map_err(failed)
 }

@@ -35,7 +35,7 @@ WHERE id = $1 AND held_by = $7 AND held_until > $8";
 
 const ROTATE: &str = "UPDATE webhooks
 SET secret = $2, previous_secret = $3, previous_until = $4
-WHERE id = $1";
+WHERE id = $1 AND secret = $5";
 
 const FIND: &str = concat!("SELECT ", columns!(), "\nFROM webhooks\nWHERE id = $1");
 
@@ -48,7 +48,7 @@ const LIST: &str = concat!(
 const DELETE: &str = "DELETE FROM webhooks
 WHERE id = $1 AND owner_id = $2";
 
-const LIST_DUE: &str = "SELECT webhooks.id
+const LIST_DUE: &str = "SELECT webhooks.id, webhooks.owner_id
 FROM webhooks
 JOIN owner_event_counters ON owner_event_counters.owner_id = webhooks.owner_id
 WHERE webhooks.state = 'active' AND webhooks.due_at <= $1
@@ -223,9 +223,13 @@ impl Webhooks for StoreTx {
         Ok(rows == 1)
     }
 
-    async fn rotate_webhook(&mut self, webhook: &Webhook) -> Result<(), StoreError> {
+    async fn rotate_webhook(
+        &mut self,
+        webhook: &Webhook,
+        known: &[u8],
+    ) -> Result<bool, StoreError> {
         let previous = webhook.previous.as_ref();
-        execute!(
+        let rows = execute!(
             self,
             "webhooks",
             ROTATE,
@@ -233,8 +237,9 @@ impl Webhooks for StoreTx {
             &webhook.secret,
             previous.map(|(secret, _)| secret),
             millis(previous.map(|(_, until)| *until)),
+            known,
         )?;
-        Ok(())
+        Ok(rows == 1)
     }
 
     async fn find_webhook(&mut self, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
@@ -258,10 +263,14 @@ impl Webhooks for StoreTx {
         &mut self,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<WebhookId>, StoreError> {
+    ) -> Result<Vec<(WebhookId, OwnerId)>, StoreError> {
         let (now, limit) = (now.millis(), i64::from(limit));
-        let rows: Vec<(String,)> = fetch!(fetch_all, self, "webhooks", LIST_DUE, now, limit)?;
-        let parse = |(id,): (String,)| RowName::new("webhooks", &id).text("id", &id);
+        let rows: Vec<(String, String)> =
+            fetch!(fetch_all, self, "webhooks", LIST_DUE, now, limit)?;
+        let parse = |(id, owner): (String, String)| {
+            let name = RowName::new("webhooks", &id);
+            Ok((name.text("id", &id)?, name.text("owner_id", &owner)?))
+        };
         rows.into_iter().map(parse).collect()
     }
 

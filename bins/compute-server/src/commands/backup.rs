@@ -103,12 +103,17 @@ pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<ExitC
     require_vacant(&target)
         .context("stop the server and move the database away, with its files -wal and -shm")?;
     put_copy(&arguments.from, &waiting).context("copy the backup")?;
-    let prepared = begin_quarantine(&config, &waiting).await;
+    let prepared = prepare(&config, &waiting).await;
     if let Err(error) = prepared {
         std::fs::remove_file(&waiting).context("remove what is not restored")?;
         return Err(error);
     }
-    install(&waiting, &target).context("put the database in its place")?;
+    if let Err(error) = install(&waiting, &target) {
+        if waiting.exists() {
+            std::fs::remove_file(&waiting).context("remove what is not restored")?;
+        }
+        return Err(error).context("put the database in its place");
+    }
     print(&format!(
         "{} is restored, in quarantine: start the server, look at `compute-server ops suspects`, \
          and end it with `compute-server ops quarantine end`.\n",
@@ -147,7 +152,8 @@ async fn audit(config: &OperatorConfig, copy: &Path) -> anyhow::Result<usize> {
     Ok(findings.context("audit the copy")?.len())
 }
 
-async fn begin_quarantine(config: &OperatorConfig, copy: &Path) -> anyhow::Result<()> {
+/// Begins the quarantine, and sees to it that no number of an event is given twice.
+async fn prepare(config: &OperatorConfig, copy: &Path) -> anyhow::Result<()> {
     let database = Database::connect_beside_server(&at(config, copy)?)
         .await
         .context("open the backup")?;
@@ -155,9 +161,10 @@ async fn begin_quarantine(config: &OperatorConfig, copy: &Path) -> anyhow::Resul
     synchronise(&clock, &database).await;
     let engine = wiring::operators_engine(&config.timing, Arc::new(database.clone()), &clock)?;
     let begun = engine.begin_quarantine(RESTORED).await;
+    let skipped = database.skip_event_numbers().await;
     database.close().await;
     begun.context("begin the quarantine")?;
-    Ok(())
+    skipped.context("leave out the numbers of events")
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -53,6 +53,7 @@ async fn a_lost_database_comes_back_from_a_copy_that_was_made_while_it_sold() {
     assert!(!run(&home, &backup).status.success());
 
     let after = buy(&buyer, &server).await;
+    let read = last_event(&buyer, &server).await;
     let machines = home.journal("vultr").len();
     server.kill();
     let restore = ["restore", "--database", DATABASE, "--from", "copy.db"];
@@ -83,6 +84,16 @@ async fn a_lost_database_comes_back_from_a_copy_that_was_made_while_it_sold() {
     // And the shop sells.
     buy(&buyer, &server).await;
     assert_eq!(document(&home, &["audit"], 0)["ok"], true);
+    // Whoever reads on from where it was misses nothing of it.
+    let told = last_event(&buyer, &server).await;
+    assert!(told > read, "{told} after {read}");
+}
+
+async fn last_event(buyer: &Buyer, server: &Server) -> u64 {
+    let feed = buyer.signed(server, "GET", "/compute/events", "").await;
+    let feed = feed.json(200).unwrap();
+    let last = feed["events"].as_array().unwrap().last().unwrap();
+    last["sequence"].as_u64().unwrap()
 }
 
 /// The machine that the copy does not know.

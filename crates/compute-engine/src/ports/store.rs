@@ -159,8 +159,14 @@ pub trait ApiKeys: Send {
     async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<FoundKey>, StoreError>;
     /// All keys of an owner, newest first.
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError>;
-    /// Charges credits to a key's budget; false, and nothing written, when they exceed it.
-    async fn charge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<bool, StoreError>;
+    /// Charges credits to a key's budget; false, and nothing written, when they exceed it, or the key
+    /// is revoked or has expired by now.
+    async fn charge_api_key(
+        &mut self,
+        id: ApiKeyId,
+        amount: Usd,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
     /// Takes back what was charged for something that could not be delivered.
     async fn uncharge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<(), StoreError>;
     /// Revokes a key of this owner, keeping an earlier revocation; `None` when there is no such key.

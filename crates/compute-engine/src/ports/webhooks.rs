@@ -86,20 +86,23 @@ pub trait Webhooks: Send {
         holder: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
-    /// Writes the secrets of a webhook, whoever holds it.
-    async fn rotate_webhook(&mut self, webhook: &Webhook) -> Result<(), StoreError>;
+    /// Writes the secrets of a webhook, whoever holds it, if its secret is still this one; false, and
+    /// nothing written, when it is another one, or the webhook is gone.
+    async fn rotate_webhook(&mut self, webhook: &Webhook, known: &[u8])
+    -> Result<bool, StoreError>;
     /// One webhook.
     async fn find_webhook(&mut self, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
     /// An owner's webhooks, oldest first.
     async fn list_webhooks(&mut self, owner: OwnerId) -> Result<Vec<Webhook>, StoreError>;
     /// Removes a webhook of this owner and its log; whether there was one.
     async fn delete_webhook(&mut self, owner: OwnerId, id: WebhookId) -> Result<bool, StoreError>;
-    /// Active webhooks that have events to send and whose time has come, the longest due first.
+    /// Active webhooks that have events to send and whose time has come, with their owners, the longest
+    /// due first.
     async fn list_due_webhooks(
         &mut self,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<WebhookId>, StoreError>;
+    ) -> Result<Vec<(WebhookId, OwnerId)>, StoreError>;
     /// Takes a webhook until a moment; false while somebody else holds it.
     async fn hold_webhook(
         &mut self,

@@ -8,8 +8,8 @@ use compute_domain::ledger::{Account, Transfer, TransferReason};
 use compute_domain::money::Usd;
 use compute_domain::operation::CreditsSpent;
 use compute_domain::payment::RailLabel;
-use compute_domain::time::{Span, Timestamp};
-use serde_json::{Value, json};
+use compute_domain::time::Span;
+use serde_json::json;
 
 use crate::ahead::{hours_left, next_notice};
 use crate::catalog::Shelf;
@@ -22,73 +22,29 @@ use crate::offer::OfferSheet;
 use crate::ports::{AutoExtension, Posted, Tx, TxMode};
 use crate::purchase::Purchase;
 use crate::subject::{Opened, Priced, Subject};
+use crate::work::refusal::{Refusal, SHORTEST_PAUSE, next_try};
 
 /// How many machines one round looks at, of each kind.
 const BATCH: u32 = 50;
 
-/// How long after a try in vain the next one is; it doubles. Before the end it is tried more often
-/// again: half of what is left is the longest pause.
-const FIRST_PAUSE: Span = Span::from_secs(300);
-const LONGEST_PAUSE: Span = Span::from_hours(4);
-const SHORTEST_PAUSE: Span = Span::from_secs(60);
+/// So long before its end a machine waits no more for the price of the moment.
+const LAST_HOUR: Span = Span::from_hours(1);
 
-/// Why a machine was not extended by itself.
-#[derive(Debug)]
-enum Refusal {
-    /// Something else is being done with it.
-    Busy,
-    /// It cannot be extended any more.
-    Over,
-    CapReached {
-        required: Usd,
-        left: Usd,
-    },
-    TooFewCredits {
-        required: Usd,
-        balance: Usd,
-    },
-    OverBudget {
-        required: Usd,
-    },
-    /// The operator sells nothing to its owner.
-    Refused,
+/// What came of a try.
+enum Tried {
+    Extended,
+    /// It was refused, or is not due any more.
+    NotNow,
+    /// There is a quarantine: nothing is extended.
+    Quarantined,
 }
 
-impl Refusal {
-    /// What the owner is told: the word for it, the amounts, and what helps.
-    fn told(&self) -> Option<(&'static str, Value, &'static str)> {
-        Some(match self {
-            Self::Busy | Self::Over => return None,
-            Self::CapReached { required, left } => (
-                "cap_reached",
-                json!({ "required_usd": required.to_string(), "cap_left_usd": left.to_string() }),
-                "raise max_total_usd of auto-extend, or extend it yourself",
-            ),
-            Self::TooFewCredits { required, balance } => (
-                "insufficient_credits",
-                json!({ "required_usd": required.to_string(), "balance_usd": balance.to_string() }),
-                "top up credits; it is tried again until the end",
-            ),
-            Self::OverBudget { required } => (
-                "api_key_budget_exceeded",
-                json!({ "required_usd": required.to_string() }),
-                "set auto-extend again with a wallet's signature or another key, or extend it yourself",
-            ),
-            Self::Refused => (
-                "not_sold_to_this_owner",
-                json!({}),
-                "ask the operator of this shop",
-            ),
-        })
+/// What is not there yet is looked at again; what is gone is not.
+const fn not_active(instance: &Instance) -> Refusal {
+    match instance.state {
+        InstanceState::Pending | InstanceState::Provisioning(_) => Refusal::Busy,
+        _ => Refusal::Over,
     }
-}
-
-/// Until when a try in vain is not repeated.
-fn next_try(wish: &AutoExtension, end: Timestamp, now: Timestamp) -> Timestamp {
-    let pause =
-        (0..wish.failures.min(10)).fold(FIRST_PAUSE, |pause, _| pause.doubled(LONGEST_PAUSE));
-    let half = Span::from_millis(end.since(now).millis() / 2);
-    now.plus(pause.min(half).max(SHORTEST_PAUSE))
 }
 
 impl Engine {
@@ -103,18 +59,22 @@ impl Engine {
     }
 
     async fn extend_due(&self) -> Result<usize, Error> {
-        // Without a catalogue there is no price; there will be one.
-        let Ok(shelf) = self.shelf() else {
-            return Ok(0);
-        };
+        let shelf = self.shelf().ok();
         let mut tx = self.store.begin(TxMode::Read).await?;
         let due = tx.list_due_extensions(self.now(), BATCH).await?;
         tx.rollback().await?;
+        if shelf.is_none() && !due.is_empty() {
+            tracing::warn!(
+                due = due.len(),
+                "no catalogue: what ends within the hour is extended at its own rate, the rest waits"
+            );
+        }
         let mut extended = 0;
         for id in due {
-            match self.extend_by_itself(id, &shelf).await {
-                Ok(true) => extended += 1,
-                Ok(false) => {}
+            match self.extend_by_itself(id, shelf.as_deref()).await {
+                Ok(Tried::Extended) => extended += 1,
+                Ok(Tried::NotNow) => {}
+                Ok(Tried::Quarantined) => break,
                 // One that cannot be read must not keep the others from theirs.
                 Err(error @ Error::Internal(_)) => tracing::error!(
                     instance.id = %id, error = %error, "a machine was not extended by itself"
@@ -125,12 +85,25 @@ impl Engine {
         Ok(extended)
     }
 
-    async fn extend_by_itself(&self, id: InstanceId, shelf: &Shelf) -> Result<bool, Error> {
+    async fn extend_by_itself(
+        &self,
+        id: InstanceId,
+        shelf: Option<&Shelf>,
+    ) -> Result<Tried, Error> {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let Some((instance, wish)) = self.due_wish(tx.as_mut(), id).await? else {
-            tx.rollback().await?;
-            return Ok(false);
+            tx.commit().await?;
+            return Ok(Tried::NotNow);
         };
+        // The database may be older than the world: whoever paid for more time is not known here.
+        if let Some(quarantine) = tx.find_quarantine().await? {
+            tx.rollback().await?;
+            tracing::warn!(
+                instance.id = %id, quarantine.since = %quarantine.since.rfc3339(),
+                "nothing is extended by itself in quarantine; waiting"
+            );
+            return Ok(Tried::Quarantined);
+        }
         match self
             .try_extension(tx.as_mut(), &instance, &wish, shelf)
             .await?
@@ -140,18 +113,19 @@ impl Engine {
                 tracing::info!(
                     instance.id = %id, owner.id = %instance.owner, %price, "extended by itself"
                 );
-                Ok(true)
+                Ok(Tried::Extended)
             }
             Err(refusal) => {
                 // What was written before it was refused.
                 tx.rollback().await?;
                 self.note_refusal(&wish, &refusal).await?;
-                Ok(false)
+                Ok(Tried::NotNow)
             }
         }
     }
 
-    /// What is to be extended now, under the lock of its instance.
+    /// What is to be extended now, under the lock of its instance. When its end was moved by a replica
+    /// that does not know wishes, it is planned anew, and nothing is due; the caller must commit.
     async fn due_wish(
         &self,
         tx: &mut dyn Tx,
@@ -161,8 +135,18 @@ impl Engine {
             return Ok(None);
         };
         let wish = tx.find_auto_extension(id).await?;
-        let due = wish.filter(|wish| wish.due_at.is_some_and(|at| at <= self.now()));
-        Ok(due.map(|wish| (instance, wish)))
+        let now = self.now();
+        let Some(wish) = wish.filter(|wish| wish.due_at.is_some_and(|at| at <= now)) else {
+            return Ok(None);
+        };
+        if let InstanceState::Active(placement) = &instance.state {
+            let planned = wish.planned(&instance, placement.expires_at);
+            if planned.due_at.is_some_and(|at| at > now) {
+                tx.set_auto_extension(&planned).await?;
+                return Ok(None);
+            }
+        }
+        Ok(Some((instance, wish)))
     }
 
     /// Debits, extends, and tells. The inner error is a refusal; the caller must roll back then.
@@ -171,8 +155,13 @@ impl Engine {
         tx: &mut dyn Tx,
         instance: &Instance,
         wish: &AutoExtension,
-        shelf: &Shelf,
+        shelf: Option<&Shelf>,
     ) -> Result<Result<Usd, Refusal>, Error> {
+        let watched = tx.find_watched(instance.id).await?;
+        if watched.is_some_and(|watched| watched.misses >= self.timing().lost_looks) {
+            // Its owner may get back what is left: the watcher or a human decides.
+            return Ok(Err(Refusal::Busy));
+        }
         let blocked = &self.config.sales.blocked_payers;
         if !blocked.is_empty() {
             let wallets = tx.wallets_of(instance.owner).await?;
@@ -182,9 +171,13 @@ impl Engine {
         }
         let priced = match self.price_of_time(instance, wish.hours, shelf) {
             Ok(priced) => priced,
-            Err(Error::WrongState { .. }) => return Ok(Err(Refusal::Over)),
+            Err(Error::WrongState { .. }) => return Ok(Err(not_active(instance))),
             Err(error) => return Err(error),
         };
+        let last_hour = instance.expires_at().minus(LAST_HOUR);
+        if shelf.is_none() && self.now() < last_hour {
+            return Ok(Err(Refusal::Busy));
+        }
         let required = priced.price;
         let left = wish.max_total.checked_sub(wish.spent).unwrap_or_default();
         if required > left {
@@ -195,9 +188,15 @@ impl Engine {
             return Ok(Err(Refusal::TooFewCredits { required, balance }));
         }
         if let Some(api_key) = wish.api_key
-            && !tx.charge_api_key(api_key, required).await?
+            && let Err(refusal) = self
+                .charge_key(tx, instance.owner, api_key, required)
+                .await?
         {
-            return Ok(Err(Refusal::OverBudget { required }));
+            return match refusal {
+                Error::BudgetExceeded { required, .. } => Ok(Err(Refusal::OverBudget { required })),
+                Error::Unauthenticated(_) => Ok(Err(Refusal::KeyEnded)),
+                error => Err(error),
+            };
         }
         self.extend_from_credits(tx, instance, wish, priced).await
     }
@@ -293,7 +292,7 @@ impl Engine {
     async fn note_refusal(&self, tried: &AutoExtension, refusal: &Refusal) -> Result<(), Error> {
         let mut tx = self.store.begin(TxMode::Write).await?;
         let Some((instance, mut wish)) = self.due_wish(tx.as_mut(), tried.instance).await? else {
-            return Ok(tx.rollback().await?);
+            return Ok(tx.commit().await?);
         };
         let now = self.now();
         wish.due_at = match refusal {

@@ -11,6 +11,7 @@ mod expirer;
 mod guard;
 mod lookout;
 mod postman;
+mod refusal;
 mod sweeper;
 mod watcher;
 

@@ -2,8 +2,8 @@
 //! takes them now and then.
 
 use compute_domain::event::EventKind;
-use compute_domain::id::WebhookId;
-use compute_domain::time::Span;
+use compute_domain::id::{OwnerId, WebhookId};
+use compute_domain::time::{Span, Timestamp};
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -19,6 +19,10 @@ const AT_ONCE: usize = 8;
 
 /// How many events one round brings to one webhook.
 const BURST: u32 = 50;
+
+/// How long one round goes on sending to one owner's webhooks. Others wait for the place, so that a slow
+/// receiver must not keep it; what is left has its turn in the next round.
+const BURST_TIME: Span = Span::from_secs(15);
 
 /// How long one delivery may take before another replica repeats it.
 const HOLD: Span = Span::from_secs(60);
@@ -38,6 +42,18 @@ impl Webhook {
     }
 }
 
+/// The webhooks of each owner together, in the order of the first of each.
+fn by_owner(due: Vec<(WebhookId, OwnerId)>) -> Vec<Vec<WebhookId>> {
+    let mut owners: Vec<(OwnerId, Vec<WebhookId>)> = Vec::new();
+    for (id, owner) in due {
+        match owners.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, webhooks)) => webhooks.push(id),
+            None => owners.push((owner, vec![id])),
+        }
+    }
+    owners.into_iter().map(|(_, webhooks)| webhooks).collect()
+}
+
 impl Engine {
     /// One round. Says how many events it brought.
     ///
@@ -50,19 +66,8 @@ impl Engine {
         let mut tx = self.store.begin(TxMode::Read).await?;
         let due = tx.list_due_webhooks(self.now(), BATCH).await?;
         tx.rollback().await?;
-        let brought = futures::stream::iter(due)
-            .map(|id| async move {
-                match self.deliver_to(courier, id).await {
-                    Ok(brought) => brought,
-                    // The others get theirs; this one is held until its time is over.
-                    Err(error) => {
-                        tracing::error!(
-                            webhook.id = %id, error = %error, "a webhook was not served"
-                        );
-                        0
-                    }
-                }
-            })
+        let brought = futures::stream::iter(by_owner(due))
+            .map(|webhooks| self.deliver_to_owner(courier, webhooks))
             .buffer_unordered(AT_ONCE)
             .fold(
                 0_u32,
@@ -72,10 +77,34 @@ impl Engine {
         Ok(brought)
     }
 
-    async fn deliver_to(&self, courier: &dyn Courier, id: WebhookId) -> Result<u32, Error> {
+    /// One after the other, so that an owner has one of the places, however many webhooks it has.
+    async fn deliver_to_owner(&self, courier: &dyn Courier, webhooks: Vec<WebhookId>) -> u32 {
+        let until = self.now().plus(BURST_TIME);
+        let mut sum = 0_u32;
+        for id in webhooks {
+            if self.now() >= until {
+                break;
+            }
+            match self.deliver_to(courier, id, until).await {
+                Ok(brought) => sum = sum.saturating_add(brought),
+                // The others get theirs; this one is held until its time is over.
+                Err(error) => tracing::error!(
+                    webhook.id = %id, error = %error, "a webhook was not served"
+                ),
+            }
+        }
+        sum
+    }
+
+    async fn deliver_to(
+        &self,
+        courier: &dyn Courier,
+        id: WebhookId,
+        until: Timestamp,
+    ) -> Result<u32, Error> {
         let holder = self.webhook_holder();
         let mut brought = 0;
-        while brought < BURST && !self.is_stopping() {
+        while brought < BURST && self.now() < until && !self.is_stopping() {
             let Some((webhook, event)) = self.next_delivery(id, &holder).await? else {
                 break;
             };

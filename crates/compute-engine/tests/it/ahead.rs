@@ -14,34 +14,34 @@ use serde_json::Value;
 use crate::purse::usd;
 use crate::world::World;
 
-fn terms(hours: u32, cap: &str) -> AutoExtendTerms {
+pub(crate) fn terms(hours: u32, cap: &str) -> AutoExtendTerms {
     AutoExtendTerms {
         hours: Hours::new(hours).unwrap(),
         max_total: usd(cap),
     }
 }
 
-fn of_kind(told: &[OwnerEvent], kind: &str) -> Vec<Value> {
+pub(crate) fn of_kind(told: &[OwnerEvent], kind: &str) -> Vec<Value> {
     let events = told.iter().map(event_json);
     let events = events.filter(|event| event["type"] == kind);
     events.map(|event| event["data"].clone()).collect()
 }
 
 impl World {
-    async fn at_work(&self, moment: Timestamp) {
+    pub(crate) async fn at_work(&self, moment: Timestamp) {
         self.market.clock.set(moment);
         self.market.engine.refresh_catalog().await;
         self.market.engine.refresh_health().await;
         self.market.engine.look_ahead().await.unwrap();
     }
 
-    async fn running(&self, buyer: &Buyer) -> Instance {
+    pub(crate) async fn running(&self, buyer: &Buyer) -> Instance {
         let instance = self.sold(buyer).await;
         self.market.quiesce().await;
         self.instance(instance.id).await
     }
 
-    async fn switch_on(&self, buyer: &Buyer, id: InstanceId, terms: AutoExtendTerms) {
+    pub(crate) async fn switch_on(&self, buyer: &Buyer, id: InstanceId, terms: AutoExtendTerms) {
         let caller = self.caller(buyer).await;
         let engine = &self.market.engine;
         engine
@@ -57,7 +57,7 @@ impl World {
             .collect()
     }
 
-    async fn extensions_of(&self, id: InstanceId) -> usize {
+    pub(crate) async fn extensions_of(&self, id: InstanceId) -> usize {
         let mut tx = self.market.store.begin(TxMode::Read).await.unwrap();
         let operations = tx.operations_of(id).await.unwrap();
         let kinds = operations.iter().map(|operation| operation.kind);
@@ -65,7 +65,7 @@ impl World {
     }
 }
 
-fn before(end: Timestamp, hours: u32) -> Timestamp {
+pub(crate) fn before(end: Timestamp, hours: u32) -> Timestamp {
     end.minus(Span::from_hours(hours))
 }
 

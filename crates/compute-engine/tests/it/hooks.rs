@@ -9,12 +9,14 @@ use compute_domain::id::WebhookId;
 use compute_domain::time::Span;
 use compute_engine::ports::{Courier, Handed, WebhookState};
 use compute_engine::{Engine, Error};
+use compute_testkit::ambient::ManualClock;
 use compute_testkit::faults_log::injected;
 use compute_testkit::market::Buyer;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sha2::Sha256;
+use tokio::sync::Semaphore;
 
 use crate::world::World;
 
@@ -24,10 +26,28 @@ const URL: &str = "https://hooks.example.com/x";
 type Parcel = (String, String);
 
 /// A receiver that answers as it is told to, and else with 204.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Receiver {
     got: Mutex<Vec<Parcel>>,
     answers: Mutex<VecDeque<Handed>>,
+    /// How long an answer takes by which clock.
+    pace: Mutex<Option<(ManualClock, Span)>>,
+    /// Nobody is answered while there is no permit.
+    gate: Semaphore,
+    /// How many wait for an answer, and how many did at most.
+    waiting: Mutex<(u32, u32)>,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self {
+            got: Mutex::default(),
+            answers: Mutex::default(),
+            pace: Mutex::default(),
+            gate: Semaphore::new(1_000),
+            waiting: Mutex::default(),
+        }
+    }
 }
 
 impl Receiver {
@@ -66,6 +86,20 @@ impl Courier for Receiver {
         assert_eq!(url, URL);
         let parcel = (body.to_owned(), signature.to_owned());
         self.got.lock().unwrap().push(parcel);
+        {
+            let mut waiting = self.waiting.lock().unwrap();
+            waiting.0 += 1;
+            waiting.1 = waiting.1.max(waiting.0);
+        }
+        // Time enough for whoever else would be sent to now.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(self.gate.acquire().await.unwrap());
+        if let Some((clock, span)) = &*self.pace.lock().unwrap() {
+            clock.advance(*span);
+        }
+        self.waiting.lock().unwrap().0 -= 1;
         let answer = self.answers.lock().unwrap().pop_front();
         answer.unwrap_or(Handed::Answered(204))
     }
@@ -246,6 +280,74 @@ async fn after_twenty_failures_in_a_row_it_is_switched_off_until_it_is_pinged() 
     let kinds = stage.receiver.kinds();
     let last = ["credits.added", "credits.added", "webhook.disabled"];
     assert_eq!(kinds[kinds.len() - 3..], last);
+}
+
+#[tokio::test]
+async fn a_slow_receiver_has_its_turn_and_lets_others_have_theirs() {
+    let stage = Stage::open().await;
+    stage.active(Vec::new()).await;
+    stage.active(Vec::new()).await;
+    for _ in 0..4 {
+        stage.tell().await;
+    }
+    let clock = stage.world.market.clock.clone();
+    *stage.receiver.pace.lock().unwrap() = Some((clock, Span::from_secs(6)));
+    // After fifteen seconds nothing more is begun, of whichever webhook of this owner.
+    assert_eq!(stage.deliver().await, 3);
+    assert_eq!(stage.deliver().await, 3);
+    assert_eq!(stage.deliver().await, 2);
+    assert_eq!(stage.deliver().await, 0);
+    let bodies = stage.receiver.bodies();
+    let sequences: Vec<_> = bodies
+        .iter()
+        .map(|body| body["sequence"].as_u64())
+        .collect();
+    let times = |sequence| sequences.iter().filter(|it| **it == Some(sequence)).count();
+    assert_eq!([times(1), times(2), times(3), times(4)], [2; 4]);
+    assert_eq!(stage.receiver.waiting.lock().unwrap().1, 1, "one at a time");
+}
+
+#[tokio::test]
+async fn an_owner_has_one_ping_under_way() {
+    let stage = Stage::open().await;
+    let (first, _) = stage.make(Vec::new()).await;
+    let (second, _) = stage.make(Vec::new()).await;
+    stage.receiver.gate.forget_permits(1_000);
+    let other = async {
+        while stage.receiver.bodies().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let refused = stage.ping(second).await;
+        stage.receiver.gate.add_permits(1_000);
+        refused
+    };
+    let (pinged, refused) = futures::join!(stage.ping(first), other);
+    assert!(pinged.unwrap());
+    assert!(
+        matches!(refused, Err(Error::TooManyPings { .. })),
+        "{refused:?}"
+    );
+    assert!(stage.ping(second).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_ping_that_is_answered_ends_the_wait_after_failures() {
+    let stage = Stage::open().await;
+    let (id, _) = stage.active(Vec::new()).await;
+    stage.tell().await;
+    stage.receiver.answer([Handed::Answered(500)]);
+    assert_eq!(stage.deliver().await, 0);
+    assert_eq!(stage.state().await, (WebhookState::Active, 1));
+    assert_eq!(stage.deliver().await, 0, "before its time");
+    // One in vain changes nothing.
+    stage.receiver.answer([Handed::Answered(500)]);
+    stage.ping(id).await.unwrap();
+    assert_eq!(stage.state().await, (WebhookState::Active, 1));
+    assert_eq!(stage.deliver().await, 0);
+    stage.world.market.clock.advance(Span::from_secs(31));
+    assert!(stage.ping(id).await.unwrap());
+    assert_eq!(stage.state().await, (WebhookState::Active, 0));
+    assert_eq!(stage.deliver().await, 1);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod ahead;
+mod ahead_refusals;
 mod arrivals;
 mod blocked;
 mod cards;

@@ -47,6 +47,7 @@ pub(super) fn engine_row(error: &Error) -> Row {
         Error::ApiKeyMadeBefore { .. } => {
             row(S::CONFLICT, "api_key_made_before", "API key made before")
         }
+        Error::TooManyPings { .. } => row(S::TOO_MANY_REQUESTS, "rate_limited", "Too many pings"),
         Error::TooManyWebhooks => row(S::CONFLICT, "limit_reached", "Too many webhooks"),
         Error::TooManyApiKeys => row(S::CONFLICT, "limit_reached", "Too many API keys"),
         Error::RailUnavailable => row(

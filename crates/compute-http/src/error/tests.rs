@@ -29,6 +29,18 @@ fn a_failure_after_the_payment_is_a_gateway_or_availability_error() {
 }
 
 #[test]
+fn too_many_pings_say_when_to_try_again() {
+    let wait = compute_domain::time::Span::from_secs(10);
+    let error = ApiError::from(Error::TooManyPings { wait });
+    let row = error.row();
+    assert_eq!(
+        (row.status.as_u16(), row.code.as_ref()),
+        (429, "rate_limited")
+    );
+    assert_eq!(error.retry_after(), Some(11));
+}
+
+#[test]
 fn internal_text_stays_inside() {
     let error = ApiError::internal(std::io::Error::other("password=hunter2"));
     assert!(!error.detail().contains("hunter2"));

@@ -7,6 +7,7 @@ use crate::shop::{Answer, ORDER, Shop, URL, extend_path};
 use crate::visitor::Visitor;
 
 const QUOTE: &str = "/compute/quote";
+const AUTO_EXTEND: &str = r#","auto_extend":{"hours":24,"max_total_usd":"1"}}"#;
 const UNKNOWN: &str = "0190a1b2-0000-7000-8000-000000000000";
 
 fn extension(id: &str, extra: &str) -> String {
@@ -62,6 +63,8 @@ async fn a_quote_is_refused_as_its_purchase_would_be() {
         ORDER.replace('}', ",\"colour\":\"red\"}"),
         ORDER.replace('}', ",\"max_total_usd\":\"0.167999\"}"),
         ORDER.replace('}', ",\"use_credits\":true}"),
+        ORDER.replace('}', AUTO_EXTEND),
+        ORDER.replace('}', ",\"auto_extend\":true}"),
     ];
     for body in bodies {
         let (quoted, asked) = (shop.ask_at(QUOTE, &body).await, shop.ask(&body).await);
@@ -70,6 +73,11 @@ async fn a_quote_is_refused_as_its_purchase_would_be() {
             "{asked:?}"
         );
         quoted.expect_problem(asked.status.as_u16(), &asked.text("code"));
+    }
+    let (visitor, capless) = (Visitor::new(1), AUTO_EXTEND.replace("\"1\"", "\"0\""));
+    for (wish, status) in [(AUTO_EXTEND, 200), (capless.as_str(), 400)] {
+        let quoted = visitor.post(&shop, QUOTE, &ORDER.replace('}', wish)).await;
+        assert_eq!(quoted.status, status, "{quoted:?}");
     }
     for body in [
         "",

@@ -21,6 +21,8 @@ mod raw;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod restoring;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod schema;

@@ -53,10 +53,7 @@ impl ApiKeys for ModelTx {
             let own = state.api_keys_of(None, api_key.owner);
             // A new key is made now, and what has expired by now is not live.
             let now = api_key.created_at;
-            let is_live = |known: &&ApiKey| {
-                known.revoked_at.is_none() && known.expires_at.is_none_or(|at| at > now)
-            };
-            let live = own.filter(is_live).count();
+            let live = own.filter(|known| known.is_live(now)).count();
             if live >= usize::try_from(limit).unwrap_or(usize::MAX) {
                 return Ok(KeyStored::Full);
             }
@@ -106,7 +103,12 @@ impl ApiKeys for ModelTx {
         Ok(api_keys)
     }
 
-    async fn charge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<bool, StoreError> {
+    async fn charge_api_key(
+        &mut self,
+        id: ApiKeyId,
+        amount: Usd,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.write(|state| {
             let Some(row) = state.api_keys.get(None, &id) else {
                 return Ok(false);
@@ -115,7 +117,7 @@ impl ApiKeys for ModelTx {
             let Ok(spent) = api_key.spent.checked_add(amount) else {
                 return Ok(false);
             };
-            if api_key.budget.is_some_and(|budget| spent > budget) {
+            if !api_key.is_live(now) || api_key.budget.is_some_and(|budget| spent > budget) {
                 return Ok(false);
             }
             api_key.spent = spent;

@@ -63,17 +63,21 @@ impl Webhooks for ModelTx {
         })
     }
 
-    async fn rotate_webhook(&mut self, webhook: &Webhook) -> Result<(), StoreError> {
+    async fn rotate_webhook(
+        &mut self,
+        webhook: &Webhook,
+        known: &[u8],
+    ) -> Result<bool, StoreError> {
         self.write(|state| {
             let row = state.webhooks.get(None, &webhook.id).cloned();
-            let Some(mut row) = row else {
-                return Ok(());
+            let Some(mut row) = row.filter(|row| row.webhook.secret == known) else {
+                return Ok(false);
             };
             row.webhook.secret.clone_from(&webhook.secret);
             row.webhook.previous.clone_from(&webhook.previous);
             let version = state.writing();
             state.webhooks.put(version, webhook.id, row);
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -115,7 +119,7 @@ impl Webhooks for ModelTx {
         &mut self,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<WebhookId>, StoreError> {
+    ) -> Result<Vec<(WebhookId, OwnerId)>, StoreError> {
         Ok(self.read(|state, at| {
             let all = state.webhooks.iter(at);
             let due = all.filter(|(_, row)| {
@@ -126,10 +130,11 @@ impl Webhooks for ModelTx {
                     && last.is_some_and(|last| *last > webhook.after)
                     && row.held.as_ref().is_none_or(|(_, until)| *until <= now)
             });
-            let mut due: Vec<_> = due.map(|(id, row)| (row.webhook.due_at, *id)).collect();
+            let due = due.map(|(id, row)| (row.webhook.due_at, *id, row.webhook.owner));
+            let mut due: Vec<_> = due.collect();
             due.sort();
             due.truncate(count(limit));
-            due.into_iter().map(|(_, id)| id).collect()
+            due.into_iter().map(|(_, id, owner)| (id, owner)).collect()
         }))
     }
 

@@ -169,14 +169,14 @@ pub(super) async fn a_key_is_charged_up_to_its_budget(store: Arc<dyn Store>) {
     let mut tx = begin_write(&store).await;
     insert(&mut tx, &limited, &mac, 5).await;
     insert(&mut tx, &free, &free_mac, 5).await;
-    assert!(tx.charge_api_key(limited.id, usd(7)).await.unwrap());
-    assert!(!tx.charge_api_key(limited.id, usd(4)).await.unwrap());
-    assert!(tx.charge_api_key(limited.id, usd(3)).await.unwrap());
-    assert!(!tx.charge_api_key(limited.id, usd(1)).await.unwrap());
+    assert!(tx.charge_api_key(limited.id, usd(7), at(0)).await.unwrap());
+    assert!(!tx.charge_api_key(limited.id, usd(4), at(0)).await.unwrap());
+    assert!(tx.charge_api_key(limited.id, usd(3), at(0)).await.unwrap());
+    assert!(!tx.charge_api_key(limited.id, usd(1), at(0)).await.unwrap());
     tx.uncharge_api_key(limited.id, usd(7)).await.unwrap();
-    assert!(tx.charge_api_key(free.id, usd(1_000)).await.unwrap());
+    assert!(tx.charge_api_key(free.id, usd(1_000), at(0)).await.unwrap());
     let unknown = ApiKeyId::from_uuid(fresh_uuid());
-    assert!(!tx.charge_api_key(unknown, usd(1)).await.unwrap());
+    assert!(!tx.charge_api_key(unknown, usd(1), at(0)).await.unwrap());
     tx.commit().await.unwrap();
     let mut tx = begin_read(&store).await;
     for (mac, spent) in [(mac, usd(3)), (free_mac, usd(1_000))] {
@@ -199,6 +199,27 @@ pub(super) async fn a_key_is_charged_up_to_its_budget(store: Arc<dyn Store>) {
     );
 }
 
+pub(super) async fn a_key_that_is_revoked_or_has_expired_is_not_charged(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let (mut brief, brief_mac) = api_key(owner, at(0));
+    brief.expires_at = Some(at(5));
+    let (revoked, revoked_mac) = api_key(owner, at(0));
+    let mut tx = begin_write(&store).await;
+    insert(&mut tx, &brief, &brief_mac, 5).await;
+    insert(&mut tx, &revoked, &revoked_mac, 5).await;
+    assert!(tx.charge_api_key(brief.id, usd(1), at(4)).await.unwrap());
+    assert!(!tx.charge_api_key(brief.id, usd(1), at(5)).await.unwrap());
+    assert!(tx.charge_api_key(revoked.id, usd(1), at(4)).await.unwrap());
+    tx.revoke_api_key(owner, revoked.id, at(4)).await.unwrap();
+    assert!(!tx.charge_api_key(revoked.id, usd(1), at(4)).await.unwrap());
+    // What was charged before can still be taken back.
+    tx.uncharge_api_key(revoked.id, usd(1)).await.unwrap();
+    for (mac, spent) in [(brief_mac, usd(1)), (revoked_mac, usd(0))] {
+        assert_eq!(find(tx.as_mut(), &mac).await.unwrap().spent, spent);
+    }
+    tx.commit().await.unwrap();
+}
+
 pub(super) async fn racing_charges_stay_within_the_budget(store: Arc<dyn Store>) {
     let owner = add_owner(&store).await;
     let (mut limited, mac) = api_key(owner, at(0));
@@ -210,7 +231,7 @@ pub(super) async fn racing_charges_stay_within_the_budget(store: Arc<dyn Store>)
         let store = Arc::clone(&store);
         async move {
             let mut tx = begin_write(&store).await;
-            let charged = tx.charge_api_key(limited.id, usd(7)).await.unwrap();
+            let charged = tx.charge_api_key(limited.id, usd(7), at(0)).await.unwrap();
             tx.commit().await.unwrap();
             charged
         }

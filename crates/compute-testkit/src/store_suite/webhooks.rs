@@ -93,7 +93,7 @@ pub(super) async fn a_webhook_is_written_by_its_holder(store: Arc<dyn Store>) {
     let before = own.clone();
     own.previous = Some((own.secret.clone(), at(99)));
     own.secret = vec![7];
-    tx.rotate_webhook(&own).await.unwrap();
+    assert!(tx.rotate_webhook(&own, &before.secret).await.unwrap());
     let moved = Webhook {
         state: WebhookState::Active,
         after: 4,
@@ -119,6 +119,35 @@ pub(super) async fn a_webhook_is_written_by_its_holder(store: Arc<dyn Store>) {
     tx.commit().await.unwrap();
 }
 
+pub(super) async fn of_racing_rotations_one_wins(store: Arc<dyn Store>) {
+    let own = webhook(add_owner(&store).await);
+    assert!(insert(&store, &own).await);
+    let rotated = race(16, |racer| {
+        let (store, own) = (Arc::clone(&store), own.clone());
+        async move {
+            let mine = Webhook {
+                secret: vec![u8::try_from(racer).unwrap(), 7],
+                previous: Some((own.secret.clone(), at(99))),
+                ..own.clone()
+            };
+            let mut tx = begin_write(&store).await;
+            let is_rotated = tx.rotate_webhook(&mine, &own.secret).await.unwrap();
+            tx.commit().await.unwrap();
+            is_rotated
+        }
+    })
+    .await;
+    assert_eq!(count(&rotated, &true), 1);
+    let mut tx = begin_write(&store).await;
+    let found = tx.find_webhook(own.id).await.unwrap().unwrap();
+    // What was there signs on, and not a secret that nobody was shown.
+    assert_eq!(found.previous, Some((own.secret.clone(), at(99))));
+    assert!(!tx.rotate_webhook(&own, &own.secret).await.unwrap());
+    assert!(tx.delete_webhook(own.owner, own.id).await.unwrap());
+    assert!(!tx.rotate_webhook(&own, &found.secret).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
 pub(super) async fn active_webhooks_with_something_to_send_are_due(store: Arc<dyn Store>) {
     let (owner, other) = (add_owner(&store).await, add_owner(&store).await);
     let active = Webhook {
@@ -141,7 +170,10 @@ pub(super) async fn active_webhooks_with_something_to_send_are_due(store: Arc<dy
     }
     let due = async |now, limit| {
         let mut tx = begin_read(&store).await;
-        tx.list_due_webhooks(at(now), limit).await.unwrap()
+        let due = tx.list_due_webhooks(at(now), limit).await.unwrap();
+        assert!(due.iter().all(|(_, of)| *of == owner));
+        let ids: Vec<_> = due.into_iter().map(|(id, _)| id).collect();
+        ids
     };
     assert_eq!(due(9, 9).await, []);
     announce(&store, owner).await;

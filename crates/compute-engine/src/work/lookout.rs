@@ -304,9 +304,12 @@ impl Engine {
             wish.failures = wish.failures.saturating_add(1);
             if wish.told.as_deref() != Some(reason) {
                 wish.told = Some(reason.to_owned());
-                data["reason"] = json!(reason);
-                data["what_to_do"] = json!(what_to_do);
-                data["expires_at"] = json!(instance.expires_at().rfc3339());
+                if let Some(members) = data.as_object_mut() {
+                    let end = instance.expires_at().rfc3339();
+                    members.insert("reason".to_owned(), json!(reason));
+                    members.insert("what_to_do".to_owned(), json!(what_to_do));
+                    members.insert("expires_at".to_owned(), json!(end));
+                }
                 let told = Told::new(EventKind::InstanceAutoExtendFailed, data);
                 self.tell(tx.as_mut(), instance.owner, Some(instance.id), None, told);
             }

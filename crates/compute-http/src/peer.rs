@@ -121,7 +121,7 @@ fn entries(headers: &HeaderMap, header: ForwardedHeader) -> Vec<Option<IpAddr>> 
 /// The elements of a list, whose quoted parts may hold commas. A quote that is never closed is the
 /// client's, and must not swallow what a proxy has added behind it: then every comma counts.
 fn split(line: &str) -> Vec<&str> {
-    let is_closed = line.matches('"').count() % 2 == 0;
+    let is_closed = line.matches('"').count().is_multiple_of(2);
     let mut is_quoted = false;
     line.split(|c| {
         is_quoted ^= c == '"' && is_closed;

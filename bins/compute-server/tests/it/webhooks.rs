@@ -18,10 +18,7 @@ on_both_databases!(a_purchase_is_told_to_a_receiver_that_agreed);
 type Parcel = (Value, String);
 
 /// Takes whatever is posted to it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a receiver runs beside the test"
-)]
+#[expect(clippy::disallowed_methods, reason = "a receiver runs beside the test")]
 async fn receiver() -> (String, mpsc::UnboundedReceiver<Parcel>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::answers;
 
-/// Errors that are part of how a purchase or a wait goes on, and stand by themselves. All others are
-/// told apart by their `code`, and stand together by their class.
-const APART: [u16; 4] = [402, 404, 409, 429];
+/// Errors that are part of how a purchase goes on, and stand by themselves. All others are told apart by
+/// their `code`, and stand together by their class.
+const APART: [u16; 2] = [402, 409];
 
 /// Classes of errors: their ranges, and the names of their components.
 const CLASSES: [(u16, &str, &str); 2] = [(4, "4XX", "ClientError"), (5, "5XX", "ServerError")];
@@ -40,6 +40,14 @@ fn group_errors(document: &mut Value) {
         let Some(responses) = operation["responses"].as_object_mut() else {
             continue;
         };
+        for answer in responses.values_mut() {
+            let headers = answer.get_mut("headers").and_then(Value::as_object_mut);
+            for (_, header) in headers.into_iter().flatten() {
+                if let Some(rules) = header.as_object_mut() {
+                    rules.remove("description");
+                }
+            }
+        }
         for (class, range, name) in CLASSES {
             let before = responses.len();
             responses.retain(|status, _| {

@@ -52,10 +52,6 @@ pub(crate) enum Kind {
 }
 
 /// Attacks over so many connections until the standard input ends.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "every connection is driven by itself"
-)]
 pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> anyhow::Result<()> {
     let mut attackers = JoinSet::new();
     let (arrived, mut arrivals) = mpsc::unbounded_channel();

@@ -1,6 +1,5 @@
 //! A quote: a price, its parts, and every way to pay it.
 
-use compute_domain::catalog::{OsImage, Region};
 use compute_domain::id::InstanceId;
 use compute_engine::{ChargeTerms, PricedPlan, Quote, Way};
 use compute_x402::{Method as TokenMethod, Offer};
@@ -8,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::money::Dollars;
-use super::order::ImageId;
+use super::shelf::{ImageItem, RegionItem};
 use crate::app::App;
 use crate::error::ApiError;
 
@@ -68,9 +67,9 @@ pub(crate) struct QuoteReply<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<PlanFacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<RegionFacts<'a>>,
+    region: Option<RegionItem<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    os: Option<ImageFacts<'a>>,
+    os: Option<ImageItem<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
     order_id: Option<InstanceId>,
@@ -124,22 +123,6 @@ struct PlanFacts<'a> {
     gpu_type: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-struct RegionFacts<'a> {
-    id: &'a str,
-    city: &'a str,
-    country: &'a str,
-    continent: &'a str,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct ImageFacts<'a> {
-    id: ImageId<'a>,
-    name: &'a str,
-    arch: &'a str,
-    family: &'a str,
-}
-
 impl<'a> QuoteReply<'a> {
     pub(crate) fn new(
         quote: &'a Quote,
@@ -171,8 +154,8 @@ impl<'a> QuoteReply<'a> {
             pay: ways.chain([credits]).collect(),
             stock: purchase.order.is_none().then_some("available"),
             plan: quote.plan.as_ref().map(PlanFacts::new),
-            region: quote.region.as_ref().map(RegionFacts::new),
-            os: quote.image.as_ref().map(ImageFacts::new),
+            region: quote.region.as_ref().map(RegionItem::new),
+            os: quote.image.as_ref().map(ImageItem::new),
             order_id: purchase.order,
             expires_at: expires_at.map(|at| at.rfc3339()),
             new_expires_at: new_expires_at.map(|at| at.rfc3339()),
@@ -265,28 +248,6 @@ impl<'a> PlanFacts<'a> {
             bandwidth: plan.bandwidth_gb,
             gpu_vram_gb: plan.gpu.as_ref().map(|gpu| gpu.vram_gb),
             gpu_type: plan.gpu.as_ref().map(|gpu| gpu.model.as_str()),
-        }
-    }
-}
-
-impl<'a> RegionFacts<'a> {
-    fn new(region: &'a Region) -> Self {
-        Self {
-            id: region.id.as_str(),
-            city: &region.city,
-            country: &region.country,
-            continent: &region.continent,
-        }
-    }
-}
-
-impl<'a> ImageFacts<'a> {
-    fn new(image: &'a OsImage) -> Self {
-        Self {
-            id: ImageId(&image.id),
-            name: &image.name,
-            arch: &image.arch,
-            family: &image.family,
         }
     }
 }

@@ -83,8 +83,8 @@ pub(crate) struct RegionsReply<'a> {
     regions: Vec<RegionItem<'a>>,
 }
 
-#[derive(Serialize, ToSchema)]
-struct RegionItem<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RegionItem<'a> {
     id: &'a str,
     city: &'a str,
     country: &'a str,
@@ -98,8 +98,8 @@ pub(crate) struct ImagesReply<'a> {
     os: &'a [ImageItem<'a>],
 }
 
-#[derive(Serialize, ToSchema)]
-struct ImageItem<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImageItem<'a> {
     id: ImageId<'a>,
     name: &'a str,
     arch: &'a str,
@@ -230,7 +230,7 @@ impl<'a> PlanItem<'a> {
 }
 
 impl<'a> RegionItem<'a> {
-    fn new(region: &'a Region) -> Self {
+    pub(super) fn new(region: &'a Region) -> Self {
         Self {
             id: region.id.as_str(),
             city: &region.city,
@@ -241,7 +241,7 @@ impl<'a> RegionItem<'a> {
 }
 
 impl<'a> ImageItem<'a> {
-    fn new(image: &'a OsImage) -> Self {
+    pub(super) fn new(image: &'a OsImage) -> Self {
         Self {
             id: ImageId(&image.id),
             name: &image.name,

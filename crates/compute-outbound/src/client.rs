@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use crate::answer::Answer;
 use crate::config::{ConfigError, OutboundConfig, origin};
 use crate::error::OutboundError;
+use crate::mask::Mask;
 use crate::request::OutboundRequest;
 use crate::tls;
 
@@ -23,6 +25,7 @@ pub struct OutboundClient {
     base: Url,
     max_body_bytes: usize,
     kept_headers: Vec<HeaderName>,
+    mask: Mask,
 }
 
 impl OutboundClient {
@@ -35,8 +38,10 @@ impl OutboundClient {
         let tls = tls::client_config(config.extra_roots_pem.as_deref())?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut mask = Mask::of_url(&base);
         if let Some(bearer) = &config.bearer {
             headers.insert(AUTHORIZATION, bearer.header()?);
+            mask.add(bearer.text());
         }
         let loopback = [
             SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -67,6 +72,7 @@ impl OutboundClient {
             base,
             max_body_bytes: config.max_body_bytes,
             kept_headers: config.kept_headers.clone(),
+            mask,
         })
     }
 
@@ -88,12 +94,13 @@ impl OutboundClient {
     }
 
     /// Sends one request and reads the whole answer. Any complete answer is `Ok`, also a redirect
-    /// or an error status.
+    /// or an error status. Where its body repeats a credential of ours, there are asterisks.
     ///
     /// # Errors
     /// [`OutboundError::NotSent`] when no byte of the request was written,
     /// [`OutboundError::Unknown`] when it may have arrived.
     pub async fn send(&self, request: OutboundRequest) -> Result<Answer, OutboundError> {
+        let mut mask = Cow::Borrowed(&self.mask);
         let mut builder = self
             .http
             .request(request.method.clone(), request.url(&self.base));
@@ -103,9 +110,11 @@ impl OutboundClient {
         if let Some(bearer) = &request.bearer {
             let value = bearer.header().map_err(OutboundError::unencodable)?;
             builder = builder.header(AUTHORIZATION, value);
+            mask.to_mut().add(bearer.text());
         }
         if let Some(user) = &request.basic {
             builder = builder.basic_auth(user.expose_secret(), None::<&str>);
+            mask.to_mut().add(user.expose_secret());
         }
         for (name, value) in request.headers {
             builder = builder.header(name, value);
@@ -115,7 +124,7 @@ impl OutboundClient {
         }
         let mut response = builder.send().await.map_err(OutboundError::from_send)?;
         let status = response.status();
-        let body = self.read_body(&mut response, status).await?;
+        let body = mask.apply(self.read_body(&mut response, status).await?);
         let headers = response.headers();
         Ok(Answer::new(status, headers, &self.kept_headers, body))
     }

@@ -120,8 +120,12 @@ impl BearerToken {
         Ok(Self(raw))
     }
 
+    pub(crate) fn text(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     pub(crate) fn header(&self) -> Result<http::HeaderValue, ConfigError> {
-        let mut value = http::HeaderValue::from_str(&format!("Bearer {}", self.0.expose_secret()))
+        let mut value = http::HeaderValue::from_str(&format!("Bearer {}", self.text()))
             .map_err(|_| ConfigError::Bearer)?;
         value.set_sensitive(true);
         Ok(value)

@@ -117,3 +117,19 @@ async fn localhost_is_this_machine_without_asking_a_resolver() {
     let answer = client.send(OutboundRequest::get(&[])).await.unwrap();
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
 }
+
+#[tokio::test]
+async fn what_a_peer_repeats_of_our_credentials_is_not_read() {
+    const REFUSAL: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 64\r\n\r\n\
+        {\"error\":\"no usual-vendor-key, no fresh-vendor-token, no key=1\"}";
+    let peer = Peer::start(|stream| say(stream, REFUSAL));
+    let mut config = config(&peer.url());
+    config.bearer = Some(BearerToken::parse("usual-vendor-key".into()).unwrap());
+    let client = OutboundClient::new(&config).unwrap();
+    let request = OutboundRequest::get(&["account"])
+        .bearer(BearerToken::parse("fresh-vendor-token".into()).unwrap());
+    let answer = client.send(request).await.unwrap();
+    let error = answer.json::<serde_json::Value>().unwrap();
+    let expected = "no ****************, no ******************, no key=1";
+    assert_eq!(error["error"], expected);
+}

@@ -13,7 +13,7 @@ use crate::on_both_databases;
 use crate::rehearsal::serve_with;
 use crate::server::{Backend, Home, Server};
 
-const RECIPIENT: &str = "0x7777777777777777777777777777777777777777";
+pub(crate) const RECIPIENT: &str = "0x7777777777777777777777777777777777777777";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 on_both_databases!(
@@ -64,7 +64,7 @@ fn challenge(answer: &Answer) -> Challenge {
     offers.into_iter().next().unwrap()
 }
 
-fn credential(buyer: &TempoBuyer, answer: &Answer) -> [(&'static str, String); 1] {
+pub(crate) fn credential(buyer: &TempoBuyer, answer: &Answer) -> [(&'static str, String); 1] {
     let paid = buyer.pay(&challenge(answer), now_ms() / 1_000);
     [("authorization", paid)]
 }

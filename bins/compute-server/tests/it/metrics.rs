@@ -22,17 +22,21 @@ const OF_PROMETHEUS: &str = "up";
 /// A development server that shows its metrics, and a client of them.
 async fn start(home: &Home) -> (Server, Client) {
     let server = home.dev_with(&["--metrics", "127.0.0.1:0"]);
-    let log = server.log();
-    let (_, rest) = log
-        .split_once("metrics are shown")
-        .unwrap_or_else(|| panic!("no metrics:\n{log}"));
-    let (_, rest) = rest.split_once("address=").unwrap();
-    let address = rest.split_whitespace().next().unwrap();
-    let client = Client::new(&format!("http://{address}")).unwrap();
+    let client = client_of(&server);
     (server, client)
 }
 
-async fn scrape(client: &Client) -> String {
+/// A client of the metrics, at the address that the server has logged, in whatever form.
+pub(crate) fn client_of(server: &Server) -> Client {
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("metrics are shown"));
+    let line = line.unwrap_or_else(|| panic!("no metrics:\n{log}"));
+    let (_, rest) = line.split_once("127.0.0.1:").unwrap();
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Client::new(&format!("http://127.0.0.1:{port}")).unwrap()
+}
+
+pub(crate) async fn scrape(client: &Client) -> String {
     let answer = client.send("GET", "/metrics", &[], b"").await.unwrap();
     assert_eq!(answer.status, 200);
     let kind = answer.header("content-type").unwrap().to_owned();

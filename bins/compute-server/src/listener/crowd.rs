@@ -1,4 +1,8 @@
 //! How many connections each address has.
+//!
+//! While places are free, an address may have as many as the limit says. Once all are taken, one that has
+//! its share of them already gets no more, so that whoever opens ten thousand cannot push others out, nor
+//! keep the listener busy with making room.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -26,9 +30,14 @@ impl Crowd {
         }
     }
 
-    /// Counts one more connection; `None` when the address has too many. An exempt one is not
-    /// counted.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Ticket> {
+    /// Counts one more connection; `None` when the address has too many, or its share of the `contested`
+    /// places: that is how many there are, when all of them are taken. An exempt one is not counted.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        exempt: bool,
+        contested: Option<usize>,
+    ) -> Option<Ticket> {
         let crowd = Arc::clone(self);
         if exempt {
             return Some(Ticket {
@@ -38,11 +47,13 @@ impl Crowd {
         }
         let network = network_of(address);
         let mut present = self.present();
-        let count = present.entry(network).or_insert(0);
-        if *count >= self.limit {
+        let count = present.get(&network).copied().unwrap_or(0);
+        let allowed =
+            contested.map_or(self.limit, |places| self.limit.min(share(&present, places)));
+        if count >= allowed {
             return None;
         }
-        *count += 1;
+        present.insert(network, count.saturating_add(1));
         drop(present);
         Some(Ticket {
             crowd,
@@ -71,6 +82,14 @@ impl Drop for Ticket {
     }
 }
 
+/// What each address that is present may have of so many places; an address on its own has no rivals.
+fn share(present: &HashMap<IpAddr, u32>, places: usize) -> u32 {
+    match present.len() {
+        0 | 1 => u32::MAX,
+        addresses => u32::try_from(places.div_ceil(addresses)).unwrap_or(u32::MAX),
+    }
+}
+
 /// One customer has a whole IPv6 network of 64 bits.
 fn network_of(address: IpAddr) -> IpAddr {
     match address {
@@ -90,27 +109,47 @@ mod tests {
     #[test]
     fn an_address_has_so_many_connections_and_no_more() {
         let crowd = Arc::new(Crowd::new(2));
-        let first = crowd.enter(address("192.0.2.1"), false).unwrap();
-        let _second = crowd.enter(address("192.0.2.1"), false).unwrap();
-        assert!(crowd.enter(address("192.0.2.1"), false).is_none());
-        assert!(crowd.enter(address("192.0.2.1"), true).is_some());
-        assert!(crowd.enter(address("192.0.2.2"), false).is_some());
+        let first = crowd.enter(address("192.0.2.1"), false, None).unwrap();
+        let _second = crowd.enter(address("192.0.2.1"), false, None).unwrap();
+        assert!(crowd.enter(address("192.0.2.1"), false, None).is_none());
+        assert!(crowd.enter(address("192.0.2.1"), true, None).is_some());
+        assert!(crowd.enter(address("192.0.2.2"), false, None).is_some());
         drop(first);
-        assert!(crowd.enter(address("192.0.2.1"), false).is_some());
+        assert!(crowd.enter(address("192.0.2.1"), false, None).is_some());
     }
 
     #[test]
     fn who_has_left_takes_no_memory() {
         let crowd = Arc::new(Crowd::new(2));
-        drop(crowd.enter(address("192.0.2.1"), false));
+        drop(crowd.enter(address("192.0.2.1"), false, None));
         assert!(crowd.present().is_empty());
     }
 
     #[test]
     fn neighbours_in_one_ipv6_network_are_one_address() {
         let crowd = Arc::new(Crowd::new(1));
-        let _first = crowd.enter(address("2001:db8::1"), false);
-        assert!(crowd.enter(address("2001:db8::2"), false).is_none());
-        assert!(crowd.enter(address("2001:db8:0:1::2"), false).is_some());
+        let _first = crowd.enter(address("2001:db8::1"), false, None);
+        assert!(crowd.enter(address("2001:db8::2"), false, None).is_none());
+        assert!(
+            crowd
+                .enter(address("2001:db8:0:1::2"), false, None)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn when_all_places_are_taken_an_address_has_its_share_and_no_more() {
+        let crowd = Arc::new(Crowd::new(10));
+        let enter = |text: &str| crowd.enter(address(text), false, Some(4));
+        let on_its_own = [(); 3].map(|()| enter("192.0.2.1").unwrap());
+        let second = enter("192.0.2.2").unwrap();
+        assert!(enter("192.0.2.1").is_none());
+        assert!(crowd.enter(address("192.0.2.1"), false, None).is_some());
+        let third = enter("192.0.2.2").unwrap();
+        assert!(enter("192.0.2.2").is_none());
+        assert!(crowd.enter(address("192.0.2.2"), true, Some(4)).is_some());
+        drop((second, third));
+        assert!(enter("192.0.2.1").is_some());
+        drop(on_its_own);
     }
 }

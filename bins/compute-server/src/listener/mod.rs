@@ -78,7 +78,8 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) {
     let crowd = Arc::new(Crowd::new(limits.connections_per_address));
-    let places = Arc::new(Semaphore::new(bounded_connections(limits.connections)));
+    let total = bounded_connections(limits.connections);
+    let places = Arc::new(Semaphore::new(total));
     let seats = Arc::new(Seats::default());
     let connections = TaskTracker::new();
     let house = Arc::new(House {
@@ -104,7 +105,8 @@ pub(crate) async fn serve(
         exhaustion.ends();
         let ip = address.ip().to_canonical();
         let exempt = house.limits.is_exempt(ip);
-        let Some(ticket) = crowd.enter(ip, exempt) else {
+        let contested = (places.available_permits() == 0).then_some(total);
+        let Some(ticket) = crowd.enter(ip, exempt, contested) else {
             tracing::debug!(peer = %ip, "too many connections from one address");
             continue;
         };

@@ -19,6 +19,10 @@ const PER_ADDRESS: u32 = 400;
 /// Pause after a connection ended or was refused, before the next one.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// The same for each of ten thousand: most of them are let in and wait, and those that are not try again so often that
+/// it is thousands of connections a second, on a machine that the server shares with them.
+const PAUSE_IN_A_CROWD: Duration = Duration::from_secs(1);
+
 /// Between two bytes of a slow head.
 const DRIP: Duration = Duration::from_millis(500);
 
@@ -51,6 +55,15 @@ pub(crate) enum Kind {
     TinyWindows,
 }
 
+impl Kind {
+    const fn pause(self) -> Duration {
+        match self {
+            Self::Idle => PAUSE_IN_A_CROWD,
+            _ => PAUSE,
+        }
+    }
+}
+
 /// Attacks over so many connections until the standard input ends.
 pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> anyhow::Result<()> {
     let mut attackers = JoinSet::new();
@@ -66,7 +79,7 @@ pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> any
                 if let Ok(stream) = connected {
                     let _ended = attack(kind, stream).await;
                 }
-                sleep(PAUSE).await;
+                sleep(kind.pause()).await;
             }
         });
     }

@@ -107,7 +107,9 @@ impl Case {
             };
             if shop.dies(limit, &self.point)? {
                 deaths += 1;
-                shop.reopen((deaths < MAX_DEATHS).then_some(self.point.as_str()))?;
+                while !shop.reopen((deaths < MAX_DEATHS).then_some(self.point.as_str()))? {
+                    deaths += 1;
+                }
                 continue;
             }
             // No answer may be wrong, and none may fail to come, unless the server died.

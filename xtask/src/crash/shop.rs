@@ -11,10 +11,16 @@ use anyhow::{Context, Result, bail};
 use super::http;
 use super::story::Story;
 use crate::cargo;
-use crate::interop::child::Service;
+use crate::interop::child::{Service, Stillborn};
 
 /// The account that receives the money.
 pub(super) const PAY_TO: &str = "0x1111111111111111111111111111111111111111";
+
+/// The programs, and the feature that gives the server its fail points.
+const SERVER: &str = "compute-server";
+const STAND_INS: &str = "compute-stand-ins";
+const TOOL: &str = "bench_requests";
+const FEATURE: &str = "compute-server/failpoints";
 
 /// Secrets of a database that lives for seconds.
 const SECRET: &str = "f00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -39,40 +45,36 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds them into a folder of their own, so that no other command ever finds a server with
-    /// fail points.
+    /// Builds them beside what the tests have built, for most of it is the same, and moves them into a folder of
+    /// their own, so that no other command ever finds a server with fail points.
     pub(super) fn build() -> Result<Self> {
-        let target = failpoints_target();
         let mut build = cargo::cargo();
         build
-            .env("CARGO_TARGET_DIR", &target)
-            .args([
-                "build",
-                "--locked",
-                "-p",
-                "compute-server",
-                "-p",
-                "compute-testkit",
-            ])
-            .args(["--features", "compute-server/failpoints"])
-            .args(["--bin", "compute-server", "--bin", "compute-stand-ins"])
-            .args(["--example", "bench_requests"]);
+            .args(["build", "--locked", "--workspace"])
+            .args(["--features", FEATURE])
+            .args(["--bin", SERVER, "--bin", STAND_INS])
+            .args(["--example", TOOL]);
         cargo::run(&mut build)?;
-        let folder = target.join("debug");
+        let (built, own) = (cargo::target_dir().join("debug"), programs_folder());
+        fresh_folder(&own)?;
+        let take = |from: PathBuf, name: &str| {
+            let to = own.join(name);
+            fs::rename(&from, &to).with_context(|| format!("move {}", from.display()))?;
+            Ok::<_, anyhow::Error>(to)
+        };
         Ok(Self {
-            server: folder.join("compute-server"),
-            tool: folder.join("examples/bench_requests"),
-            stand_ins: folder.join("compute-stand-ins"),
+            server: take(built.join(SERVER), SERVER)?,
+            tool: take(built.join("examples").join(TOOL), TOOL)?,
+            stand_ins: take(built.join(STAND_INS), STAND_INS)?,
         })
     }
 
     /// Runs the tests behind the feature: no other command builds with it.
     pub(super) fn test() -> Result<()> {
         let mut test = cargo::cargo();
-        test.env("CARGO_TARGET_DIR", failpoints_target())
-            .args(["test", "--quiet", "--locked", "-p", "compute-server"])
-            .args(["--features", "compute-server/failpoints"])
-            .args(["--bin", "compute-server", "failpoints::"]);
+        test.args(["test", "--quiet", "--locked", "--workspace"])
+            .args(["--features", FEATURE])
+            .args(["--bin", SERVER, "failpoints::"]);
         cargo::run(&mut test)
     }
 
@@ -83,7 +85,7 @@ impl Programs {
     }
 }
 
-fn failpoints_target() -> PathBuf {
+fn programs_folder() -> PathBuf {
     cargo::target_dir().join("failpoints")
 }
 
@@ -172,17 +174,22 @@ impl<'a> Shop<'a> {
         self.server.url()
     }
 
-    /// Starts the server again after its death, to die at `point` once more, or to live.
-    pub(super) fn reopen(&mut self, point: Option<&str>) -> Result<()> {
+    /// Starts the server again after its death, to die at `point` once more, or to live. Whether it lives: recovery
+    /// can come to the point before clients are let in.
+    pub(super) fn reopen(&mut self, point: Option<&str>) -> Result<bool> {
         self.starts += 1;
-        self.server = start(
-            self.programs,
-            &self.folder,
-            &self.settings,
-            self.starts,
-            point,
-        )?;
-        Ok(())
+        let settings = &self.settings;
+        match start(self.programs, &self.folder, settings, self.starts, point) {
+            Ok(server) => self.server = server,
+            Err(error) => {
+                let (Some(end), Some(point)) = (error.downcast_ref::<Stillborn>(), point) else {
+                    return Err(error);
+                };
+                check_death(end.status, &end.said, point)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the server dies within a time. Any other end than the expected death is an error.

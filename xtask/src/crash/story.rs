@@ -13,6 +13,9 @@ pub(super) const LARGER: &str = "vc2-2c-4gb";
 pub(super) const TOPUP: u64 = 1_000_000;
 
 /// A purchase with what goes wrong in it.
+/// More often than anything is tried in a story.
+const ALWAYS: u32 = 50;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Story {
     /// Nothing goes wrong; the buyer logs in with a password.
@@ -142,17 +145,19 @@ impl Story {
         }
     }
 
-    /// What the double of the cloud is told to do wrong.
+    /// What the double of the cloud is told to do wrong. What ends the story goes wrong however often it is tried: on
+    /// a slow computer an answer can be late, and is asked for again.
     pub(super) fn faults(self) -> Option<Value> {
         match self.as_paid_for() {
             Self::Replaced => Some(json!({"kind": "create_then_drop"})),
-            Self::NeverReady => Some(json!({"kind": "never_ready"})),
+            Self::NeverReady => Some(json!({"kind": "never_ready", "times": ALWAYS})),
             Self::SoldOut | Self::CreditsSoldOut => Some(json!({
                 "kind": "refuse_create",
                 "status": 400,
                 "error": "Plan is not available in this location",
+                "times": ALWAYS,
             })),
-            Self::ResizeFailed => Some(json!({"kind": "fail_resize"})),
+            Self::ResizeFailed => Some(json!({"kind": "fail_resize", "times": ALWAYS})),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Processes: servers that run beside us, and programs that end by themselves.
 
+use std::error::Error;
+use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,24 @@ impl Drop for Process {
     }
 }
 
+/// A server ended before it had an address.
+#[derive(Debug)]
+pub(crate) struct Stillborn {
+    name: String,
+    pub(crate) status: ExitStatus,
+    /// What it said, on both channels.
+    pub(crate) said: String,
+}
+
+impl fmt::Display for Stillborn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, status, said } = self;
+        write!(f, "{name} ended with {status}:\n{said}")
+    }
+}
+
+impl Error for Stillborn {}
+
 /// A server that is ready.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -117,7 +137,8 @@ impl Service {
                 return Ok(Self { process, url });
             }
             if let Some(status) = process.child.try_wait().context("look at a process")? {
-                bail!("{name} ended with {status}:\n{}", process.said());
+                let (name, said) = (name.to_owned(), process.said());
+                return Err(Stillborn { name, status, said }.into());
             }
             thread::sleep(LOOK);
         }

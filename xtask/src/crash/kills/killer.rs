@@ -16,7 +16,7 @@ use super::dice::Dice;
 use super::mischief;
 use super::town::Town;
 use crate::cargo;
-use crate::interop::child::Service;
+use crate::interop::child::{Service, Stillborn};
 use crate::postgres::Cluster;
 
 /// Mean time from readiness to death.
@@ -206,13 +206,21 @@ impl Killer<'_> {
 
     fn die_at(&mut self, point: &str) -> Result<()> {
         let nth = self.dice.below(3) + 1;
-        let mut server = self.serve(Some(&format!("{point}:{nth}")))?;
-        let Some(status) = server.wait(PLACE_LIMIT)? else {
-            end(server)?;
-            self.deaths.at_random += 1;
-            return Ok(());
-        };
-        check_death(status, &server.last_lines(400), point)?;
+        match self.serve(Some(&format!("{point}:{nth}"))) {
+            Ok(mut server) => {
+                let Some(status) = server.wait(PLACE_LIMIT)? else {
+                    end(server)?;
+                    self.deaths.at_random += 1;
+                    return Ok(());
+                };
+                check_death(status, &server.last_lines(400), point)?;
+            }
+            // Recovery can come to the place before clients are let in.
+            Err(error) => match error.downcast_ref::<Stillborn>() {
+                Some(end) => check_death(end.status, &end.said, point)?,
+                None => return Err(error),
+            },
+        }
         self.note(point, points::fault_of(point));
         Ok(())
     }

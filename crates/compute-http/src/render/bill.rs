@@ -41,11 +41,13 @@ pub(crate) struct Bill<'a> {
     proof: Proof,
 }
 
-/// Time for a machine.
+/// Time for a machine; a top-up has none.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TimeSold)]
 struct Goods<'a> {
+    #[schema(required = false)]
     hours: u32,
+    #[schema(required = false)]
     our_hourly: Dollars,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<&'a str>,

@@ -39,9 +39,11 @@ struct StatusReply<'a> {
 /// The purchase of the machine, which is what its buyer asks about first.
 #[derive(Serialize, ToSchema)]
 struct Delivery<'a> {
+    #[schema(required = false)]
     operation: WorkItem,
     #[serde(flatten)]
     money: MoneyItem<'a>,
+    #[schema(required = false)]
     history: Vec<HistoryItem<'a>>,
 }
 

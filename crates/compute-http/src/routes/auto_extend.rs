@@ -113,18 +113,20 @@ impl ReadBody for Wish {
     fn read(headers: &HeaderMap, raw: &Bytes, _: &Settings) -> Result<Self, ApiError> {
         require_json(headers)?;
         let raw: RawWish<'_> = parse_json(raw)?;
-        match raw.enabled {
-            None => Err(ApiError::field("enabled", "enabled is true or false")),
-            Some(false) => Ok(Self(None)),
-            Some(true) => {
-                let cap = raw.max_total_usd.ok_or_else(|| {
-                    ApiError::field("max_total_usd", "max_total_usd is required to switch it on")
-                })?;
-                Ok(Self(Some(AutoExtendTerms {
-                    hours: hours(raw.hours)?,
-                    max_total: members::dollars_or_text("max_total_usd", cap)?,
-                })))
-            }
+        // What is written is read, also where it does not matter.
+        let hours = hours(raw.hours)?;
+        let cap = raw
+            .max_total_usd
+            .map(|cap| members::dollars_or_text("max_total_usd", cap));
+        let cap = cap.transpose()?;
+        match (raw.enabled, cap) {
+            (None, _) => Err(ApiError::field("enabled", "enabled is true or false")),
+            (Some(false), _) => Ok(Self(None)),
+            (Some(true), Some(max_total)) => Ok(Self(Some(AutoExtendTerms { hours, max_total }))),
+            (Some(true), None) => Err(ApiError::field(
+                "max_total_usd",
+                "max_total_usd is required to switch it on",
+            )),
         }
     }
 }
@@ -243,6 +245,8 @@ mod tests {
             "{\"enabled\":true,\"max_total_usd\":1,\"hours\":4321}",
             "{\"enabled\":true,\"max_total_usd\":-1}",
             "{\"enabled\":true,\"max_total_usd\":1,\"more\":1}",
+            "{\"enabled\":false,\"max_total_usd\":\"\"}",
+            "{\"enabled\":false,\"hours\":1}",
         ] {
             let refused = read(body).err();
             let refused = refused.unwrap_or_else(|| panic!("{body} was accepted"));

@@ -18,4 +18,4 @@ pub(crate) use call::{Anybody, Authenticated, Open, Signed};
 pub(crate) use json::{AnyBody, NoBody, ReadBody, parse_json, require_json};
 pub(crate) use path::Id;
 pub(crate) use payment::{Payment, is_credential, is_presented, is_x402};
-pub(crate) use query::{Format, HistoryPart, Paging, Wait, parameter};
+pub(crate) use query::{Format, HistoryPart, Paging, Patience, Wait, parameter};

@@ -35,6 +35,11 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(crate) struct Wait(pub(crate) Span);
 
+/// How long the answer to a purchase may wait at most, where its client says so: some give up sooner than the
+/// server does.
+#[derive(Debug)]
+pub(crate) struct Patience(pub(crate) Option<Span>);
+
 /// The value of a parameter that may stand there once, as it was written; `rule` is what a client is
 /// told that sends two.
 pub(crate) fn parameter<'a>(
@@ -102,15 +107,15 @@ fn parse_history(query: &str, accepted: &Accepted) -> Result<HistoryPart, ApiErr
     })
 }
 
-fn parse_wait(query: &str) -> Result<Wait, ApiError> {
+fn parse_wait(query: &str) -> Result<Option<Span>, ApiError> {
     const RULE: &str = "wait is a whole number of seconds from 0 to 60";
-    let seconds = match parameter(query, "wait", RULE)? {
-        Some(text) => whole_number(text)
+    let wait = parameter(query, "wait", RULE)?.map(|text| {
+        whole_number(text)
             .filter(|seconds| *seconds <= LONGEST_WAIT)
-            .ok_or_else(|| ApiError::field("wait", RULE))?,
-        None => 0,
-    };
-    Ok(Wait(Span::from_secs(seconds)))
+            .map(Span::from_secs)
+            .ok_or_else(|| ApiError::field("wait", RULE))
+    });
+    wait.transpose()
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for HistoryPart {
@@ -126,7 +131,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Wait {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parse_wait(parts.uri.query().unwrap_or_default())
+        let wait = parse_wait(parts.uri.query().unwrap_or_default())?;
+        Ok(Self(wait.unwrap_or(Span::ZERO)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Patience {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parse_wait(parts.uri.query().unwrap_or_default()).map(Self)
     }
 }
 
@@ -185,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_minute_at_most() {
-        let seconds = |query: &str| parse_wait(query).map(|Wait(span)| span.millis() / 1_000);
+        let seconds =
+            |query: &str| parse_wait(query).map(|span| span.unwrap_or(Span::ZERO).millis() / 1_000);
         for (query, expected) in [("", 0), ("wait=0", 0), ("a&wait=25", 25), ("wait=60", 60)] {
             assert_eq!(seconds(query).unwrap(), expected, "{query}");
         }

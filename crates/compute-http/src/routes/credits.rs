@@ -19,7 +19,7 @@ use crate::app::{App, Settings};
 use crate::discovery::answers::{Known, Paid};
 use crate::discovery::shapes;
 use crate::error::ApiError;
-use crate::extract::{Authenticated, NoBody, Open, ReadBody, parse_json, require_json};
+use crate::extract::{Authenticated, NoBody, Open, Patience, ReadBody, parse_json, require_json};
 use crate::render::money::Dollars;
 use crate::render::paid::{self, Funds, PENDING_NOTE};
 use crate::render::private_json;
@@ -127,7 +127,7 @@ pub(crate) async fn balance(
     operation_id = "topUp",
     tag = "Credits",
     security(("apiKey" = []), ("walletSignature" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying."), ("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "Answer after so many seconds at the latest, however far it has come; not later than usual.")),
     request_body(content = RawWish<'_>, description = "How much."),
     responses(
         (status = 200, description = "Credited.", body = TopupReply<'_>,
@@ -150,6 +150,7 @@ pub(crate) async fn balance(
 )]
 pub(crate) async fn top_up(
     State(app): State<App>,
+    Patience(patience): Patience,
     Open {
         call,
         payment,
@@ -170,6 +171,7 @@ pub(crate) async fn top_up(
         url: app.resource_url(&call.uri),
         facts,
         sender,
+        patience,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, &bought)

@@ -22,7 +22,7 @@ use crate::app::{App, Settings};
 use crate::discovery::answers::PaidFor;
 use crate::discovery::shapes;
 use crate::error::ApiError;
-use crate::extract::{Id, Open, ReadBody, parse_json, require_json};
+use crate::extract::{Id, Open, Patience, ReadBody, parse_json, require_json};
 use crate::render::money::Dollars;
 use crate::render::order::Order;
 use crate::render::paid::{self, ACCEPTED_NOTE, Funds, PENDING_NOTE};
@@ -119,7 +119,7 @@ impl ReadBody for Wish {
     operation_id = "extendInstance",
     tag = "Buying",
     security((), ("payment" = [])),
-    params(("id" = String, Path, format = "uuid", description = "The order's id."), ("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
+    params(("id" = String, Path, format = "uuid", description = "The order's id."), ("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying."), ("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "Answer after so many seconds at the latest, however far it has come; not later than usual.")),
     request_body(content = Option<RawWish<'_>>, description = "Nothing and `{}` mean 24 hours over the default network."),
     responses(
         (status = 200, description = "Extended.", body = ExtendReply<'_>,
@@ -146,6 +146,7 @@ impl ReadBody for Wish {
 pub(crate) async fn extend(
     State(app): State<App>,
     id: Id,
+    Patience(patience): Patience,
     Open {
         call,
         payment,
@@ -164,6 +165,7 @@ pub(crate) async fn extend(
         url: app.resource_url(&call.uri),
         facts,
         sender,
+        patience,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, id, &bought)

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::discovery::answers::Paid;
 use crate::discovery::shapes;
 use crate::error::ApiError;
-use crate::extract::{Open, Payment};
+use crate::extract::{Open, Patience, Payment};
 use crate::render::management::Management;
 use crate::render::order::{Order, UnseenOrder};
 use crate::render::paid::{self, Funds, PENDING_NOTE};
@@ -74,7 +74,7 @@ struct PendingReply<'a> {
     operation_id = "provision",
     tag = "Buying",
     security((), ("payment" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying.")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[A-Za-z0-9_:.-]{8,255}$", description = "A name for this purchase. Send the same one when retrying."), ("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "Answer after so many seconds at the latest, however far it has come; not later than usual.")),
     request_body(content = Option<RawPurchase<'_>>, description = "What to buy, and how to pay for it."),
     responses(
         (status = 200, description = "Bought.", body = ProvisionReply<'_>,
@@ -99,6 +99,7 @@ struct PendingReply<'a> {
 )]
 pub(crate) async fn provision(
     State(app): State<App>,
+    Patience(patience): Patience,
     Open {
         call,
         payment,
@@ -120,6 +121,7 @@ pub(crate) async fn provision(
         url,
         facts,
         sender,
+        patience,
     };
     let bought = purchase.make(tender).await?;
     answer(&app, &bought, &request)

@@ -56,6 +56,8 @@ pub(crate) struct Purchase<'a> {
     pub(crate) facts: RequestFacts,
     /// Who sends the payment.
     pub(crate) sender: Option<Sender>,
+    /// How long its client waits at most, where it says so.
+    pub(crate) patience: Option<Span>,
 }
 
 /// A purchase that was accepted.
@@ -173,7 +175,8 @@ impl Purchase<'_> {
             Caller::Anonymous if is_charge && !is_by_name => self.management_key(&work).await,
             _ => None,
         };
-        let (goal, patience) = self.goods.patience(app);
+        let (goal, usual) = self.goods.patience(app);
+        let patience = self.patience.map_or(usual, |own| own.min(usual));
         let seen = app.wait(work.operation, goal, patience).await;
         if matches!(management, Some(BuyersKey::Unread)) {
             management = self.management_key(&work).await;

@@ -229,6 +229,27 @@ async fn an_unreachable_payment_network_charges_nothing_for_a_topup() {
     assert_eq!(buyer.balance(&shop).await, "0.00");
 }
 
+/// Nobody drives the clock here: an answer that waited would never come.
+#[tokio::test]
+async fn who_does_not_want_to_wait_is_answered_at_once() {
+    let shop = Shop::open().await;
+    let buyer = Visitor::new(1);
+    shop.rail
+        .misbehave(std::iter::repeat_n(SettleFault::Unreachable, 500));
+    let body = r#"{"amount":5}"#;
+    let payment = buyer.topup_payment(&shop, body).await;
+    let mut request = buyer.signed_payment(&shop, TOPUP, body, &payment);
+    *request.uri_mut() = format!("{TOPUP}?wait=0").parse().unwrap();
+    let answer = shop.send(request).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(answer.json()["code"], "settlement_pending");
+    let mut request = buyer.signed_payment(&shop, TOPUP, body, &payment);
+    *request.uri_mut() = format!("{TOPUP}?wait=long").parse().unwrap();
+    shop.send(request)
+        .await
+        .expect_problem(400, "invalid_request");
+}
+
 #[tokio::test]
 async fn a_database_that_dies_after_the_claim_of_a_topup_is_no_failure() {
     let shop = Shop::open().await;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -29,6 +30,9 @@ const TOOL: Bundle = Bundle {
 /// Examples for each operation, unless the command says otherwise.
 const EXAMPLES: &str = "200";
 
+/// Always the same examples, unless the command names another number.
+const SEED: &str = "1";
+
 /// The wallet that buys: a key for play, which every developer's chain knows.
 const WALLET: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
@@ -38,8 +42,15 @@ const CREDITS: &str = "100000";
 /// How long one call of the command may take.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
+/// Documented successes that no answer need be, each with its reason.
+const UNREACHED: &[(&str, &str)] = &[(
+    "POST /compute/provision 202",
+    "the client sent its payment to the chain itself, which a development server does not let it; the tests of \
+     compute-http (charges::sent) show it",
+)];
+
 const USAGE: &str = "\
-usage: cargo xtask schema [examples]
+usage: cargo xtask schema [examples [seed]]
 
 Installs schemathesis from PyPI below target/interop, and lets it test a development server against the API document
 that the server publishes, with a funded API key. Every documented success must be seen. 200 examples for each
@@ -48,9 +59,11 @@ operation unless another number is given.
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let examples = match words.as_slice() {
-        [] => EXAMPLES,
-        [number] if number.parse::<u32>().is_ok() => number,
+    let is_number = |word: &str| word.parse::<u32>().is_ok();
+    let (examples, seed) = match words.as_slice() {
+        [] => (EXAMPLES, SEED),
+        [examples] if is_number(examples) => (*examples, SEED),
+        [examples, seed] if is_number(examples) && is_number(seed) => (*examples, *seed),
         other => {
             print!("{USAGE}");
             return Ok(match other {
@@ -67,7 +80,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     empty(&folder)?;
     let shop = Shop::open(folder)?;
     let api_key = shop.fund()?;
-    let status = cargo::status(&mut shop.test(examples, &api_key))?;
+    cargo::run(
+        &mut shop
+            .tool("python", &api_key)
+            .arg(shop.program("seed.py"))
+            .arg(shop.server.url()),
+    )?;
+    let status = cargo::status(&mut shop.test(examples, seed, &api_key))?;
     let unseen = shop.unseen()?;
     for success in &unseen {
         println!("VIOLATION {success} is documented and was never answered");
@@ -84,6 +103,8 @@ struct Shop {
     folder: PathBuf,
     programs: PathBuf,
     server: Service,
+    /// Where the hooks listen to webhooks.
+    receiver_port: u16,
 }
 
 impl Shop {
@@ -97,12 +118,17 @@ impl Shop {
             "--log=warn",
             "--time-scale=1000",
             "--instances-total=100000",
+            "--loopback-webhooks",
         ]);
         let server = Service::start(&mut command, &folder, "server")?;
+        let config = "schemathesis.toml";
+        fs::copy(TOOL.path().join(config), folder.join(config))
+            .context("copy the configuration")?;
         Ok(Self {
             folder,
             programs,
             server,
+            receiver_port: free_port()?,
         })
     }
 
@@ -128,24 +154,42 @@ impl Shop {
         serde_json::from_str(&said).with_context(|| format!("{name} printed {said}"))
     }
 
-    fn test(&self, examples: &str, api_key: &str) -> Command {
-        let tool = TOOL.path();
-        let mut command = Command::new(tool.join("venv/bin/st"));
+    /// One of our programs for the tool.
+    fn program(&self, name: &str) -> PathBuf {
+        TOOL.path().join(name)
+    }
+
+    /// A program that was installed, with what ours need to know.
+    fn tool(&self, name: &str, api_key: &str) -> Command {
+        let mut command = Command::new(TOOL.path().join("venv/bin").join(name));
+        command
+            .env("SCHEMATHESIS_HOOKS", "hooks")
+            .env("PYTHONPATH", TOOL.path())
+            .env("SCHEMA_API_KEY", api_key)
+            .env("SCHEMA_WALLET_KEY", WALLET)
+            .env("SCHEMA_SEEN", self.seen())
+            .env("SCHEMA_RECEIVER_PORT", self.receiver_port.to_string())
+            .current_dir(&self.folder);
+        command
+    }
+
+    fn test(&self, examples: &str, seed: &str, api_key: &str) -> Command {
+        let mut command = self.tool("st", api_key);
         command
             .arg("run")
             .arg(format!("{}/openapi.json", self.server.url()))
             .args(["--max-examples", examples, "--checks", "all"])
             .args(["--phases", "examples,coverage,fuzzing,stateful"])
-            .args(["--seed", "1", "--no-color", "--generation-database", "none"])
+            .args([
+                "--seed",
+                seed,
+                "--no-color",
+                "--generation-database",
+                "none",
+            ])
             .args(["--header", &format!("X-API-Key: {api_key}")])
             .args(["--report", "ndjson", "--report-dir"])
-            .arg(self.folder.join("report"))
-            .env("SCHEMATHESIS_HOOKS", "hooks")
-            .env("PYTHONPATH", &tool)
-            .env("SCHEMA_API_KEY", api_key)
-            .env("SCHEMA_WALLET_KEY", WALLET)
-            .env("SCHEMA_SEEN", self.seen())
-            .current_dir(&self.folder);
+            .arg(self.folder.join("report"));
         command
     }
 
@@ -166,6 +210,13 @@ impl Shop {
         let document = read(&self.document()?)?;
         let document: Value = serde_json::from_str(&document).context("the API document")?;
         let mut wanted = successes(&document)?;
+        for (success, reason) in UNREACHED {
+            ensure!(
+                wanted.remove(*success),
+                "{success} stands in UNREACHED and is not documented"
+            );
+            println!("left out: {success} ({reason})");
+        }
         wanted.retain(|success| !answers.contains_key(success));
         Ok(wanted)
     }
@@ -180,6 +231,12 @@ impl Shop {
         cargo::output(&mut curl)?;
         Ok(path)
     }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
+    Ok(listener.local_addr().context("the port")?.port())
 }
 
 fn read(path: &Path) -> Result<String> {

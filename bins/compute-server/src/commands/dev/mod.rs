@@ -129,6 +129,10 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.webhooks.allow_loopback = arguments.loopback_webhooks;
     if let Some(total) = arguments.instances_total {
         settings.limits.instances_total = total;
+        // All of it is for the one client that tests or measures, as fast as it can.
+        settings.limits.instances_per_owner = total;
+        settings.limits.purchases_per_minute = UNCOUNTED;
+        settings.limits.requests_per_owner_per_minute = UNCOUNTED;
     }
     settings.timing.scale_divisor = arguments.time_scale;
     if let Some(millis) = arguments.new_prices_every {

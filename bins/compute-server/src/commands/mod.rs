@@ -106,7 +106,7 @@ pub(crate) struct DevArguments {
     /// Sells so many machines at once, for measurements.
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) instances_total: Option<u32>,
-    /// Bounds the connections from this machine like those of others, for measurements.
+    /// Bounds what comes from this machine like what comes from others, for measurements.
     #[arg(long, hide = true)]
     pub(crate) count_loopback: bool,
     /// Reads the catalogues this often, and finds other prices each time, for measurements.

@@ -1,7 +1,8 @@
 //! What a connection has done lately, and what follows from it.
 //!
 //! Requests only count up; one timer per connection looks at the counts. So a limit is kept to
-//! within one interval, and a request costs no timer.
+//! within one interval, and a request costs no timer. How much is sent without a request is judged at
+//! every read: frames of HTTP/2 that ask for nothing cost their sender less than us.
 
 use std::io;
 use std::pin::Pin;
@@ -14,14 +15,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::settings::limits::ListenerLimits;
 
+/// Bytes that a connection may send beyond its requests in progress, before another one begins or ends: the greeting,
+/// the head of the next request, and some pings.
+const BESIDE_REQUESTS: u64 = 48 * 1_024;
+
+/// Bytes of a request in progress: the largest body, in small pieces.
+const OF_A_REQUEST: u64 = 256 * 1_024;
+
 /// Counts of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Activity {
     /// Counts what happens on all connections.
     happened: Arc<AtomicU64>,
     /// `happened` at the last answer, or at the begin.
     last_use: AtomicU64,
     received: AtomicU64,
+    /// What `received` may grow to until a request begins or ends.
+    allowed: AtomicU64,
     /// `received` when the last request was answered: what is beyond it belongs to the next head.
     received_until_answer: AtomicU64,
     begun: AtomicU32,
@@ -35,13 +45,28 @@ impl Activity {
         Self {
             happened,
             last_use: AtomicU64::new(now),
-            ..Self::default()
+            received: AtomicU64::new(0),
+            allowed: AtomicU64::new(BESIDE_REQUESTS),
+            received_until_answer: AtomicU64::new(0),
+            begun: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
+            is_http2: AtomicBool::new(false),
         }
     }
 
     /// Whether a request is in progress.
     pub(super) fn is_busy(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed)
+        self.in_progress() > 0
+    }
+
+    fn in_progress(&self) -> u32 {
+        let begun = self.begun.load(Ordering::Relaxed);
+        begun.wrapping_sub(self.ended.load(Ordering::Relaxed))
+    }
+
+    /// Whether more has come than its requests take.
+    pub(super) fn is_flooding(&self) -> bool {
+        self.received.load(Ordering::Relaxed) > self.allowed.load(Ordering::Relaxed)
     }
 
     /// Whether a request has been answered.
@@ -66,6 +91,7 @@ impl Activity {
         if is_http2 {
             self.is_http2.store(true, Ordering::Relaxed);
         }
+        self.allow();
     }
 
     /// The answer to a request is ready.
@@ -75,6 +101,15 @@ impl Activity {
         self.ended.fetch_add(1, Ordering::Relaxed);
         self.received_until_answer
             .store(self.received.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.allow();
+    }
+
+    /// What is left over is not saved up.
+    fn allow(&self) {
+        let requests = u64::from(self.in_progress()).saturating_mul(OF_A_REQUEST);
+        let received = self.received.load(Ordering::Relaxed);
+        let allowed = received.saturating_add(BESIDE_REQUESTS.saturating_add(requests));
+        self.allowed.store(allowed, Ordering::Relaxed);
     }
 
     fn receive(&self, bytes: usize) {
@@ -169,7 +204,7 @@ impl Watch {
     }
 }
 
-/// A stream that counts what it receives.
+/// A stream that counts what it receives, and breaks when it is flooded.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
     stream: S,
@@ -192,6 +227,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.activity
             .receive(buffer.filled().len().saturating_sub(before));
+        if self.activity.is_flooding() {
+            return Poll::Ready(Err(io::Error::other(
+                "more was sent than its requests take",
+            )));
+        }
         polled
     }
 }
@@ -243,6 +283,10 @@ mod tests {
         })
     }
 
+    fn activity() -> Activity {
+        Activity::new(0, Arc::default())
+    }
+
     fn look_until_not_fine(
         watch: &mut Watch,
         mut between: impl FnMut(),
@@ -260,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_first_request_is_due_within_the_time_for_a_head() {
-        let (activity, mut watch) = (Activity::default(), watch());
+        let (activity, mut watch) = (activity(), watch());
         assert_eq!(
             look_until_not_fine(&mut watch, || {}, &activity),
             (4, Verdict::Cut)
@@ -269,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_head_that_comes_byte_by_byte_is_cut() {
-        let (activity, mut watch) = (Activity::default(), watch());
+        let (activity, mut watch) = (activity(), watch());
         activity.receive(100);
         activity.request_begins(false);
         activity.request_ends();
@@ -283,7 +327,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_finished_and_then_cut() {
         for is_http2 in [false, true] {
-            let (activity, mut watch) = (Activity::default(), watch());
+            let (activity, mut watch) = (activity(), watch());
             activity.receive(100);
             activity.request_begins(is_http2);
             activity.request_ends();
@@ -300,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_being_answered_may_take_its_time() {
-        let (activity, mut watch) = (Activity::default(), watch());
+        let (activity, mut watch) = (activity(), watch());
         activity.request_begins(false);
         assert_eq!(
             look_until_not_fine(&mut watch, || {}, &activity),
@@ -310,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_busy_connection_is_left_alone() {
-        let (activity, mut watch) = (Activity::default(), watch());
+        let (activity, mut watch) = (activity(), watch());
         let request = || {
             activity.receive(100);
             activity.request_begins(false);
@@ -320,5 +364,29 @@ mod tests {
             look_until_not_fine(&mut watch, request, &activity),
             (100, Verdict::Fine)
         );
+    }
+
+    #[test]
+    fn who_sends_more_than_its_requests_take_floods() {
+        let beside = usize::try_from(BESIDE_REQUESTS).unwrap();
+        let of_a_request = usize::try_from(OF_A_REQUEST).unwrap();
+        let activity = activity();
+        activity.receive(beside);
+        assert!(!activity.is_flooding());
+        activity.request_begins(true);
+        activity.request_begins(true);
+        activity.receive(beside + 2 * of_a_request);
+        assert!(!activity.is_flooding());
+        activity.request_ends();
+        activity.receive(beside + of_a_request);
+        assert!(!activity.is_flooding());
+        // What a request has left over is nobody's.
+        activity.request_ends();
+        activity.request_begins(true);
+        activity.request_ends();
+        activity.receive(beside);
+        assert!(!activity.is_flooding());
+        activity.receive(1);
+        assert!(activity.is_flooding());
     }
 }

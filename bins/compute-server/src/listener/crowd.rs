@@ -20,6 +20,8 @@ pub(super) struct Crowd {
 pub(super) struct Ticket {
     crowd: Arc<Crowd>,
     counted_as: Option<IpAddr>,
+    /// As how many.
+    weight: u32,
 }
 
 impl Crowd {
@@ -43,6 +45,7 @@ impl Crowd {
             return Some(Ticket {
                 crowd,
                 counted_as: None,
+                weight: 1,
             });
         }
         let network = network_of(address);
@@ -58,12 +61,27 @@ impl Crowd {
         Some(Ticket {
             crowd,
             counted_as: Some(network),
+            weight: 1,
         })
     }
 
     fn present(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         // A count is complete before the lock is given back.
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// Counts as so many connections from now on.
+    pub(super) fn weigh(&mut self, weight: u32) {
+        let Some(network) = self.counted_as else {
+            return;
+        };
+        let mut present = self.crowd.present();
+        let count = present.entry(network).or_insert(0);
+        *count = count.saturating_sub(self.weight).saturating_add(weight);
+        drop(present);
+        self.weight = weight;
     }
 }
 
@@ -74,7 +92,7 @@ impl Drop for Ticket {
         };
         let mut present = self.crowd.present();
         if let Some(count) = present.get_mut(&network) {
-            *count = count.saturating_sub(1);
+            *count = count.saturating_sub(self.weight);
             if *count == 0 {
                 present.remove(&network);
             }
@@ -116,6 +134,24 @@ mod tests {
         assert!(crowd.enter(address("192.0.2.2"), false, None).is_some());
         drop(first);
         assert!(crowd.enter(address("192.0.2.1"), false, None).is_some());
+    }
+
+    #[test]
+    fn one_can_count_as_many() {
+        let crowd = Arc::new(Crowd::new(3));
+        let enter = || crowd.enter(address("192.0.2.1"), false, None);
+        let mut heavy = enter().unwrap();
+        heavy.weigh(3);
+        assert!(enter().is_none());
+        heavy.weigh(2);
+        let light = enter().unwrap();
+        assert!(enter().is_none());
+        drop((heavy, light));
+        assert!(crowd.present().is_empty());
+        let mut exempt = crowd.enter(address("192.0.2.1"), true, None).unwrap();
+        exempt.weigh(3);
+        drop(exempt);
+        assert!(crowd.present().is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod exhaustion;
 mod seats;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,10 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 /// How long somebody who was asked to make room may take before the next one is asked.
 const LEAVE: Duration = Duration::from_millis(50);
 
+/// A connection that was cut off for what it sent counts for so long as so many of its address: otherwise it would
+/// come again at once, and cost as much again.
+const PENALTY: (Duration, u32) = (Duration::from_secs(60), 8);
+
 /// What every connection shares.
 #[derive(Debug)]
 struct House {
@@ -106,7 +111,7 @@ pub(crate) async fn serve(
         let ip = address.ip().to_canonical();
         let exempt = house.limits.is_exempt(ip);
         let contested = (places.available_permits() == 0).then_some(total);
-        let Some(ticket) = crowd.enter(ip, exempt, contested) else {
+        let Some(mut ticket) = crowd.enter(ip, exempt, contested) else {
             tracing::debug!(peer = %ip, "too many connections from one address");
             continue;
         };
@@ -117,8 +122,16 @@ pub(crate) async fn serve(
         let seat = seats.sit(exempt);
         let house = Arc::clone(&house);
         connections.spawn(async move {
-            house.converse(stream, address, &seat).await;
-            drop((ticket, seat, place));
+            let is_hostile = house.converse(stream, address, &seat).await;
+            drop((seat, place));
+            if is_hostile && !exempt {
+                tracing::debug!(peer = %ip, "cut off for what it sent");
+                let (time, weight) = PENALTY;
+                ticket.weigh(weight);
+                // The end of the program ends it, too.
+                let _ = timeout(time, house.shutdown.cancelled()).await;
+            }
+            drop(ticket);
         });
     }
     drop(socket);
@@ -142,6 +155,23 @@ async fn find_place(places: &Arc<Semaphore>, seats: &Seats) -> Option<OwnedSemap
     }
 }
 
+/// Whether it was our side that ended a connection: a head that is too large, or what HTTP/2 forbids, be it too many
+/// resets or streams, or frames that are none.
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let http1 = error.downcast_ref::<hyper::Error>();
+        let http2 = error.downcast_ref::<h2::Error>();
+        if http1.is_some_and(hyper::Error::is_parse_too_large)
+            || http2.is_some_and(h2::Error::is_library)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -163,10 +193,11 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 impl House {
-    async fn converse(&self, stream: TcpStream, address: SocketAddr, seat: &Seat) {
+    /// Serves a connection to its end; whether it ended because of what the client sent.
+    async fn converse(&self, stream: TcpStream, address: SocketAddr, seat: &Seat) -> bool {
         // Answers are written whole; waiting for more would only delay them.
         if stream.set_nodelay(true).is_err() {
-            return;
+            return false;
         }
         let activity = seat.activity();
         let service = {
@@ -193,10 +224,11 @@ impl House {
             tokio::select! {
                 biased;
                 result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(peer = %address, %error, "connection ended with an error");
-                    }
-                    return;
+                    let Err(error) = result else {
+                        return false;
+                    };
+                    tracing::debug!(peer = %address, %error, "connection ended with an error");
+                    return activity.is_flooding() || is_refusal(&*error);
                 }
                 () = self.shutdown.cancelled(), if !is_ending => {
                     is_ending = true;
@@ -205,7 +237,7 @@ impl House {
                 // What was answered is still sent to the end.
                 () = seat.asked_to_leave(), if !is_ending => {
                     if !activity.has_answered() {
-                        return;
+                        return false;
                     }
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
@@ -213,7 +245,7 @@ impl House {
                 _ = look.tick() => match watch.look(activity) {
                     Verdict::Fine => {}
                     Verdict::Finish => connection.as_mut().graceful_shutdown(),
-                    Verdict::Cut => return,
+                    Verdict::Cut => return false,
                 },
             }
         }

@@ -4,8 +4,8 @@
 //! keep everybody else out. When the last place is taken, the connection that has been of no use for
 //! longest is closed, and never one with a request in progress: behind that may be a payment.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,15 +17,28 @@ use super::activity::Activity;
 pub(super) struct Seats {
     /// Counts arrivals and answers: an order of what happened that needs no clock.
     happened: Arc<AtomicU64>,
-    seated: Mutex<BTreeMap<u64, Arc<Place>>>,
+    seated: Mutex<Seated>,
 }
+
+/// Those that were not asked to leave, as they were when they were last looked at: a rank only rises, so the first one
+/// is looked at again before it is believed. Nobody is looked at for every newcomer.
+#[derive(Debug, Default)]
+struct Seated {
+    order: BTreeMap<Rank, Arc<Place>>,
+    /// By number.
+    ranks: HashMap<u64, Rank>,
+}
+
+/// Who is spared longer, smallest first: with many clients behind it, of use before, and lately. The number of the
+/// connection makes it unique.
+type Rank = (bool, bool, u64, u64);
 
 #[derive(Debug)]
 struct Place {
     activity: Arc<Activity>,
+    number: u64,
     /// Behind it are many clients.
     is_exempt: bool,
-    is_leaving: AtomicBool,
     leave: Notify,
 }
 
@@ -33,7 +46,6 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Arc<Seats>,
-    number: u64,
     place: Arc<Place>,
 }
 
@@ -43,14 +55,13 @@ impl Seats {
         let number = self.happened.fetch_add(1, Ordering::Relaxed);
         let place = Arc::new(Place {
             activity: Arc::new(Activity::new(number, Arc::clone(&self.happened))),
+            number,
             is_exempt,
-            is_leaving: AtomicBool::new(false),
             leave: Notify::new(),
         });
-        self.seated().insert(number, Arc::clone(&place));
+        self.seated().put(Arc::clone(&place), place.rank());
         Seat {
             seats: Arc::clone(self),
-            number,
             place,
         }
     }
@@ -58,32 +69,50 @@ impl Seats {
     /// Asks the connection that can best be spared to end: one that has had no answer yet before one
     /// that has, and the longest idle first. Whether there is one.
     pub(super) fn make_room(&self) -> bool {
-        let seated = self.seated();
-        let idle = seated.values().filter(|place| place.can_leave());
-        let spared = idle.min_by_key(|place| {
-            let activity = &place.activity;
-            (
-                place.is_exempt,
-                activity.has_answered(),
-                activity.last_use(),
-            )
-        });
-        if let Some(place) = spared {
-            place.is_leaving.store(true, Ordering::Relaxed);
-            place.leave.notify_one();
+        let mut seated = self.seated();
+        // Each is looked at twice at most: it may be busy, and then all others are before it.
+        for _ in 0..seated.order.len().saturating_mul(2) {
+            let Some((believed, place)) = seated.order.pop_first() else {
+                break;
+            };
+            if place.activity.is_busy() {
+                let now = self.happened.load(Ordering::Relaxed);
+                let rank = (place.is_exempt, true, now, place.number);
+                seated.put(place, rank);
+            } else if place.rank() == believed {
+                seated.ranks.remove(&place.number);
+                place.leave.notify_one();
+                return true;
+            } else {
+                let rank = place.rank();
+                seated.put(place, rank);
+            }
         }
-        spared.is_some()
+        false
     }
 
-    fn seated(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Place>>> {
+    fn seated(&self) -> MutexGuard<'_, Seated> {
         // A change is complete before the lock is given back.
         self.seated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Seated {
+    fn put(&mut self, place: Arc<Place>, rank: Rank) {
+        self.ranks.insert(place.number, rank);
+        self.order.insert(rank, place);
+    }
+}
+
 impl Place {
-    fn can_leave(&self) -> bool {
-        !self.activity.is_busy() && !self.is_leaving.load(Ordering::Relaxed)
+    fn rank(&self) -> Rank {
+        let activity = &self.activity;
+        (
+            self.is_exempt,
+            activity.has_answered(),
+            activity.last_use(),
+            self.number,
+        )
     }
 }
 
@@ -101,14 +130,18 @@ impl Seat {
             if !self.place.activity.is_busy() {
                 return;
             }
-            self.place.is_leaving.store(false, Ordering::Relaxed);
+            let place = Arc::clone(&self.place);
+            self.seats.seated().put(place, self.place.rank());
         }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.seated().remove(&self.number);
+        let mut seated = self.seats.seated();
+        if let Some(rank) = seated.ranks.remove(&self.place.number) {
+            seated.order.remove(&rank);
+        }
     }
 }
 
@@ -168,10 +201,28 @@ mod tests {
         assert!(is_asked(&client).await && !is_asked(&proxy).await);
     }
 
-    #[test]
-    fn who_has_left_is_forgotten() {
+    #[tokio::test]
+    async fn who_has_left_is_forgotten() {
         let seats = Arc::new(Seats::default());
         drop(seats.sit(false));
         assert!(!seats.make_room());
+        let seat = seats.sit(false);
+        assert!(seats.make_room() && is_asked(&seat).await);
+        drop(seat);
+        let seated = seats.seated();
+        assert!(seated.order.is_empty() && seated.ranks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_busy_are_passed_over_and_come_last_afterwards() {
+        let seats = Arc::new(Seats::default());
+        let [busy, idle] = [(); 2].map(|()| seats.sit(false));
+        busy.activity().request_begins(false);
+        assert!(seats.make_room());
+        assert!(is_asked(&idle).await);
+        assert!(!seats.make_room());
+        busy.activity().request_ends();
+        assert!(seats.make_room());
+        assert!(is_asked(&busy).await);
     }
 }

@@ -172,6 +172,45 @@ async fn one_address_has_so_many_connections() {
     assert_eq!(looped.talk(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await, "");
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Whoever is cut off for what it sends does not come again at once.
+#[tokio::test]
+async fn a_flood_costs_its_address_a_place() {
+    let pings = b"\0\0\x08\x06\0\0\0\0\0pingping".repeat(8_000);
+    // A stream that nobody opened.
+    let nonsense = b"\0\0\x01\0\0\0\0\0\x05x".to_vec();
+    let head = format!(
+        "GET / HTTP/1.1\r\na: {}\r\n\r\n",
+        "b".repeat(HTTP1_HEAD_BYTES)
+    );
+    for flood in [
+        [PREFACE, &pings].concat(),
+        [PREFACE, &nonsense].concat(),
+        head.into_bytes(),
+    ] {
+        let looped = Loop::start(2).await;
+        let mut stream = looped.connect().await;
+        // The server may close while it is still being sent to.
+        let _ = stream.write_all(&flood).await;
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(PATIENCE, reading)
+            .await
+            .expect("the server closes");
+        // It is written down when the connection is gone, which a client can be a moment ahead of.
+        let mut is_refused = false;
+        for _ in 0..100 {
+            let hello = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            is_refused |= looped.talk(hello).await.is_empty();
+            if is_refused {
+                break;
+            }
+        }
+        assert!(is_refused);
+    }
+}
+
 /// An idle connection gives its place up for a new one, and one with a request in progress does not.
 #[tokio::test]
 async fn the_last_place_is_not_kept_by_who_does_nothing() {

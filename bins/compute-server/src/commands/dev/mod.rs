@@ -123,9 +123,6 @@ fn profile(arguments: &DevArguments, files: &Files) -> anyhow::Result<Loaded> {
     settings.database.url = PrivateUrl::new(&arguments.database);
     settings.database.mode = DatabaseMode::Dev;
     settings.limits.exempt_loopback = !arguments.count_loopback;
-    if arguments.count_loopback {
-        settings.limits.unauthenticated_per_minute = UNCOUNTED;
-    }
     settings.webhooks.allow_loopback = arguments.loopback_webhooks;
     if let Some(total) = arguments.instances_total {
         settings.limits.instances_total = total;

@@ -19,8 +19,9 @@ const PER_ADDRESS: u32 = 400;
 /// Pause after a connection ended or was refused, before the next one.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The same for each of ten thousand: most of them are let in and wait, and those that are not try again so often that
-/// it is thousands of connections a second, on a machine that the server shares with them.
+/// The same for each of ten thousand: most of them are let in and wait, and those that are not try again, thousands
+/// each second, on a machine that the server shares with them. Not all at the same moment: each has its own pause, from
+/// half of this to one and a half.
 const PAUSE_IN_A_CROWD: Duration = Duration::from_secs(1);
 
 /// Between two bytes of a slow head.
@@ -56,9 +57,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const fn pause(self) -> Duration {
+    fn pause(self, number: u32) -> Duration {
+        let share = number % 100;
         match self {
-            Self::Idle => PAUSE_IN_A_CROWD,
+            Self::Idle => PAUSE_IN_A_CROWD / 2 + PAUSE_IN_A_CROWD * share / 100,
             _ => PAUSE,
         }
     }
@@ -79,7 +81,7 @@ pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> any
                 if let Ok(stream) = connected {
                     let _ended = attack(kind, stream).await;
                 }
-                sleep(kind.pause()).await;
+                sleep(kind.pause(number)).await;
             }
         });
     }

@@ -4,7 +4,7 @@ mod attack;
 mod frames;
 mod visit;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -24,6 +24,9 @@ struct Arguments {
 enum Side {
     /// Asks in an orderly way, and prints how long each answer took, in microseconds, one a line.
     Visit {
+        /// The address to come from: each may ask as often as the server's limits say.
+        #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+        from: Ipv4Addr,
         /// Questions.
         #[arg(long, default_value_t = 500)]
         count: u32,
@@ -42,7 +45,7 @@ enum Side {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.side {
-        Side::Visit { count } => visit::run(arguments.server, count).await,
+        Side::Visit { from, count } => visit::run(arguments.server, from, count).await,
         Side::Attack { kind, connections } => attack::run(arguments.server, kind, connections)
             .await
             .with_context(|| format!("attack by {kind:?}")),

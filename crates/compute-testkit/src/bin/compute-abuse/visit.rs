@@ -1,12 +1,12 @@
 //! A client that does nothing wrong.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// An answer that takes longer is none.
@@ -20,19 +20,19 @@ const PLANS: &str = "GET /compute/plans?type=vps HTTP/1.1\r\nhost: abuse\r\n\r\n
 /// What to pay for the cheapest machine.
 const PRICE: &str = "POST /compute/provision HTTP/1.1\r\nhost: abuse\r\ncontent-length: 0\r\n\r\n";
 
-/// Asks `count` times, the time to connect included where it does.
+/// Asks `count` times from an address of its own, the time to connect included where it does.
 #[expect(
     clippy::disallowed_methods,
     reason = "a measurement reads the real clock"
 )]
-pub(crate) async fn run(server: SocketAddr, count: u32) -> anyhow::Result<()> {
+pub(crate) async fn run(server: SocketAddr, from: Ipv4Addr, count: u32) -> anyhow::Result<()> {
     let mut stream = None;
     let mut out = std::io::stdout().lock();
     for number in 0..count {
         let begin = Instant::now();
         let mut open = match stream.take() {
             Some(open) => open,
-            None => timeout(PATIENCE, TcpStream::connect(server))
+            None => timeout(PATIENCE, connect(server, from))
                 .await
                 .context("no connection in time")?
                 .context("connect")?,
@@ -50,6 +50,12 @@ pub(crate) async fn run(server: SocketAddr, count: u32) -> anyhow::Result<()> {
         stream = (number % PER_CONNECTION != PER_CONNECTION - 1).then_some(open);
     }
     Ok(())
+}
+
+async fn connect(server: SocketAddr, from: Ipv4Addr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(server).await
 }
 
 /// Asks, and reads the whole answer.

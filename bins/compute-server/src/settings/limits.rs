@@ -33,7 +33,7 @@ section! {
         waiting_per_owner: u32 = 16,
         /// Connections at once; for one more, the longest idle one is closed, and none with a request in progress.
         connections: u32 = 8_192,
-        /// Connections at once from one address (from one /64 on IPv6). `server.trusted_proxies` are exempt.
+        /// Connections at once from one address (from one /64 on IPv6); while all are taken, at most its share of them. One that was cut off for flooding counts as eight for a minute. `server.trusted_proxies` are exempt.
         connections_per_address: u32 = 512,
         /// Requests a minute from one address that prove neither an identity nor a payment.
         unauthenticated_per_minute: u32 = 600,

@@ -3,7 +3,7 @@
 //! A webhook gets events only after its receiver has answered a signed ping: nobody is sent anything
 //! that did not ask for it. The secret is shown once, and kept sealed.
 
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::{OwnerId, WebhookId};
 use compute_domain::owner::Scope;
 use compute_domain::time::{Span, Timestamp};
@@ -164,7 +164,7 @@ impl Engine {
             id,
             owner,
             url,
-            kinds,
+            kinds: kinds.into_iter().map(EventType::from).collect(),
             secret: sealed,
             previous: None,
             state: WebhookState::Waiting,

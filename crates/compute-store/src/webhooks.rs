@@ -1,7 +1,7 @@
 //! Webhooks and their delivery logs.
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
+use compute_domain::event::EventType;
 use compute_domain::id::{OwnerId, WebhookId};
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Delivery, StoreError, Webhook, WebhookState, Webhooks};
@@ -116,8 +116,8 @@ struct DeliveryRow {
     outcome: String,
 }
 
-fn kinds_text(kinds: &[EventKind]) -> String {
-    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+fn kinds_text(kinds: &[EventType]) -> String {
+    let words: Vec<&str> = kinds.iter().map(EventType::as_str).collect();
     words.join(",")
 }
 
@@ -125,12 +125,11 @@ impl WebhookRow {
     fn parse(self) -> Result<Webhook, StoreError> {
         let name = RowName::new("webhooks", &self.id);
         let words = self.kinds.split(',').filter(|word| !word.is_empty());
-        let kinds = words.map(|word| name.present("kinds", EventKind::parse(word)));
         let until = self.previous_until.map(Timestamp::from_millis);
         Ok(Webhook {
             id: name.text("id", &self.id)?,
             owner: name.text("owner_id", &self.owner_id)?,
-            kinds: kinds.collect::<Result<_, _>>()?,
+            kinds: words.map(EventType::parse).collect(),
             url: self.url,
             secret: self.secret,
             previous: self.previous_secret.zip(until),

@@ -215,6 +215,7 @@ macro_rules! for_each_store_case {
             ahead::a_machine_has_one_wish_to_be_extended,
             ahead::what_is_planned_is_planned_for_an_instance,
             events::events_read_back_in_order,
+            events::a_kind_that_is_not_known_reads_back_as_it_is,
             events::what_is_rolled_back_was_never_told,
             events::racing_transactions_number_their_events_without_a_gap,
             events::forgotten_events_leave_their_numbers_taken,

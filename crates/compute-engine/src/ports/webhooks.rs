@@ -3,7 +3,7 @@
 use core::fmt;
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
+use compute_domain::event::EventType;
 use compute_domain::id::{OwnerId, WebhookId};
 use compute_domain::text_enum;
 use compute_domain::time::Timestamp;
@@ -32,7 +32,7 @@ pub struct Webhook {
     /// Where events are sent.
     pub url: String,
     /// Which ones; none means all.
-    pub kinds: Vec<EventKind>,
+    pub kinds: Vec<EventType>,
     /// What signs them, sealed.
     pub secret: Vec<u8>,
     /// The secret before, sealed, and until when it signs too.

@@ -1,7 +1,7 @@
 //! Brings events to webhooks: in the order of the feed, each at least once, as long as the receiver
 //! takes them now and then.
 
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::{OwnerId, WebhookId};
 use compute_domain::time::{Span, Timestamp};
 use futures::StreamExt as _;
@@ -37,8 +37,8 @@ const PAUSES: [u32; 7] = [60, 300, 1_800, 7_200, 18_000, 36_000, 86_400];
 const MOST_FAILURES: u32 = 20;
 
 impl Webhook {
-    fn wants(&self, kind: EventKind) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&kind)
+    fn wants(&self, kind: &EventType) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(kind)
     }
 }
 
@@ -156,7 +156,7 @@ impl Engine {
                 return Ok(None);
             };
             let mut wanted = events.into_iter();
-            let wanted = wanted.find(|event| webhook.wants(event.event.kind));
+            let wanted = wanted.find(|event| webhook.wants(&event.event.kind));
             if wanted.is_none() {
                 (webhook.after, webhook.attempts) = (last, 0);
                 tx.save_webhook(&webhook, holder, now).await?;

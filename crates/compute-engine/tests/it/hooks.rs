@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
-use compute_domain::id::WebhookId;
+use compute_domain::event::{EventKind, EventType};
+use compute_domain::id::{EventId, WebhookId};
 use compute_domain::time::Span;
-use compute_engine::ports::{Courier, Handed, WebhookState};
+use compute_engine::ports::{Courier, Handed, NewEvent, TxMode, WebhookState};
 use compute_engine::{Engine, Error};
 use compute_testkit::ambient::ManualClock;
 use compute_testkit::faults_log::injected;
@@ -17,6 +17,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use crate::world::World;
 
@@ -272,7 +273,7 @@ async fn after_twenty_failures_in_a_row_it_is_switched_off_until_it_is_pinged() 
     assert_eq!(stage.state().await, (WebhookState::Disabled, 20));
     assert_eq!(stage.receiver.bodies().len(), 21);
     let told = stage.world.told_kinds(&stage.buyer).await;
-    assert_eq!(told.last(), Some(&"webhook.disabled"), "{told:?}");
+    assert_eq!(told.last().unwrap(), "webhook.disabled", "{told:?}");
     assert!(stage.ping(id).await.unwrap());
     assert_eq!(stage.state().await, (WebhookState::Active, 0));
     // On from where it was: two were given up after eight tries each.
@@ -364,6 +365,49 @@ async fn only_wanted_events_are_sent() {
     let body = stage.receiver.bodies().pop().unwrap();
     assert_eq!(body["order_id"], instance.id.to_string());
     assert_eq!(body["sequence"], 4);
+}
+
+/// Replicas of two versions share the database while one follows the other.
+#[tokio::test]
+async fn an_event_of_a_kind_that_is_not_known_is_sent_as_it_is() {
+    let stage = Stage::open().await;
+    let (id, secret) = stage.active(Vec::new()).await;
+    let (picky, _) = stage.active(vec![EventKind::CreditsAdded]).await;
+    let caller = stage.world.caller(&stage.buyer).await;
+    let owner = stage.engine.webhooks(&caller).await.unwrap()[0].owner;
+    let newer = NewEvent {
+        id: EventId::from_uuid(Uuid::from_u128(7)),
+        owner,
+        kind: EventType::Newer("instance.moved".to_owned()),
+        at: compute_testkit::market::now(&stage.world.market),
+        instance: None,
+        operation: None,
+        data: "{\"to\":\"ams\"}".to_owned(),
+    };
+    let store = &stage.world.market.store;
+    let mut tx = store.begin(TxMode::Write).await.unwrap();
+    tx.announce(newer);
+    tx.commit().await.unwrap();
+    injected("F254");
+    assert_eq!(stage.deliver().await, 1);
+    let parcel = stage.receiver.last();
+    assert!(verifies(&secret, &parcel));
+    let body: Value = serde_json::from_str(&parcel.0).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["to"]),
+        (&"instance.moved".into(), &"ams".into())
+    );
+    let caller = stage.world.caller(&stage.buyer).await;
+    let log = stage.engine.deliveries(&caller, id).await.unwrap();
+    assert_eq!(log[0].kind, "instance.moved");
+    // Whoever asked for others gets those, and the feed shows all of them.
+    stage.tell().await;
+    assert_eq!(stage.deliver().await, 2);
+    let caller = stage.world.caller(&stage.buyer).await;
+    let log = stage.engine.deliveries(&caller, picky).await.unwrap();
+    assert_eq!([&log[0].kind, &log[1].kind], ["credits.added", "ping"]);
+    let told = stage.world.told_kinds(&stage.buyer).await;
+    assert_eq!(told, ["instance.moved", "credits.added"]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::WebhookId;
 use compute_engine::ports::{Delivery, Webhook, WebhookState};
 use http::{HeaderMap, StatusCode};
@@ -48,7 +48,7 @@ struct WebhookItem<'a> {
     id: WebhookId,
     url: &'a str,
     /// Which events it is for; `*` means all.
-    events: Vec<&'static str>,
+    events: Vec<&'a str>,
     status: &'static str,
     failures_in_a_row: u32,
     created_at: String,
@@ -136,7 +136,7 @@ impl ReadBody for CreateBody {
 
 impl<'a> WebhookItem<'a> {
     fn new(webhook: &'a Webhook) -> Self {
-        let kinds = webhook.kinds.iter().map(|kind| kind.as_str());
+        let kinds = webhook.kinds.iter().map(EventType::as_str);
         Self {
             id: webhook.id,
             url: &webhook.url,

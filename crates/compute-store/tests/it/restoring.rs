@@ -32,7 +32,7 @@ async fn announce(database: &Database, owner: OwnerId, number: u128) {
     tx.announce(NewEvent {
         id: EventId::from_uuid(Uuid::from_u128(number)),
         owner,
-        kind: EventKind::InstanceActive,
+        kind: EventKind::InstanceActive.into(),
         at: AT,
         instance: None,
         operation: None,

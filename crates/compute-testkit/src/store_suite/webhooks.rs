@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::{EventId, OwnerId, WebhookId};
 use compute_engine::ports::{Delivery, NewEvent, Store, Webhook, WebhookState};
 
@@ -13,7 +13,10 @@ fn webhook(owner: OwnerId) -> Webhook {
         id: WebhookId::from_uuid(fresh_uuid()),
         owner,
         url: "https://hooks.example.com/a?b=c".to_owned(),
-        kinds: vec![EventKind::InstanceActive, EventKind::CreditsAdded],
+        kinds: vec![
+            EventKind::InstanceActive.into(),
+            EventType::Newer("instance.moved".to_owned()),
+        ],
         secret: vec![1, 2, 3],
         previous: None,
         state: WebhookState::Waiting,
@@ -37,7 +40,7 @@ async fn announce(store: &Arc<dyn Store>, owner: OwnerId) {
     tx.announce(NewEvent {
         id: EventId::from_uuid(fresh_uuid()),
         owner,
-        kind: EventKind::InstanceActive,
+        kind: EventKind::InstanceActive.into(),
         at: at(1),
         instance: None,
         operation: None,

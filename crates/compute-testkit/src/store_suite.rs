@@ -244,6 +244,7 @@ macro_rules! for_each_store_case {
             webhooks::webhooks_read_back_up_to_the_limit,
             webhooks::racing_requests_stay_within_the_limit_of_webhooks,
             webhooks::a_webhook_is_written_by_its_holder,
+            webhooks::the_webhooks_of_a_key_end_with_it,
             webhooks::of_racing_rotations_one_wins,
             webhooks::active_webhooks_with_something_to_send_are_due,
             webhooks::a_delivery_log_is_numbered_and_forgotten,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use compute_domain::event::{EventKind, EventType};
-use compute_domain::id::{EventId, WebhookId};
+use compute_domain::id::WebhookId;
 use compute_domain::time::Span;
 use compute_engine::ports::{Courier, Handed, NewEvent, TxMode, WebhookState};
 use compute_engine::{Engine, Error};
@@ -17,24 +17,23 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use crate::world::World;
 
-const URL: &str = "https://hooks.example.com/x";
+pub(crate) const URL: &str = "https://hooks.example.com/x";
 
 /// What was handed over: body and signature.
 type Parcel = (String, String);
 
 /// A receiver that answers as it is told to, and else with 204.
 #[derive(Debug)]
-struct Receiver {
+pub(crate) struct Receiver {
     got: Mutex<Vec<Parcel>>,
     answers: Mutex<VecDeque<Handed>>,
     /// How long an answer takes by which clock.
     pace: Mutex<Option<(ManualClock, Span)>>,
     /// Nobody is answered while there is no permit.
-    gate: Semaphore,
+    pub(crate) gate: Semaphore,
     /// How many wait for an answer, and how many did at most.
     waiting: Mutex<(u32, u32)>,
 }
@@ -52,7 +51,7 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    fn bodies(&self) -> Vec<Value> {
+    pub(crate) fn bodies(&self) -> Vec<Value> {
         let got = self.got.lock().unwrap();
         got.iter()
             .map(|(body, _)| serde_json::from_str(body).unwrap())
@@ -116,15 +115,15 @@ fn verifies(secret: &str, (body, header): &Parcel) -> bool {
     signatures.split(',').any(|signature| signature == expected)
 }
 
-struct Stage {
-    world: World,
-    engine: Engine,
-    receiver: Arc<Receiver>,
-    buyer: Buyer,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) engine: Engine,
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) buyer: Buyer,
 }
 
 impl Stage {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let world = World::open().await;
         let receiver = Arc::new(Receiver::default());
         let engine = world.market.another_replica(&world.market.store).await;
@@ -138,7 +137,7 @@ impl Stage {
         }
     }
 
-    async fn make(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
+    pub(crate) async fn make(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
         let caller = self.world.caller(&self.buyer).await;
         let made = self
             .engine
@@ -149,30 +148,30 @@ impl Stage {
         (made.webhook.id, made.secret.expose_secret().to_owned())
     }
 
-    async fn ping(&self, id: WebhookId) -> Result<bool, Error> {
+    pub(crate) async fn ping(&self, id: WebhookId) -> Result<bool, Error> {
         let caller = self.world.caller(&self.buyer).await;
         let pinged = self.engine.ping_webhook(&caller, id).await?;
         Ok(pinged.webhook.state == WebhookState::Active)
     }
 
-    async fn active(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
+    pub(crate) async fn active(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
         let made = self.make(kinds).await;
         assert!(self.ping(made.0).await.unwrap());
         made
     }
 
-    async fn state(&self) -> (WebhookState, u32) {
+    pub(crate) async fn state(&self) -> (WebhookState, u32) {
         let caller = self.world.caller(&self.buyer).await;
         let webhooks = self.engine.webhooks(&caller).await.unwrap();
         (webhooks[0].state, webhooks[0].failures)
     }
 
-    async fn tell(&self) {
+    pub(crate) async fn tell(&self) {
         self.world.market.engine.refresh_health().await;
         self.world.top_up(&self.buyer, "1").await;
     }
 
-    async fn deliver(&self) -> u32 {
+    pub(crate) async fn deliver(&self) -> u32 {
         self.engine.deliver_webhooks().await.unwrap()
     }
 }
@@ -184,6 +183,7 @@ async fn nothing_is_sent_before_a_ping_is_answered() {
     let (id, secret) = stage.make(Vec::new()).await;
     assert_eq!(stage.deliver().await, 0);
     stage.receiver.answer([Handed::Answered(404)]);
+    injected("F243");
     assert!(!stage.ping(id).await.unwrap());
     // Nobody is pinged in a hurry.
     let soon = stage.ping(id).await.unwrap_err();
@@ -376,7 +376,7 @@ async fn an_event_of_a_kind_that_is_not_known_is_sent_as_it_is() {
     let caller = stage.world.caller(&stage.buyer).await;
     let owner = stage.engine.webhooks(&caller).await.unwrap()[0].owner;
     let newer = NewEvent {
-        id: EventId::from_uuid(Uuid::from_u128(7)),
+        id: "0190a5b2-7c1d-7e3f-8a4b-5c6d7e8f9a0b".parse().unwrap(),
         owner,
         kind: EventType::Newer("instance.moved".to_owned()),
         at: compute_testkit::market::now(&stage.world.market),
@@ -416,6 +416,7 @@ async fn after_a_rotation_both_secrets_sign_for_a_day() {
     let (id, first) = stage.active(Vec::new()).await;
     let caller = stage.world.caller(&stage.buyer).await;
     let rotated = stage.engine.rotate_webhook(&caller, id).await.unwrap();
+    injected("F244");
     let second = rotated.secret.expose_secret().to_owned();
     assert_ne!(first, second);
     stage.tell().await;

@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use compute_domain::event::{EventKind, EventType};
-use compute_domain::id::WebhookId;
-use compute_engine::ports::{Delivery, Webhook, WebhookState};
+use compute_domain::id::{ApiKeyId, WebhookId};
+use compute_engine::ports::{Delivery, Webhook, WebhookEnd, WebhookState};
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,14 @@ struct WebhookItem<'a> {
     /// Which events it is for; `*` means all.
     events: Vec<&'a str>,
     status: &'static str,
+    /// Why it is switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = shapes::webhook_end)]
+    disabled_because: Option<&'static str>,
+    /// The API key that made it or switched it on, with which it ends; absent for a wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    api_key_id: Option<ApiKeyId>,
     failures_in_a_row: u32,
     created_at: String,
     /// Until when the secret before signs too.
@@ -146,6 +154,8 @@ impl<'a> WebhookItem<'a> {
                 kinds.collect()
             },
             status: webhook.state.as_str(),
+            disabled_because: webhook.disabled_because().map(WebhookEnd::as_str),
+            api_key_id: webhook.api_key,
             failures_in_a_row: webhook.failures,
             created_at: webhook.created_at.rfc3339(),
             previous_secret_until: webhook.previous.as_ref().map(|(_, until)| until.rfc3339()),

@@ -303,6 +303,7 @@ pub(crate) async fn ping(
     id: Id,
     Authenticated(call): Authenticated<AnyBody>,
 ) -> Result<Response, ApiError> {
+    let _seat = app.seat_for_ping(call.network)?;
     let pinged = app.engine().ping_webhook(&call.caller, id.parse()?).await?;
     let reply = PingReply {
         success: pinged.webhook.state == WebhookState::Active,

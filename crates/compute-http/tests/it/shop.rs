@@ -14,7 +14,7 @@ use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock as _, Span};
-use compute_engine::ports::{AnyRail, Caps, Rail as _, Store};
+use compute_engine::ports::{AnyRail, Caps, Courier, Rail as _, Store};
 use compute_engine::{
     Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, MppTerms, SalesTerms, Sealer,
     SealingKey, Secrets, Timing,
@@ -227,6 +227,23 @@ impl Shop {
         };
         self.charges = charges;
         self.engine = ready(Engine::new(config, adapters, secrets()).unwrap()).await;
+        self.app = App::new(Arc::clone(&self.engine), self.settings.clone());
+        self.router = router(self.app.clone());
+    }
+
+    /// Starts the shop again with somebody who carries events to webhooks.
+    pub(crate) async fn hire(&mut self, courier: Arc<dyn Courier>) {
+        let adapters = Adapters {
+            store: Arc::clone(&self.store),
+            providers: vec![self.provider.clone()],
+            rails: vec![AnyRail::X402(self.rail.clone())],
+            clock: Arc::new(self.clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(4)),
+            timer: Arc::new(self.timer.clone()),
+        };
+        let config = engine_config(self.rail.spec().label.clone());
+        let engine = Engine::new(config, adapters, secrets()).unwrap();
+        self.engine = ready(engine.with_courier(courier)).await;
         self.app = App::new(Arc::clone(&self.engine), self.settings.clone());
         self.router = router(self.app.clone());
     }

@@ -323,7 +323,7 @@ impl Shop {
 
     /// Time stands still while anybody is busy: it moves once the started work and `others`
     /// besides it all sleep. So no answer depends on how fast the disk is.
-    async fn pass_time<T>(&self, others: usize, until: impl Future<Output = T>) -> T {
+    pub(crate) async fn pass_time<T>(&self, others: usize, until: impl Future<Output = T>) -> T {
         let mut until = std::pin::pin!(until);
         loop {
             tokio::select! {

@@ -202,12 +202,20 @@ mod tests {
     fn the_catalogue_is_sorted_and_complete() {
         let ids: Vec<&str> = CATALOGUE.iter().map(|fault| fault.id).collect();
         assert!(ids.is_sorted());
-        for (first, last) in [(1, 35), (40, 87), (100, 125), (130, 148), (150, 162)] {
+        for (first, last) in [
+            (1, 35),
+            (40, 87),
+            (100, 125),
+            (130, 148),
+            (150, 162),
+            (240, 244),
+            (254, 254),
+        ] {
             for number in first..=last {
                 let id = format!("F{number:03}");
                 assert_eq!(ids.iter().filter(|one| **one == id).count(), 1, "{id}");
             }
         }
-        assert_eq!(ids.len(), 35 + 48 + 26 + 19 + 13);
+        assert_eq!(ids.len(), 35 + 48 + 26 + 19 + 13 + 5 + 1);
     }
 }

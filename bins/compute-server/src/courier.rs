@@ -1,5 +1,7 @@
 //! Sends to addresses that strangers name: to public hosts, by https on port 443, and nowhere else.
 
+use std::fmt::Display;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +26,7 @@ const MAX_ANSWER: usize = 64 << 10;
 pub(crate) struct PublicCourier {
     own_host: String,
     allows_loopback: bool,
+    patience: Duration,
 }
 
 impl PublicCourier {
@@ -31,6 +34,7 @@ impl PublicCourier {
         Self {
             own_host,
             allows_loopback,
+            patience: PATIENCE,
         }
     }
 
@@ -41,9 +45,8 @@ impl PublicCourier {
         }
     }
 
-    /// Looks the name up and sends, once.
+    /// Looks the name up, once, and sends to where it leads now.
     async fn send(&self, url: &str, body: &str, signature: &str) -> Handed {
-        let failed = |reason: &dyn std::fmt::Display| Handed::Failed(reason.to_string());
         let url = match PublicUrl::parse(url, self.rules()) {
             Ok(url) => url,
             // The rules may have become stricter since it was registered.
@@ -53,10 +56,21 @@ impl PublicCourier {
             Ok(addresses) => addresses,
             Err(fault) => return failed(&fault),
         };
+        self.send_to(&url, addresses, body, signature).await
+    }
+
+    /// Sends to these addresses, once; what the name leads to is not asked again.
+    async fn send_to(
+        &self,
+        url: &PublicUrl,
+        addresses: Vec<SocketAddr>,
+        body: &str,
+        signature: &str,
+    ) -> Handed {
         let client = url.config(addresses).and_then(|mut config| {
-            config.connect_timeout = PATIENCE;
-            config.read_timeout = PATIENCE;
-            config.total_timeout = PATIENCE;
+            config.connect_timeout = self.patience;
+            config.read_timeout = self.patience;
+            config.total_timeout = self.patience;
             config.max_body_bytes = MAX_ANSWER;
             OutboundClient::new(&config)
         });
@@ -84,6 +98,10 @@ impl PublicCourier {
     }
 }
 
+fn failed(reason: &dyn Display) -> Handed {
+    Handed::Failed(reason.to_string())
+}
+
 #[async_trait]
 impl Courier for PublicCourier {
     fn check(&self, url: &str) -> Result<String, String> {
@@ -94,9 +112,12 @@ impl Courier for PublicCourier {
 
     async fn hand(&self, url: &str, body: &str, signature: &str) -> Handed {
         let sent = self.send(url, body, signature);
-        match tokio::time::timeout(PATIENCE, sent).await {
+        match tokio::time::timeout(self.patience, sent).await {
             Ok(handed) => handed,
             Err(_) => Handed::Failed("time ran out".to_owned()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

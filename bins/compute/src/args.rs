@@ -316,6 +316,12 @@ pub(crate) enum Keys {
         /// A word of your own for it.
         #[arg(long)]
         label: Option<String>,
+        /// The most credits it may spend in all; without, all that there are.
+        #[arg(long, value_name = "USD")]
+        budget: Option<Usd>,
+        /// When it ends, such as 2027-01-31T00:00:00Z; without, never.
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
     },
     /// Those that there are.
     List,

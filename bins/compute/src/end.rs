@@ -21,6 +21,8 @@ pub(crate) enum End {
     Unknown,
     /// The shop could not be reached.
     Unreachable,
+    /// It was done, and nobody read the output to its end.
+    Unread,
 }
 
 impl End {
@@ -34,6 +36,8 @@ impl End {
             Self::Credited => 5,
             Self::Unknown => 6,
             Self::Unreachable => 7,
+            // As shells say of a program that a closed pipe has ended (128 and SIGPIPE).
+            Self::Unread => 141,
         }
     }
 
@@ -51,6 +55,7 @@ impl End {
             Self::Credited => "credited",
             Self::Unknown => "unknown",
             Self::Unreachable => "unreachable",
+            Self::Unread => "unread",
         }
     }
 }

@@ -1,9 +1,4 @@
 //! Finds, buys and runs machines of an x402Compute shop from the command line.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what a command does"
-)]
 
 mod args;
 mod commands;
@@ -23,12 +18,13 @@ use self::args::Arguments;
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let is_json = arguments.global.json;
-    match commands::run(arguments).await {
-        Ok(end) => end.code(),
+    let end = match commands::run(arguments).await {
+        Ok(end) => end,
         Err(error) => {
             let end = end::of(&error);
             print::failure(&error, end, is_json);
-            end.code()
+            end
         }
-    }
+    };
+    print::end(end).code()
 }

@@ -1,20 +1,88 @@
 //! What is printed: one JSON document, or text for people. Progress goes to the other stream.
 
-use std::io::{self, IsTerminal as _};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
+use anyhow::{Context as _, Result};
 use compute_client::{PurchaseError, ShopError};
 use serde_json::{Value, json};
 
 use crate::end::End;
 
+/// Why the standard output takes nothing more, once it does not.
+static LOST: OnceLock<io::ErrorKind> = OnceLock::new();
+
+/// Prints a line of what was asked for.
+macro_rules! say {
+    ($($text:tt)+) => { $crate::print::line(format_args!($($text)+)) };
+}
+pub(crate) use say;
+
+/// Says a line to whoever waits.
+macro_rules! tell {
+    ($($text:tt)+) => { $crate::print::aside(format_args!($($text)+)) };
+}
+pub(crate) use tell;
+
+/// Prints a line. When nobody reads any more, what is being done goes on, because it may be a purchase.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    note(writeln!(io::stdout().lock(), "{text}"));
+}
+
+/// Prints what has its lines already.
+pub(crate) fn raw(text: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    note(stdout.write_all(text).and_then(|()| stdout.flush()));
+}
+
+fn note(written: io::Result<()>) {
+    if let Err(error) = written {
+        LOST.get_or_init(|| error.kind());
+    }
+}
+
+/// How the command ends, when it would end so if everything had been read.
+pub(crate) fn end(end: End) -> End {
+    match LOST.get() {
+        Some(_) if end != End::Done => end,
+        Some(io::ErrorKind::BrokenPipe) => End::Unread,
+        Some(kind) => {
+            tell!("compute: the output could not be written: {kind}");
+            End::Failed
+        }
+        None => end,
+    }
+}
+
+/// Says a line beside the output. Whoever does not listen misses it.
+pub(crate) fn aside(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Asks whoever sits there for a line.
+///
+/// # Errors
+/// When nobody is asked, or nothing can be read.
+pub(crate) fn question(text: fmt::Arguments<'_>) -> Result<String> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{text} [y/N] ").context("ask")?;
+    stderr.flush().context("ask")?;
+    let mut line = String::new();
+    io::stdin()
+        .read_line(&mut line)
+        .context("read the answer")?;
+    Ok(line.trim().to_owned())
+}
+
 /// Prints the one document of `--json`.
 pub(crate) fn document(document: &Value) {
-    println!("{document:#}");
+    say!("{document:#}");
 }
 
 /// Says something to whoever waits.
 pub(crate) fn progress(text: &str) {
-    eprintln!("{text}");
+    tell!("{text}");
 }
 
 /// Says how far it is to somebody who waits at a terminal; a script and a log are told the end alone.
@@ -34,7 +102,7 @@ pub(crate) fn failure(error: &anyhow::Error, end: End, is_json: bool) {
         }
         document(&told);
     } else {
-        eprintln!("compute: {error:#}");
+        tell!("compute: {error:#}");
     }
 }
 
@@ -64,7 +132,7 @@ pub(crate) fn table(rows: &[Vec<String>]) {
         let line: Vec<String> = cells
             .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
-        println!("{}", line.join("  ").trim_end());
+        say!("{}", line.join("  ").trim_end());
     }
 }
 

@@ -37,3 +37,55 @@ text_enum! {
         WebhookDisabled = "webhook.disabled",
     }
 }
+
+/// What happened, as it is written down: by this version of the program, or by a newer one that shares
+/// the database and knows more kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventType {
+    /// A kind that is known here.
+    Known(EventKind),
+    /// The text of one that is not.
+    Newer(String),
+}
+
+impl EventType {
+    /// What this text stands for.
+    pub fn parse(text: &str) -> Self {
+        EventKind::parse(text).map_or_else(|| Self::Newer(text.to_owned()), Self::Known)
+    }
+
+    /// The public text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(kind) => kind.as_str(),
+            Self::Newer(text) => text,
+        }
+    }
+}
+
+impl From<EventKind> for EventType {
+    fn from(kind: EventKind) -> Self {
+        Self::Known(kind)
+    }
+}
+
+impl PartialEq<EventKind> for EventType {
+    fn eq(&self, kind: &EventKind) -> bool {
+        matches!(self, Self::Known(own) if own == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_a_newer_version_keeps_its_text() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventType::parse(kind.as_str()), *kind);
+        }
+        let newer = EventType::parse("instance.moved");
+        assert_eq!(newer, EventType::Newer("instance.moved".to_owned()));
+        assert_eq!(newer.as_str(), "instance.moved");
+    }
+}

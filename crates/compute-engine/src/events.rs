@@ -235,7 +235,7 @@ impl Engine {
         tx.announce(NewEvent {
             id: EventId::generate(now, self.entropy.as_ref()),
             owner,
-            kind: told.kind,
+            kind: told.kind.into(),
             at: now,
             instance,
             operation,

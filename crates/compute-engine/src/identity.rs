@@ -213,7 +213,8 @@ impl Engine {
         Ok(api_keys)
     }
 
-    /// Revokes one of the signer's API keys; harmless when it already is.
+    /// Revokes one of the signer's API keys, and switches off the webhooks that it stands for; harmless
+    /// when it already is.
     ///
     /// # Errors
     /// `SignatureRequired` for an API key, `NotFound` for a foreign or unknown key.
@@ -224,6 +225,10 @@ impl Engine {
             Some(owner) => tx.revoke_api_key(owner, id, self.now()).await?,
             None => None,
         };
+        if revoked.is_some() {
+            // Whoever stole it hears nothing more.
+            tx.end_webhooks_of(id).await?;
+        }
         tx.commit().await?;
         revoked.ok_or(Error::NotFound)
     }

@@ -3,8 +3,8 @@
 //! A webhook gets events only after its receiver has answered a signed ping: nobody is sent anything
 //! that did not ask for it. The secret is shown once, and kept sealed.
 
-use compute_domain::event::EventKind;
-use compute_domain::id::{OwnerId, WebhookId};
+use compute_domain::event::{EventKind, EventType};
+use compute_domain::id::{ApiKeyId, OwnerId, WebhookId};
 use compute_domain::owner::Scope;
 use compute_domain::time::{Span, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
@@ -92,6 +92,14 @@ pub(crate) fn signature(secrets: &[SecretString], at: Timestamp, body: &str) -> 
     header
 }
 
+/// The API key that stands for what this caller does; none for a wallet.
+const fn key_of(caller: &Caller) -> Option<ApiKeyId> {
+    match caller {
+        Caller::ApiKey { id, .. } => Some(*id),
+        Caller::Anonymous | Caller::Wallet(_) => None,
+    }
+}
+
 fn seal_context(id: WebhookId) -> String {
     format!("webhooks/{id}")
 }
@@ -163,8 +171,9 @@ impl Engine {
         let webhook = Webhook {
             id,
             owner,
+            api_key: key_of(caller),
             url,
-            kinds,
+            kinds: kinds.into_iter().map(EventType::from).collect(),
             secret: sealed,
             previous: None,
             state: WebhookState::Waiting,
@@ -265,7 +274,8 @@ impl Engine {
     }
 
     /// Sends a signed ping now. A receiver that takes it gets events from then on; one that was
-    /// switched off, or waits after failures, goes on where it was left at once.
+    /// switched off, or waits after failures, goes on where it was left at once. An API key that switches
+    /// a webhook on stands for it from then on.
     ///
     /// # Errors
     /// `NotFound` for a foreign or unknown id, `OperationInProgress` while something is being sent
@@ -300,7 +310,8 @@ impl Engine {
         let signature = signature(&self.signing_secrets(&webhook)?, now, &body);
         let handed = courier.hand(&webhook.url, &body, &signature).await;
         drop(place);
-        let webhook = self.note_ping(id, &holder, now, &handed).await?;
+        let stands = key_of(caller);
+        let webhook = self.note_ping(id, &holder, now, stands, &handed).await?;
         Ok(Pinged { webhook, handed })
     }
 
@@ -309,6 +320,7 @@ impl Engine {
         id: WebhookId,
         holder: &str,
         sent_at: Timestamp,
+        stands: Option<ApiKeyId>,
         handed: &Handed,
     ) -> Result<Webhook, Error> {
         let mut tx = self.store.begin(TxMode::Write).await?;
@@ -322,6 +334,14 @@ impl Engine {
             if before != WebhookState::Active {
                 // Of an active one's event, no more tries are granted by pings.
                 webhook.attempts = 0;
+            }
+            let is_vouched_for = match webhook.api_key {
+                Some(api_key) => tx.is_api_key_live(api_key, self.now()).await?,
+                None => true,
+            };
+            if before != WebhookState::Active || !is_vouched_for {
+                // Whoever switches it on stands for it; nobody takes over one that is on by a ping.
+                webhook.api_key = stands;
             }
             webhook.state = WebhookState::Active;
             webhook.failures = 0;

@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
-use compute_domain::id::{InstanceId, OperationId};
+use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::operation::{Operation, OperationKind};
 use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
@@ -27,7 +27,7 @@ use crate::rate::{Payer, PurchaseLimit, RateLimit, network_of};
 use crate::readiness::Verdicts;
 use crate::render::shelf::ShopWindow;
 use crate::request_id::RequestIds;
-use crate::seats::Seats;
+use crate::seats::{Seat, Seats};
 use crate::standing::{Policies, Standing, Whose};
 
 /// Query strings longer than this are left out of the resource that a challenge names, so that the
@@ -86,6 +86,13 @@ pub enum Mode {
     Dev,
 }
 
+/// Pings that are under way for one address, whoever sends them: their receivers take their time, and there
+/// are few places for all.
+const PINGS_PER_ADDRESS: usize = 4;
+
+/// When it is worth trying again: a receiver has ten seconds.
+const AFTER_PINGS: Span = Span::from_secs(10);
+
 /// How much of us one request or one address may use.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -108,6 +115,8 @@ pub struct Limits {
     /// Requests a minute, and at once, of one owner who proves an identity. A payment, and a repeat of a
     /// known purchase, never counts.
     pub requests_per_owner_per_minute: NonZeroU32,
+    /// The same, of all owners at one address together: a wallet costs nothing.
+    pub owners_per_address_per_minute: NonZeroU32,
     /// Purchases a minute, and at once, of one payer. A repeat of a known payment never counts.
     pub purchases_per_minute: NonZeroU32,
     /// New payments by credential, a minute and at once, that one address, and one wallet, may have its
@@ -122,6 +131,7 @@ impl Default for Limits {
         const SIXTY: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
         const SIX_HUNDRED: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
         const TWENTY_A_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_199);
+        const EIGHTY_A_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(4_799);
         Self {
             body_bytes: 64 * 1_024,
             body_read: Duration::from_secs(15),
@@ -131,6 +141,7 @@ impl Default for Limits {
             payment_wait: Duration::from_secs(30),
             unauthenticated_per_minute: SIX_HUNDRED,
             requests_per_owner_per_minute: TWENTY_A_SECOND,
+            owners_per_address_per_minute: EIGHTY_A_SECOND,
             purchases_per_minute: SIXTY,
             checks_per_minute: SIXTY.saturating_add(60),
             exempt_loopback: false,
@@ -201,11 +212,13 @@ struct Parts {
     tasks: TaskTracker,
     rate: RateLimit<IpAddr>,
     owners: RateLimit<Payer>,
+    crowds: RateLimit<IpAddr>,
     policies: Policies,
     purchases: PurchaseLimit,
     checks: RateLimit<Payer>,
     in_flight: Semaphore,
-    seats: Arc<Seats>,
+    seats: Arc<Seats<OwnerId>>,
+    ping_seats: Arc<Seats<IpAddr>>,
     verdicts: Verdicts,
     request_ids: RequestIds,
     window: RwLock<Option<Arc<ShopWindow>>>,
@@ -234,15 +247,20 @@ impl App {
         let checks = RateLimit::new(Arc::clone(&engine), settings.limits.checks_per_minute);
         let per_owner = settings.limits.requests_per_owner_per_minute;
         let owners = RateLimit::new(Arc::clone(&engine), per_owner);
-        let policies = Policies::new(settings.limits.unauthenticated_per_minute, per_owner);
+        let crowd = settings.limits.owners_per_address_per_minute;
+        let crowds = RateLimit::new(Arc::clone(&engine), crowd);
+        let alone = settings.limits.unauthenticated_per_minute;
+        let policies = Policies::new(alone, per_owner, crowd);
         let limits = &settings.limits;
         let waiting = limits.waiting.min(limits.in_flight / 2);
         let seats = Seats::new(waiting, limits.waiting_per_owner);
         Self(Arc::new(Parts {
             seats: Arc::new(seats),
+            ping_seats: Arc::new(Seats::new(usize::MAX, PINGS_PER_ADDRESS)),
             tasks: TaskTracker::new(),
             rate,
             owners,
+            crowds,
             policies,
             purchases,
             checks,
@@ -283,10 +301,35 @@ impl App {
         (Standing::after(Whose::Address, &counted), counted.map(drop))
     }
 
-    /// Counts a request of an owner.
-    pub(crate) fn charge_owner(&self, owner: &Payer) -> (Standing, Result<(), Duration>) {
+    /// Counts a request of an owner, and of all owners in its network.
+    pub(crate) fn charge_owner(
+        &self,
+        owner: &Payer,
+        network: IpAddr,
+    ) -> (Standing, Result<(), Duration>) {
         let counted = self.0.owners.charge(owner);
-        (Standing::after(Whose::Owner, &counted), counted.map(drop))
+        let standing = Standing::after(Whose::Owner, &counted);
+        if counted.is_ok() {
+            let together = self.0.crowds.charge(&network);
+            if together.is_err() {
+                let standing = Standing::after(Whose::Crowd, &together);
+                return (standing, together.map(drop));
+            }
+        }
+        (standing, counted.map(drop))
+    }
+
+    /// A place for a ping that is sent for somebody in this network; none is needed where it is not counted.
+    pub(crate) fn seat_for_ping(
+        &self,
+        network: Option<IpAddr>,
+    ) -> Result<Option<Seat<IpAddr>>, Error> {
+        let Some(network) = network else {
+            return Ok(None);
+        };
+        let seat = self.0.ping_seats.take(network);
+        seat.map(Some)
+            .ok_or(Error::TooManyPings { wait: AFTER_PINGS })
     }
 
     pub(crate) fn policies(&self) -> &Policies {

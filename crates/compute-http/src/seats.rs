@@ -1,80 +1,84 @@
-//! Places for requests that wait for work to move.
+//! Places for requests that wait for something: for work to move, or for a stranger's answer.
 //!
 //! Whoever waits holds one of the places of all requests in progress, for up to a minute. So there are
-//! fewer of these, and each owner has a few: whoever gets none is answered at once.
+//! fewer of these, and each of those who are told apart has a few: whoever gets none is answered at once.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use compute_domain::id::OwnerId;
 
 /// All of them.
 #[derive(Debug)]
-pub(crate) struct Seats {
+pub(crate) struct Seats<K> {
     total: usize,
-    per_owner: usize,
-    taken: Mutex<Taken>,
+    each: usize,
+    taken: Mutex<Taken<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
+#[derive(Debug)]
+struct Taken<K> {
     total: usize,
-    by_owner: HashMap<OwnerId, usize>,
+    by: HashMap<K, usize>,
 }
 
 /// One of them; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    seats: Arc<Seats>,
-    owner: OwnerId,
+pub(crate) struct Seat<K: Copy + Eq + Hash> {
+    seats: Arc<Seats<K>>,
+    of: K,
 }
 
-impl Seats {
-    pub(crate) fn new(total: usize, per_owner: usize) -> Self {
+impl<K: Copy + Eq + Hash> Seats<K> {
+    pub(crate) fn new(total: usize, each: usize) -> Self {
         Self {
             total,
-            per_owner,
-            taken: Mutex::default(),
+            each,
+            taken: Mutex::new(Taken {
+                total: 0,
+                by: HashMap::new(),
+            }),
         }
     }
 
     /// A place, when there is one.
-    pub(crate) fn take(self: &Arc<Self>, owner: OwnerId) -> Option<Seat> {
+    pub(crate) fn take(self: &Arc<Self>, of: K) -> Option<Seat<K>> {
         let mut taken = self.lock();
-        let own = taken.by_owner.get(&owner).copied().unwrap_or(0);
-        if taken.total >= self.total || own >= self.per_owner {
+        let own = taken.by.get(&of).copied().unwrap_or(0);
+        if taken.total >= self.total || own >= self.each {
             return None;
         }
         taken.total = taken.total.saturating_add(1);
-        taken.by_owner.insert(owner, own.saturating_add(1));
+        taken.by.insert(of, own.saturating_add(1));
         drop(taken);
         Some(Seat {
             seats: Arc::clone(self),
-            owner,
+            of,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, Taken<K>> {
         // Each change of the counts is complete before the lock is given back.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl<K: Copy + Eq + Hash> Drop for Seat<K> {
     fn drop(&mut self) {
         let mut taken = self.seats.lock();
         taken.total = taken.total.saturating_sub(1);
-        let own = taken.by_owner.get(&self.owner).copied().unwrap_or(0);
+        let own = taken.by.get(&self.of).copied().unwrap_or(0);
         if own > 1 {
-            taken.by_owner.insert(self.owner, own.saturating_sub(1));
+            taken.by.insert(self.of, own.saturating_sub(1));
         } else {
-            taken.by_owner.remove(&self.owner);
+            taken.by.remove(&self.of);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use compute_domain::id::OwnerId;
+
     use super::*;
 
     #[test]
@@ -93,6 +97,6 @@ mod tests {
         let fourth = seats.take(other).unwrap();
         drop((second, third, fourth));
         let taken = seats.lock();
-        assert_eq!((taken.total, taken.by_owner.len()), (0, 0));
+        assert_eq!((taken.total, taken.by.len()), (0, 0));
     }
 }

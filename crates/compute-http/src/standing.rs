@@ -1,6 +1,7 @@
 //! Where a budget stands after a request was counted, and how an answer says so
 //! (draft-ietf-httpapi-ratelimit-headers-10).
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub(crate) enum Whose {
     Address,
     /// The owner's, who is known.
     Owner,
+    /// That of all owners at one address.
+    Crowd,
 }
 
 impl Whose {
@@ -24,6 +27,7 @@ impl Whose {
         match self {
             Self::Address => "address",
             Self::Owner => "owner",
+            Self::Crowd => "owners-at-address",
         }
     }
 }
@@ -57,17 +61,33 @@ impl Standing {
 }
 
 /// Takes down inside a request where its owner's budget stands; only a request that counts for one has it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tally(Arc<OnceLock<Standing>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    network: IpAddr,
+    standing: Arc<OnceLock<Standing>>,
+}
 
 impl Tally {
+    /// For a request from this network.
+    pub(crate) fn new(network: IpAddr) -> Self {
+        Self {
+            network,
+            standing: Arc::default(),
+        }
+    }
+
+    /// Where the request comes from.
+    pub(crate) const fn network(&self) -> IpAddr {
+        self.network
+    }
+
     pub(crate) fn note(&self, standing: Standing) {
         // A request is counted once; were it not, the first count would be the one to show.
-        let _ = self.0.set(standing);
+        let _ = self.standing.set(standing);
     }
 
     pub(crate) fn standing(&self) -> Option<Standing> {
-        self.0.get().copied()
+        self.standing.get().copied()
     }
 }
 
@@ -76,10 +96,11 @@ impl Tally {
 pub(crate) struct Policies {
     address: HeaderValue,
     owner: HeaderValue,
+    crowd: HeaderValue,
 }
 
 impl Policies {
-    pub(crate) fn new(address: NonZeroU32, owner: NonZeroU32) -> Self {
+    pub(crate) fn new(address: NonZeroU32, owner: NonZeroU32, crowd: NonZeroU32) -> Self {
         let of = |whose: Whose, quota: NonZeroU32| {
             HeaderValue::try_from(format!("\"{}\";q={quota};w=60", whose.name()))
                 .unwrap_or(HeaderValue::from_static("\"unnamed\""))
@@ -87,6 +108,7 @@ impl Policies {
         Self {
             address: of(Whose::Address, address),
             owner: of(Whose::Owner, owner),
+            crowd: of(Whose::Crowd, crowd),
         }
     }
 
@@ -103,6 +125,7 @@ impl Policies {
         let policy = match standing.whose {
             Whose::Address => &self.address,
             Whose::Owner => &self.owner,
+            Whose::Crowd => &self.crowd,
         };
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(RATELIMIT_POLICY, policy.clone());
@@ -118,7 +141,7 @@ mod tests {
     #[test]
     fn an_answer_says_whose_budget_it_is_and_what_is_left() {
         let quota = |number| NonZeroU32::new(number).unwrap();
-        let policies = Policies::new(quota(600), quota(1_200));
+        let policies = Policies::new(quota(600), quota(1_200), quota(4_800));
         for (whose, counted, policy, state) in [
             (
                 Whose::Address,
@@ -131,6 +154,12 @@ mod tests {
                 Err(Duration::from_millis(2_100)),
                 "\"owner\";q=1200;w=60",
                 "\"owner\";r=0;t=3",
+            ),
+            (
+                Whose::Crowd,
+                Err(Duration::from_millis(100)),
+                "\"owners-at-address\";q=4800;w=60",
+                "\"owners-at-address\";r=0;t=1",
             ),
         ] {
             let mut headers = HeaderMap::new();

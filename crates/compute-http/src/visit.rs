@@ -102,7 +102,8 @@ impl Visit {
 impl Visit {
     /// Where it is taken down how its owner's budget stands, when it counts for one.
     pub(crate) fn tally(&self) -> Option<Tally> {
-        (self.is_counted && self.shown == Shown::Claim).then(Tally::default)
+        (self.is_counted && self.shown == Shown::Claim)
+            .then(|| Tally::new(network_of(self.address)))
     }
 
     /// Who sends its payment; nobody without one.

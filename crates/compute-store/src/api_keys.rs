@@ -58,6 +58,10 @@ WHERE owner_id = $1
 ORDER BY created_at DESC, id DESC"
 );
 
+const COUNT_THIS_LIVE: &str = "SELECT COUNT(*)
+FROM api_keys
+WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+
 const CHARGE: &str = "UPDATE api_keys
 SET spent_micros = spent_micros + $2
 WHERE id = $1 AND (budget_micros IS NULL OR spent_micros + $2 <= budget_micros)
@@ -192,6 +196,12 @@ impl ApiKeys for StoreTx {
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<ApiKeyRow> = fetch!(fetch_all, self, "api_keys", LIST, owner.to_string())?;
         rows.into_iter().map(ApiKeyRow::parse).collect()
+    }
+
+    async fn is_api_key_live(&mut self, id: ApiKeyId, now: Timestamp) -> Result<bool, StoreError> {
+        let (id, now) = (id.to_string(), now.millis());
+        let (live,): (i64,) = fetch!(fetch_one, self, "api_keys", COUNT_THIS_LIVE, id, now)?;
+        Ok(live == 1)
     }
 
     async fn charge_api_key(

@@ -1,7 +1,7 @@
 //! The feeds of owners. Events are kept in memory until the commit, and written as its last statements.
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
+use compute_domain::event::EventType;
 use compute_domain::id::OwnerId;
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{NewEvent, OwnerEvent, OwnerEvents, StoreError};
@@ -56,7 +56,7 @@ impl EventRow {
             event: NewEvent {
                 id: name.text("id", &self.id)?,
                 owner,
-                kind: name.present("kind", EventKind::parse(&self.kind))?,
+                kind: EventType::parse(&self.kind),
                 at: Timestamp::from_millis(self.at),
                 instance: instance
                     .map(|text| name.text("instance_id", text))

@@ -1,8 +1,8 @@
 //! Webhooks and their delivery logs.
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
-use compute_domain::id::{OwnerId, WebhookId};
+use compute_domain::event::EventType;
+use compute_domain::id::{ApiKeyId, OwnerId, WebhookId};
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Delivery, StoreError, Webhook, WebhookState, Webhooks};
 
@@ -14,7 +14,7 @@ use crate::tx::StoreTx;
 macro_rules! columns {
     () => {
         "id, owner_id, url, kinds, secret, previous_secret, previous_until, state, after_seq,
-    attempts, failures, due_at, created_at"
+    attempts, failures, due_at, created_at, api_key_id"
     };
 }
 
@@ -26,12 +26,12 @@ const INSERT: &str = concat!(
     "INSERT INTO webhooks (",
     columns!(),
     ")
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 );
 
 const SAVE: &str = "UPDATE webhooks
-SET state = $2, after_seq = $3, attempts = $4, failures = $5, due_at = $6
-WHERE id = $1 AND held_by = $7 AND held_until > $8";
+SET state = $2, after_seq = $3, attempts = $4, failures = $5, due_at = $6, api_key_id = $7
+WHERE id = $1 AND held_by = $8 AND held_until > $9";
 
 const ROTATE: &str = "UPDATE webhooks
 SET secret = $2, previous_secret = $3, previous_until = $4
@@ -64,6 +64,12 @@ WHERE id = $1 AND (held_by = $2 OR held_until IS NULL OR held_until <= $3)";
 const RELEASE: &str = "UPDATE webhooks
 SET held_by = NULL, held_until = NULL
 WHERE id = $1 AND held_by = $2";
+
+/// One that waits for its first ping goes on waiting: it must not begin with what happened before.
+const END_OF_KEY: &str = "UPDATE webhooks
+SET state = CASE WHEN state = 'active' THEN 'disabled' ELSE state END,
+    held_by = NULL, held_until = NULL
+WHERE api_key_id = $1";
 
 const LAST_EVENT: &str = "SELECT last_seq
 FROM owner_event_counters
@@ -103,6 +109,7 @@ struct WebhookRow {
     failures: i64,
     due_at: i64,
     created_at: i64,
+    api_key_id: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -116,8 +123,8 @@ struct DeliveryRow {
     outcome: String,
 }
 
-fn kinds_text(kinds: &[EventKind]) -> String {
-    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+fn kinds_text(kinds: &[EventType]) -> String {
+    let words: Vec<&str> = kinds.iter().map(EventType::as_str).collect();
     words.join(",")
 }
 
@@ -125,12 +132,14 @@ impl WebhookRow {
     fn parse(self) -> Result<Webhook, StoreError> {
         let name = RowName::new("webhooks", &self.id);
         let words = self.kinds.split(',').filter(|word| !word.is_empty());
-        let kinds = words.map(|word| name.present("kinds", EventKind::parse(word)));
         let until = self.previous_until.map(Timestamp::from_millis);
+        let api_key = self.api_key_id.as_deref();
+        let api_key = api_key.map(|text| name.text("api_key_id", text));
         Ok(Webhook {
             id: name.text("id", &self.id)?,
             owner: name.text("owner_id", &self.owner_id)?,
-            kinds: kinds.collect::<Result<_, _>>()?,
+            api_key: api_key.transpose()?,
+            kinds: words.map(EventType::parse).collect(),
             url: self.url,
             secret: self.secret,
             previous: self.previous_secret.zip(until),
@@ -196,6 +205,7 @@ impl Webhooks for StoreTx {
             i64::from(webhook.failures),
             webhook.due_at.millis(),
             webhook.created_at.millis(),
+            webhook.api_key.map(|id| id.to_string()),
         )?;
         Ok(true)
     }
@@ -217,6 +227,7 @@ impl Webhooks for StoreTx {
             i64::from(webhook.attempts),
             i64::from(webhook.failures),
             webhook.due_at.millis(),
+            webhook.api_key.map(|id| id.to_string()),
             holder,
             now.millis(),
         )?;
@@ -296,6 +307,10 @@ impl Webhooks for StoreTx {
     async fn release_webhook(&mut self, id: WebhookId, holder: &str) -> Result<(), StoreError> {
         execute!(self, "webhooks", RELEASE, id.to_string(), holder)?;
         Ok(())
+    }
+
+    async fn end_webhooks_of(&mut self, api_key: ApiKeyId) -> Result<u64, StoreError> {
+        execute!(self, "webhooks", END_OF_KEY, api_key.to_string())
     }
 
     async fn last_event_of(&mut self, owner: OwnerId) -> Result<u64, StoreError> {

@@ -279,4 +279,24 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F162",
         "a second payment for a purchase whose answer was lost",
     ),
+    // Webhooks.
+    fault(
+        "F240",
+        "a webhook's URL that leads inwards, in every spelling",
+    ),
+    fault(
+        "F241",
+        "a webhook's name leads elsewhere after it was judged",
+    ),
+    fault(
+        "F242",
+        "a webhook's receiver redirects, never ends, or is slow",
+    ),
+    fault("F243", "a webhook's receiver never agreed"),
+    fault("F244", "a webhook's secret is rotated"),
+    // Versions.
+    fault(
+        "F254",
+        "a newer version writes what an older one does not know",
+    ),
 ];

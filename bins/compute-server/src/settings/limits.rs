@@ -39,6 +39,8 @@ section! {
         unauthenticated_per_minute: u32 = 600,
         /// Requests a minute, and at once, of one owner who proves an identity; a payment, and a repeat of a known purchase, never counts.
         requests_per_owner_per_minute: u32 = 1_200,
+        /// The same, of all owners at one address (in one /64 on IPv6) together: a wallet costs nothing.
+        owners_per_address_per_minute: u32 = 4_800,
         /// Purchases a minute, and at once, of one payer; a repeat of a known payment never counts.
         purchases_per_minute: u32 = 60,
         /// New payments by challenge a minute, and at once, that one address, and one wallet, may have its payment network asked about; a repeat of a known payment never counts.
@@ -109,6 +111,8 @@ impl Limits {
             waiting_per_owner: count(self.waiting_per_owner),
             requests_per_owner_per_minute: NonZeroU32::new(self.requests_per_owner_per_minute)
                 .unwrap_or(NonZeroU32::MIN),
+            owners_per_address_per_minute: NonZeroU32::new(self.owners_per_address_per_minute)
+                .unwrap_or(NonZeroU32::MIN),
             unauthenticated_per_minute: NonZeroU32::new(self.unauthenticated_per_minute)
                 .unwrap_or(NonZeroU32::MIN),
             purchases_per_minute: NonZeroU32::new(self.purchases_per_minute)
@@ -146,6 +150,10 @@ impl Limits {
             (
                 "limits.requests_per_owner_per_minute",
                 self.requests_per_owner_per_minute,
+            ),
+            (
+                "limits.owners_per_address_per_minute",
+                self.owners_per_address_per_minute,
             ),
             ("limits.purchases_per_minute", self.purchases_per_minute),
             ("limits.checks_per_minute", self.checks_per_minute),

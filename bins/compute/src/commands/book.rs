@@ -25,10 +25,10 @@ pub(super) fn budget(context: &Context, wanted: &Budget) -> Result<End> {
         return Ok(End::Done);
     }
     match cap {
-        Some(cap) => println!("cap    {cap} USD, {} left", cap.minus(spent).minus(open)),
-        None => println!("cap    none; `compute budget --set 25` sets one"),
+        Some(cap) => print::say!("cap    {cap} USD, {} left", cap.minus(spent).minus(open)),
+        None => print::say!("cap    none; `compute budget --set 25` sets one"),
     }
-    println!("spent  {spent} USD\nopen   {open} USD");
+    print::say!("spent  {spent} USD\nopen   {open} USD");
     Ok(End::Done)
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn recover(context: &Context, patience: u64) -> Result<End> {
         return Ok(found.end);
     }
     if found.purchases.is_empty() {
-        println!("nothing is open at {}", context.shop.origin());
+        print::say!("nothing is open at {}", context.shop.origin());
     }
     for shop in &found.elsewhere {
         print::progress(&format!(
@@ -143,7 +143,7 @@ fn print_row(row: &Value) {
         .pointer("/reply/order/id")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    println!(
+    print::say!(
         "{}: {} {order}{}",
         text("id"),
         text("result"),
@@ -153,6 +153,6 @@ fn print_row(row: &Value) {
         .pointer("/reply/management_api_key")
         .and_then(Value::as_str)
     {
-        println!("  key (keep it): {key}");
+        print::say!("  key (keep it): {key}");
     }
 }

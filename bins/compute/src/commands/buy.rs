@@ -1,7 +1,7 @@
 //! Purchases.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -117,7 +117,7 @@ async fn tell_price(context: &Context, path: &str, body: &Value, means: Means) -
         }));
     } else {
         let kind = if offer.is_real() { "USD" } else { "test USD" };
-        println!("{} {kind}, by {}", offer.price(), offer.means());
+        print::say!("{} {kind}, by {}", offer.price(), offer.means());
     }
     Ok(End::Done)
 }
@@ -158,13 +158,8 @@ async fn agree(context: &Context, deal: &Deal<'_>, wishes: &Wishes) -> Result<Us
             deal.what
         );
     }
-    eprint!("Pay {price} USD for {}? [y/N] ", deal.what);
-    io::stderr().flush().context("ask")?;
-    let mut line = String::new();
-    io::stdin()
-        .read_line(&mut line)
-        .context("read the answer")?;
-    if !matches!(line.trim(), "y" | "Y" | "yes") {
+    let answer = print::question(format_args!("Pay {price} USD for {}?", deal.what))?;
+    if !matches!(answer.as_str(), "y" | "Y" | "yes") {
         bail!("nothing was bought");
     }
     Ok(price)
@@ -188,7 +183,7 @@ fn settle(context: &Context, outcome: Outcome) -> (End, Option<Bought>) {
                 } else {
                     &problem.code
                 };
-                eprintln!(
+                print::tell!(
                     "compute: refused, nothing was charged: {} ({said})",
                     problem.detail
                 );
@@ -215,9 +210,10 @@ fn known(context: &Context, closed: &Closed) -> End {
             "already_bought": true, "order_id": closed.order,
         }));
     } else {
-        println!(
+        print::say!(
             "{} was bought before, for {} USD, and is not bought again",
-            closed.id, closed.price
+            closed.id,
+            closed.price
         );
     }
     end
@@ -232,7 +228,7 @@ fn unknown(context: &Context, id: &str, last: &str) {
             "result": End::Unknown.word(), "id": id, "error": last, "advice": advice,
         }));
     } else {
-        eprintln!("compute: what became of {id} is not known: {last}\n{advice}");
+        print::tell!("compute: what became of {id} is not known: {last}\n{advice}");
     }
 }
 
@@ -264,7 +260,7 @@ pub(super) fn tell(context: &Context, end: End, bought: &Bought, order: Option<&
     }
     if end == End::Credited {
         let amount = cell(&reply.body, "/details/credited");
-        println!(
+        print::say!(
             "{} {amount} USD are credited at the shop.",
             reply.problem().detail
         );
@@ -276,7 +272,7 @@ pub(super) fn tell(context: &Context, end: End, bought: &Bought, order: Option<&
     } else {
         id
     };
-    println!("{thing}: {} USD by {}", bought.price, bought.means);
+    print::say!("{thing}: {} USD by {}", bought.price, bought.means);
     for (title, pointer) in [
         ("transaction", "/tx_hash"),
         ("balance", "/new_balance"),
@@ -286,11 +282,11 @@ pub(super) fn tell(context: &Context, end: End, bought: &Bought, order: Option<&
     ] {
         let value = cell(&reply.body, pointer);
         if !value.is_empty() {
-            println!("  {title}: {value}");
+            print::say!("  {title}: {value}");
         }
     }
     if let Some(order) = order {
-        println!("  now {}: {}", order.status, order.ip_address);
+        print::say!("  now {}: {}", order.status, order.ip_address);
     }
 }
 

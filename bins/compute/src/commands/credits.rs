@@ -40,7 +40,7 @@ async fn balance(context: &Context) -> Result<End> {
     if context.global.json {
         print::document(&json!({ "result": "done", "reply": reply.body }));
     } else {
-        println!("{} USD", cell(&reply.body, "/balance"));
+        print::say!("{} USD", cell(&reply.body, "/balance"));
     }
     Ok(End::Done)
 }

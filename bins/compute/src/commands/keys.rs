@@ -15,10 +15,20 @@ const PATH: &str = "/compute/api-keys";
 pub(super) async fn run(context: &Context, wanted: &Keys) -> Result<End> {
     let who = context.who()?;
     let reply = match wanted {
-        Keys::Create { label } => {
-            let body = label
-                .as_ref()
-                .map_or_else(|| json!({}), |label| json!({ "label": label }));
+        Keys::Create {
+            label,
+            budget,
+            expires,
+        } => {
+            let wanted = [
+                ("label", label.clone()),
+                ("budget_usd", budget.map(|budget| budget.to_string())),
+                ("expires_at", expires.clone()),
+            ];
+            let members = wanted
+                .into_iter()
+                .filter_map(|(name, text)| Some((name.to_owned(), Value::String(text?))));
+            let body = Value::Object(members.collect());
             context
                 .shop
                 .ask(Method::POST, PATH, Some(&body), who)
@@ -36,12 +46,23 @@ pub(super) async fn run(context: &Context, wanted: &Keys) -> Result<End> {
     }
     match wanted {
         Keys::Create { .. } => {
-            println!("{}", reply.text("/api_key"));
+            print::say!("{}", reply.text("/api_key"));
             print::progress("keep it: it is shown only this once");
         }
         Keys::List => {
-            let columns = ["/id", "/label", "/key_last4", "/created_at", "/revoked_at"];
-            let titles = ["ID", "LABEL", "ENDS IN", "CREATED", "REVOKED"];
+            let columns = [
+                "/id",
+                "/label",
+                "/key_last4",
+                "/spent_usd",
+                "/budget_usd",
+                "/created_at",
+                "/expires_at",
+                "/revoked_at",
+            ];
+            let titles = [
+                "ID", "LABEL", "ENDS IN", "SPENT", "BUDGET", "CREATED", "EXPIRES", "REVOKED",
+            ];
             let mut rows = vec![titles.map(str::to_owned).to_vec()];
             let keys = ["/keys", "/api_keys"]
                 .iter()
@@ -54,7 +75,7 @@ pub(super) async fn run(context: &Context, wanted: &Keys) -> Result<End> {
             rows.extend(keys.iter().map(row));
             print::table(&rows);
         }
-        Keys::Revoke { id } => println!("{id} is revoked"),
+        Keys::Revoke { id } => print::say!("{id} is revoked"),
     }
     Ok(End::Done)
 }

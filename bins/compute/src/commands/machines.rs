@@ -1,8 +1,8 @@
 //! Machines that were bought.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ pub(super) async fn show(context: &Context, id: &str) -> Result<End> {
     ] {
         let value = cell(&reply.body, pointer);
         if !value.is_empty() {
-            println!("{title:<8} {value}");
+            print::say!("{title:<8} {value}");
         }
     }
     Ok(End::Done)
@@ -81,7 +81,7 @@ pub(super) async fn password(context: &Context, id: &str) -> Result<End> {
     if context.global.json {
         print::document(&json!({ "result": "done", "reply": reply.body }));
     } else {
-        println!(
+        print::say!(
             "{}@{} {}",
             reply.text("/access/username"),
             reply.text("/access/ip_address"),
@@ -98,13 +98,8 @@ pub(super) async fn destroy(context: &Context, id: &str) -> Result<End> {
         if !io::stdin().is_terminal() {
             bail!("destroying {id} deletes everything on it: agree with --yes");
         }
-        eprint!("Destroy {id} and everything on it? [y/N] ");
-        io::stderr().flush().context("ask")?;
-        let mut line = String::new();
-        io::stdin()
-            .read_line(&mut line)
-            .context("read the answer")?;
-        if !matches!(line.trim(), "y" | "Y" | "yes") {
+        let answer = print::question(format_args!("Destroy {id} and everything on it?"))?;
+        if !matches!(answer.as_str(), "y" | "Y" | "yes") {
             bail!("nothing was destroyed");
         }
     }
@@ -121,7 +116,7 @@ async fn ask(context: &Context, method: Method, path: &str, body: Option<&Value>
     }
     let members = reply.body.as_object().into_iter().flatten();
     for (name, value) in members.filter(|(_, value)| !value.is_object() && !value.is_array()) {
-        println!("{name}: {}", cell(value, ""));
+        print::say!("{name}: {}", cell(value, ""));
     }
     Ok(End::Done)
 }

@@ -13,14 +13,16 @@ use clap::CommandFactory as _;
 use crate::args::{Arguments, Command};
 use crate::context::Context;
 use crate::end::End;
-use crate::mcp;
+use crate::{mcp, print};
 
 /// Carries out what was asked for.
 pub(crate) async fn run(arguments: Arguments) -> Result<End> {
     let Arguments { global, command } = arguments;
     if let Command::Completions { shell } = command {
         let mut own = Arguments::command();
-        clap_complete::generate(shell, &mut own, "compute", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut own, "compute", &mut script);
+        print::raw(&script);
         return Ok(End::Done);
     }
     if let Command::Mcp(wanted) = &command {

@@ -94,6 +94,34 @@ fn a_key_acts_for_the_wallet_that_made_it() {
 }
 
 #[test]
+fn a_key_has_a_budget_and_an_end() {
+    let town = Town::open();
+    town.run(&["credits", "topup", "5"]);
+    let end = "2099-01-31T00:00:00Z";
+    let made = town.run(&["keys", "create", "--budget", "0.01", "--expires", end]);
+    let reply = &made.json["reply"];
+    assert_eq!(reply["budget_usd"], "0.01", "{made:?}");
+    assert_eq!(reply["expires_at"].as_str().unwrap()[..19], end[..19]);
+    let mut command = town.command(&town.url);
+    command.env("COMPUTE_API_KEY", reply["api_key"].as_str().unwrap());
+    command.args(["--json", "provision", "--plan", PLAN, "--pay", "credits"]);
+    let beyond = command.output().unwrap();
+    assert_ne!(beyond.status.code(), Some(0), "{beyond:?}");
+    assert_eq!(town.machines().len(), 0);
+    let listed = town.command(&town.url).args(["keys", "list"]).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    assert!(
+        listed.contains("BUDGET") && listed.contains("0.01"),
+        "{listed}"
+    );
+    for words in [["--expires", "2001-01-31T00:00:00Z"], ["--expires", "soon"]] {
+        let refused = town.run(&["keys", "create", words[0], words[1]]);
+        assert_eq!((refused.code, refused.result()), (3, "refused"));
+    }
+    assert_eq!(town.run(&["keys", "create", "--budget", "x"]).code, 2);
+}
+
+#[test]
 fn people_read_text_and_scripts_one_document() {
     let town = Town::open();
     let output = town

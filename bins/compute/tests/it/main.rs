@@ -10,4 +10,5 @@ mod buying;
 mod limits;
 mod lost;
 mod mcp;
+mod output;
 mod town;

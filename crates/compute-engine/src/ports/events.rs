@@ -1,7 +1,7 @@
 //! What owners are told about, as a feed that each of them reads on from where it was left.
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
+use compute_domain::event::EventType;
 use compute_domain::id::{EventId, InstanceId, OperationId, OwnerId};
 use compute_domain::time::Timestamp;
 
@@ -15,7 +15,7 @@ pub struct NewEvent {
     /// Whose it is.
     pub owner: OwnerId,
     /// What happened.
-    pub kind: EventKind,
+    pub kind: EventType,
     /// When.
     pub at: Timestamp,
     /// The machine it is about, if it is about one.

@@ -49,4 +49,4 @@ pub use store::{
 };
 pub use timer::Timer;
 pub use watch::{PlanDrift, Quarantine, Sighting, Suspect, Watch, Watched};
-pub use webhooks::{Courier, Delivery, Handed, Webhook, WebhookState, Webhooks};
+pub use webhooks::{Courier, Delivery, Handed, Webhook, WebhookEnd, WebhookState, Webhooks};

@@ -159,6 +159,8 @@ pub trait ApiKeys: Send {
     async fn find_api_key(&mut self, mac: &[u8; 32]) -> Result<Option<FoundKey>, StoreError>;
     /// All keys of an owner, newest first.
     async fn list_api_keys(&mut self, owner: OwnerId) -> Result<Vec<ApiKey>, StoreError>;
+    /// Whether there is such a key, neither revoked nor expired by `now`.
+    async fn is_api_key_live(&mut self, id: ApiKeyId, now: Timestamp) -> Result<bool, StoreError>;
     /// Charges credits to a key's budget; false, and nothing written, when they exceed it, or the key
     /// is revoked or has expired by now.
     async fn charge_api_key(

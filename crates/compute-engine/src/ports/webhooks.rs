@@ -3,8 +3,8 @@
 use core::fmt;
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
-use compute_domain::id::{OwnerId, WebhookId};
+use compute_domain::event::EventType;
+use compute_domain::id::{ApiKeyId, OwnerId, WebhookId};
 use compute_domain::text_enum;
 use compute_domain::time::Timestamp;
 
@@ -17,8 +17,19 @@ text_enum! {
         Waiting = "waiting",
         /// It gets events.
         Active = "active",
-        /// Its receiver failed too often in a row; a ping that is answered switches it on again.
+        /// Its receiver failed too often in a row, or the API key that stood for it has ended; a ping that
+        /// is answered switches it on again.
         Disabled = "disabled",
+    }
+}
+
+text_enum! {
+    /// Why a webhook is switched off.
+    WebhookEnd {
+        /// Its receiver failed too often in a row.
+        Failures = "failures",
+        /// The API key that stood for it was revoked or has expired.
+        ApiKey = "api_key_ended",
     }
 }
 
@@ -29,10 +40,13 @@ pub struct Webhook {
     pub id: WebhookId,
     /// Whose it is.
     pub owner: OwnerId,
+    /// The API key that made it, or switched it on last, and stands for it: it is sent to only while the
+    /// key is good. None when a wallet did.
+    pub api_key: Option<ApiKeyId>,
     /// Where events are sent.
     pub url: String,
     /// Which ones; none means all.
-    pub kinds: Vec<EventKind>,
+    pub kinds: Vec<EventType>,
     /// What signs them, sealed.
     pub secret: Vec<u8>,
     /// The secret before, sealed, and until when it signs too.
@@ -78,8 +92,8 @@ pub trait Webhooks: Send {
     /// Writes a webhook unless its owner has `limit` of them; whether it did. The owner's row is locked
     /// for the count.
     async fn insert_webhook(&mut self, webhook: &Webhook, limit: u32) -> Result<bool, StoreError>;
-    /// Writes how far the deliveries of a webhook are that `holder` holds until after `now`, and leaves
-    /// its secrets alone; false, and nothing written, when it does not hold it.
+    /// Writes how far the deliveries of a webhook are that `holder` holds until after `now`, and which API
+    /// key stands for it, and leaves its secrets alone; false, and nothing written, when it does not hold it.
     async fn save_webhook(
         &mut self,
         webhook: &Webhook,
@@ -113,6 +127,9 @@ pub trait Webhooks: Send {
     ) -> Result<bool, StoreError>;
     /// Gives it back; harmless when it is not held.
     async fn release_webhook(&mut self, id: WebhookId, holder: &str) -> Result<(), StoreError>;
+    /// Switches off the active webhooks that this API key stands for, and takes all of its from whoever
+    /// holds them: what was begun before writes nothing any more. How many were the key's.
+    async fn end_webhooks_of(&mut self, api_key: ApiKeyId) -> Result<u64, StoreError>;
     /// The number of an owner's last event.
     async fn last_event_of(&mut self, owner: OwnerId) -> Result<u64, StoreError>;
     /// Adds a line to the log of a webhook; its place is given here. Whoever adds holds the webhook.

@@ -1,7 +1,7 @@
 //! Brings events to webhooks: in the order of the feed, each at least once, as long as the receiver
 //! takes them now and then.
 
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::{OwnerId, WebhookId};
 use compute_domain::time::{Span, Timestamp};
 use futures::StreamExt as _;
@@ -10,7 +10,9 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::{Told, event_json};
-use crate::ports::{Courier, Delivery, Handed, OwnerEvent, TxMode, Webhook, WebhookState};
+use crate::ports::{
+    Courier, Delivery, Handed, OwnerEvent, Tx, TxMode, Webhook, WebhookEnd, WebhookState,
+};
 use crate::webhooks::signature;
 
 /// How many webhooks one round looks at, and to how many it sends at once.
@@ -37,8 +39,19 @@ const PAUSES: [u32; 7] = [60, 300, 1_800, 7_200, 18_000, 36_000, 86_400];
 const MOST_FAILURES: u32 = 20;
 
 impl Webhook {
-    fn wants(&self, kind: EventKind) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&kind)
+    fn wants(&self, kind: &EventType) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(kind)
+    }
+
+    /// Why it is switched off, when it is. One that failed too often is off for that, whatever became of
+    /// its API key.
+    pub fn disabled_because(&self) -> Option<WebhookEnd> {
+        let is_deaf = self.failures >= MOST_FAILURES;
+        (self.state == WebhookState::Disabled).then_some(if is_deaf {
+            WebhookEnd::Failures
+        } else {
+            WebhookEnd::ApiKey
+        })
     }
 }
 
@@ -145,6 +158,14 @@ impl Engine {
                 tx.commit().await?;
                 return Ok(None);
             };
+            if let Some(api_key) = webhook.api_key
+                && !tx.is_api_key_live(api_key, now).await?
+            {
+                // It has expired, or was revoked while the webhook was being switched on.
+                self.switch_off(tx.as_mut(), &mut webhook, holder).await?;
+                tx.commit().await?;
+                return Ok(None);
+            }
             // Before the events: what comes between the two questions must not count as seen.
             let newest = tx.last_event_of(webhook.owner).await?;
             let events = tx.owner_events(webhook.owner, webhook.after, PAGE).await?;
@@ -156,7 +177,7 @@ impl Engine {
                 return Ok(None);
             };
             let mut wanted = events.into_iter();
-            let wanted = wanted.find(|event| webhook.wants(event.event.kind));
+            let wanted = wanted.find(|event| webhook.wants(&event.event.kind));
             if wanted.is_none() {
                 (webhook.after, webhook.attempts) = (last, 0);
                 tx.save_webhook(&webhook, holder, now).await?;
@@ -166,6 +187,25 @@ impl Engine {
                 return Ok(Some((webhook, event)));
             }
         }
+    }
+
+    /// Switches off a webhook whose API key has ended.
+    async fn switch_off(
+        &self,
+        tx: &mut dyn Tx,
+        webhook: &mut Webhook,
+        holder: &str,
+    ) -> Result<(), Error> {
+        webhook.state = WebhookState::Disabled;
+        tx.save_webhook(webhook, holder, self.now()).await?;
+        let data = json!({
+            "webhook_id": webhook.id, "reason": WebhookEnd::ApiKey.as_str(),
+            "what_to_do": "ping the webhook with your wallet or another API key; it goes on where it was left",
+        });
+        let told = Told::new(EventKind::WebhookDisabled, data);
+        self.tell(tx, webhook.owner, None, None, told);
+        tracing::info!(webhook.id = %webhook.id, "the API key of a webhook has ended");
+        Ok(())
     }
 
     /// Writes what came of it. Whether there is any use in sending the next one now.
@@ -217,7 +257,8 @@ impl Engine {
         tx.append_delivery(&delivery).await?;
         if is_over {
             let data = json!({
-                "webhook_id": webhook.id, "failures": webhook.failures,
+                "webhook_id": webhook.id, "reason": WebhookEnd::Failures.as_str(),
+                "failures": webhook.failures,
                 "what_to_do": "mend the receiver and ping the webhook; it goes on where it was left",
             });
             let told = Told::new(EventKind::WebhookDisabled, data);

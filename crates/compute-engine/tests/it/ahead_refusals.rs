@@ -13,7 +13,7 @@ use crate::world::World;
 
 impl World {
     /// A caller by a new API key, and the key.
-    async fn keyed(&self, buyer: &Buyer, terms: ApiKeyTerms) -> (Caller, ApiKeyId) {
+    pub(crate) async fn keyed(&self, buyer: &Buyer, terms: ApiKeyTerms) -> (Caller, ApiKeyId) {
         let engine = &self.market.engine;
         let signer = self.caller(buyer).await;
         let created = engine.create_api_key(&signer, terms).await.unwrap();
@@ -22,7 +22,7 @@ impl World {
         (caller, created.api_key.id)
     }
 
-    async fn revoke(&self, buyer: &Buyer, id: ApiKeyId) {
+    pub(crate) async fn revoke(&self, buyer: &Buyer, id: ApiKeyId) {
         let signer = self.caller(buyer).await;
         let engine = &self.market.engine;
         engine.revoke_api_key(&signer, id).await.unwrap();

@@ -21,9 +21,11 @@ impl World {
         page.events
     }
 
-    pub(crate) async fn told_kinds(&self, buyer: &Buyer) -> Vec<&'static str> {
+    pub(crate) async fn told_kinds(&self, buyer: &Buyer) -> Vec<String> {
         let told = self.told(buyer).await;
-        told.iter().map(|it| it.event.kind.as_str()).collect()
+        told.iter()
+            .map(|it| it.event.kind.as_str().to_owned())
+            .collect()
     }
 }
 
@@ -82,7 +84,7 @@ async fn an_order_that_fails_tells_what_came_back() {
     world.sold(&buyer).await;
     world.market.quiesce().await;
     let told = world.told(&buyer).await;
-    let kinds: Vec<_> = told.iter().map(|it| it.event.kind).collect();
+    let kinds: Vec<_> = told.iter().map(|it| it.event.kind.clone()).collect();
     assert_eq!(
         kinds,
         [EventKind::CreditsRefunded, EventKind::InstanceFailed]

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::WebhookId;
 use compute_domain::time::Span;
-use compute_engine::ports::{Courier, Handed, WebhookState};
+use compute_engine::ports::{Courier, Handed, NewEvent, TxMode, WebhookState};
 use compute_engine::{Engine, Error};
 use compute_testkit::ambient::ManualClock;
 use compute_testkit::faults_log::injected;
@@ -20,20 +20,20 @@ use tokio::sync::Semaphore;
 
 use crate::world::World;
 
-const URL: &str = "https://hooks.example.com/x";
+pub(crate) const URL: &str = "https://hooks.example.com/x";
 
 /// What was handed over: body and signature.
 type Parcel = (String, String);
 
 /// A receiver that answers as it is told to, and else with 204.
 #[derive(Debug)]
-struct Receiver {
+pub(crate) struct Receiver {
     got: Mutex<Vec<Parcel>>,
     answers: Mutex<VecDeque<Handed>>,
     /// How long an answer takes by which clock.
     pace: Mutex<Option<(ManualClock, Span)>>,
     /// Nobody is answered while there is no permit.
-    gate: Semaphore,
+    pub(crate) gate: Semaphore,
     /// How many wait for an answer, and how many did at most.
     waiting: Mutex<(u32, u32)>,
 }
@@ -51,7 +51,7 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    fn bodies(&self) -> Vec<Value> {
+    pub(crate) fn bodies(&self) -> Vec<Value> {
         let got = self.got.lock().unwrap();
         got.iter()
             .map(|(body, _)| serde_json::from_str(body).unwrap())
@@ -115,15 +115,15 @@ fn verifies(secret: &str, (body, header): &Parcel) -> bool {
     signatures.split(',').any(|signature| signature == expected)
 }
 
-struct Stage {
-    world: World,
-    engine: Engine,
-    receiver: Arc<Receiver>,
-    buyer: Buyer,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) engine: Engine,
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) buyer: Buyer,
 }
 
 impl Stage {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let world = World::open().await;
         let receiver = Arc::new(Receiver::default());
         let engine = world.market.another_replica(&world.market.store).await;
@@ -137,7 +137,7 @@ impl Stage {
         }
     }
 
-    async fn make(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
+    pub(crate) async fn make(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
         let caller = self.world.caller(&self.buyer).await;
         let made = self
             .engine
@@ -148,30 +148,30 @@ impl Stage {
         (made.webhook.id, made.secret.expose_secret().to_owned())
     }
 
-    async fn ping(&self, id: WebhookId) -> Result<bool, Error> {
+    pub(crate) async fn ping(&self, id: WebhookId) -> Result<bool, Error> {
         let caller = self.world.caller(&self.buyer).await;
         let pinged = self.engine.ping_webhook(&caller, id).await?;
         Ok(pinged.webhook.state == WebhookState::Active)
     }
 
-    async fn active(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
+    pub(crate) async fn active(&self, kinds: Vec<EventKind>) -> (WebhookId, String) {
         let made = self.make(kinds).await;
         assert!(self.ping(made.0).await.unwrap());
         made
     }
 
-    async fn state(&self) -> (WebhookState, u32) {
+    pub(crate) async fn state(&self) -> (WebhookState, u32) {
         let caller = self.world.caller(&self.buyer).await;
         let webhooks = self.engine.webhooks(&caller).await.unwrap();
         (webhooks[0].state, webhooks[0].failures)
     }
 
-    async fn tell(&self) {
+    pub(crate) async fn tell(&self) {
         self.world.market.engine.refresh_health().await;
         self.world.top_up(&self.buyer, "1").await;
     }
 
-    async fn deliver(&self) -> u32 {
+    pub(crate) async fn deliver(&self) -> u32 {
         self.engine.deliver_webhooks().await.unwrap()
     }
 }
@@ -183,6 +183,7 @@ async fn nothing_is_sent_before_a_ping_is_answered() {
     let (id, secret) = stage.make(Vec::new()).await;
     assert_eq!(stage.deliver().await, 0);
     stage.receiver.answer([Handed::Answered(404)]);
+    injected("F243");
     assert!(!stage.ping(id).await.unwrap());
     // Nobody is pinged in a hurry.
     let soon = stage.ping(id).await.unwrap_err();
@@ -272,7 +273,7 @@ async fn after_twenty_failures_in_a_row_it_is_switched_off_until_it_is_pinged() 
     assert_eq!(stage.state().await, (WebhookState::Disabled, 20));
     assert_eq!(stage.receiver.bodies().len(), 21);
     let told = stage.world.told_kinds(&stage.buyer).await;
-    assert_eq!(told.last(), Some(&"webhook.disabled"), "{told:?}");
+    assert_eq!(told.last().unwrap(), "webhook.disabled", "{told:?}");
     assert!(stage.ping(id).await.unwrap());
     assert_eq!(stage.state().await, (WebhookState::Active, 0));
     // On from where it was: two were given up after eight tries each.
@@ -366,12 +367,56 @@ async fn only_wanted_events_are_sent() {
     assert_eq!(body["sequence"], 4);
 }
 
+/// Replicas of two versions share the database while one follows the other.
+#[tokio::test]
+async fn an_event_of_a_kind_that_is_not_known_is_sent_as_it_is() {
+    let stage = Stage::open().await;
+    let (id, secret) = stage.active(Vec::new()).await;
+    let (picky, _) = stage.active(vec![EventKind::CreditsAdded]).await;
+    let caller = stage.world.caller(&stage.buyer).await;
+    let owner = stage.engine.webhooks(&caller).await.unwrap()[0].owner;
+    let newer = NewEvent {
+        id: "0190a5b2-7c1d-7e3f-8a4b-5c6d7e8f9a0b".parse().unwrap(),
+        owner,
+        kind: EventType::Newer("instance.moved".to_owned()),
+        at: compute_testkit::market::now(&stage.world.market),
+        instance: None,
+        operation: None,
+        data: "{\"to\":\"ams\"}".to_owned(),
+    };
+    let store = &stage.world.market.store;
+    let mut tx = store.begin(TxMode::Write).await.unwrap();
+    tx.announce(newer);
+    tx.commit().await.unwrap();
+    injected("F254");
+    assert_eq!(stage.deliver().await, 1);
+    let parcel = stage.receiver.last();
+    assert!(verifies(&secret, &parcel));
+    let body: Value = serde_json::from_str(&parcel.0).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["to"]),
+        (&"instance.moved".into(), &"ams".into())
+    );
+    let caller = stage.world.caller(&stage.buyer).await;
+    let log = stage.engine.deliveries(&caller, id).await.unwrap();
+    assert_eq!(log[0].kind, "instance.moved");
+    // Whoever asked for others gets those, and the feed shows all of them.
+    stage.tell().await;
+    assert_eq!(stage.deliver().await, 2);
+    let caller = stage.world.caller(&stage.buyer).await;
+    let log = stage.engine.deliveries(&caller, picky).await.unwrap();
+    assert_eq!([&log[0].kind, &log[1].kind], ["credits.added", "ping"]);
+    let told = stage.world.told_kinds(&stage.buyer).await;
+    assert_eq!(told, ["instance.moved", "credits.added"]);
+}
+
 #[tokio::test]
 async fn after_a_rotation_both_secrets_sign_for_a_day() {
     let stage = Stage::open().await;
     let (id, first) = stage.active(Vec::new()).await;
     let caller = stage.world.caller(&stage.buyer).await;
     let rotated = stage.engine.rotate_webhook(&caller, id).await.unwrap();
+    injected("F244");
     let second = rotated.secret.expose_secret().to_owned();
     assert_ne!(first, second);
     stage.tell().await;

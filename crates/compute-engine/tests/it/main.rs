@@ -15,6 +15,7 @@ mod events;
 mod evidence;
 mod extending;
 mod hooks;
+mod hooks_of_keys;
 mod identity;
 mod janitor;
 mod lines;

@@ -171,6 +171,13 @@ pub(crate) fn event_types() -> Array {
     ArrayBuilder::new().items(word).build()
 }
 
+/// Why a webhook is switched off.
+pub(crate) fn webhook_end() -> Object {
+    let ends = compute_engine::ports::WebhookEnd::ALL.iter();
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.enum_values(Some(ends.map(|end| end.as_str()))).build()
+}
+
 /// Where events are sent to.
 pub(crate) fn webhook_url() -> Object {
     let text = ObjectBuilder::new().schema_type(Type::String);

@@ -1,5 +1,6 @@
 //! One request, read and judged: who calls, with what, and with which payment.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
@@ -26,6 +27,8 @@ pub(crate) struct Call<T> {
     pub(crate) caller: Caller,
     pub(crate) body: T,
     pub(crate) uri: Uri,
+    /// Where it comes from, when that is counted.
+    pub(crate) network: Option<IpAddr>,
     /// The client's name for the request.
     pub(crate) idempotency_key: Option<RequestKey>,
 }
@@ -84,7 +87,9 @@ async fn identify<T>(
     let presented = auth::presented(&received.parts, &received.raw)?;
     let caller = app.engine().authenticate(presented).await?;
     let wait = count(app, &received.parts, &caller);
+    let tally = received.parts.extensions.get::<Tally>();
     let call = Call {
+        network: tally.map(Tally::network),
         caller,
         body: received.body,
         uri: received.parts.uri,
@@ -101,7 +106,7 @@ fn count(app: &App, parts: &Parts, caller: &Caller) -> Option<Duration> {
         Caller::Wallet(wallet) => Payer::Wallet(wallet.address),
         Caller::ApiKey { owner, .. } => Payer::Owner(*owner),
     };
-    let (standing, counted) = app.charge_owner(&owner);
+    let (standing, counted) = app.charge_owner(&owner, tally.network());
     tally.note(standing);
     counted.err()
 }

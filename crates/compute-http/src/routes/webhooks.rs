@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use compute_domain::event::EventKind;
-use compute_domain::id::WebhookId;
-use compute_engine::ports::{Delivery, Webhook, WebhookState};
+use compute_domain::event::{EventKind, EventType};
+use compute_domain::id::{ApiKeyId, WebhookId};
+use compute_engine::ports::{Delivery, Webhook, WebhookEnd, WebhookState};
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -48,8 +48,16 @@ struct WebhookItem<'a> {
     id: WebhookId,
     url: &'a str,
     /// Which events it is for; `*` means all.
-    events: Vec<&'static str>,
+    events: Vec<&'a str>,
     status: &'static str,
+    /// Why it is switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = shapes::webhook_end)]
+    disabled_because: Option<&'static str>,
+    /// The API key that made it or switched it on, with which it ends; absent for a wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
+    api_key_id: Option<ApiKeyId>,
     failures_in_a_row: u32,
     created_at: String,
     /// Until when the secret before signs too.
@@ -136,7 +144,7 @@ impl ReadBody for CreateBody {
 
 impl<'a> WebhookItem<'a> {
     fn new(webhook: &'a Webhook) -> Self {
-        let kinds = webhook.kinds.iter().map(|kind| kind.as_str());
+        let kinds = webhook.kinds.iter().map(EventType::as_str);
         Self {
             id: webhook.id,
             url: &webhook.url,
@@ -146,6 +154,8 @@ impl<'a> WebhookItem<'a> {
                 kinds.collect()
             },
             status: webhook.state.as_str(),
+            disabled_because: webhook.disabled_because().map(WebhookEnd::as_str),
+            api_key_id: webhook.api_key,
             failures_in_a_row: webhook.failures,
             created_at: webhook.created_at.rfc3339(),
             previous_secret_until: webhook.previous.as_ref().map(|(_, until)| until.rfc3339()),
@@ -293,6 +303,7 @@ pub(crate) async fn ping(
     id: Id,
     Authenticated(call): Authenticated<AnyBody>,
 ) -> Result<Response, ApiError> {
+    let _seat = app.seat_for_ping(call.network)?;
     let pinged = app.engine().ping_webhook(&call.caller, id.parse()?).await?;
     let reply = PingReply {
         success: pinged.webhook.state == WebhookState::Active,

@@ -155,6 +155,38 @@ async fn an_owner_has_a_budget_of_its_own() {
 }
 
 #[tokio::test]
+async fn many_wallets_at_one_address_share_a_budget() {
+    let base = narrow(3);
+    let shop = Shop::open_with(Settings {
+        limits: Limits {
+            owners_per_address_per_minute: NonZeroU32::new(4).unwrap(),
+            ..base.limits
+        },
+        ..base
+    })
+    .await;
+    for number in 1..=4 {
+        let one = Visitor::new(number);
+        let answer = one.send(&shop, "GET", "/compute/instances").await;
+        assert_eq!(answer.status, 200);
+        let policy = answer.header("ratelimit-policy");
+        assert_eq!(policy, Some("\"owner\";q=3;w=60"));
+    }
+    let late = Visitor::new(5);
+    let refused = late.send(&shop, "GET", "/compute/instances").await;
+    refused.expect_problem(429, "rate_limited");
+    let policy = refused.header("ratelimit-policy");
+    assert_eq!(policy, Some("\"owners-at-address\";q=4;w=60"));
+    // Who pays is no stranger.
+    let answer = shop.send(paid(&late.payment(&shop).await, ORDER)).await;
+    assert_eq!(answer.status, 200);
+    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    shop.clock.advance(Span::from_secs(wait));
+    let answer = late.send(&shop, "GET", "/compute/instances").await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn what_was_bought_is_shown_again_however_much_its_owner_asks() {
     let shop = Shop::open_with(narrow(4)).await;
     let buyer = Visitor::new(1);

@@ -14,7 +14,7 @@ use compute_domain::money::Usd;
 use compute_domain::payment::RailLabel;
 use compute_domain::prepaid::EarlyDestroy;
 use compute_domain::time::{Clock as _, Span};
-use compute_engine::ports::{AnyRail, Caps, Rail as _, Store};
+use compute_engine::ports::{AnyRail, Caps, Courier, Rail as _, Store};
 use compute_engine::{
     Adapters, AuthTerms, DestroyGuard, Engine, EngineConfig, MppTerms, SalesTerms, Sealer,
     SealingKey, Secrets, Timing,
@@ -231,6 +231,23 @@ impl Shop {
         self.router = router(self.app.clone());
     }
 
+    /// Starts the shop again with somebody who carries events to webhooks.
+    pub(crate) async fn hire(&mut self, courier: Arc<dyn Courier>) {
+        let adapters = Adapters {
+            store: Arc::clone(&self.store),
+            providers: vec![self.provider.clone()],
+            rails: vec![AnyRail::X402(self.rail.clone())],
+            clock: Arc::new(self.clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(4)),
+            timer: Arc::new(self.timer.clone()),
+        };
+        let config = engine_config(self.rail.spec().label.clone());
+        let engine = Engine::new(config, adapters, secrets()).unwrap();
+        self.engine = ready(engine.with_courier(courier)).await;
+        self.app = App::new(Arc::clone(&self.engine), self.settings.clone());
+        self.router = router(self.app.clone());
+    }
+
     /// Starts the shop again with wallets to which it sells nothing.
     pub(crate) async fn block(&mut self, wallets: impl IntoIterator<Item = WalletAddress>) {
         let mut config = engine_config(self.rail.spec().label.clone());
@@ -306,7 +323,7 @@ impl Shop {
 
     /// Time stands still while anybody is busy: it moves once the started work and `others`
     /// besides it all sleep. So no answer depends on how fast the disk is.
-    async fn pass_time<T>(&self, others: usize, until: impl Future<Output = T>) -> T {
+    pub(crate) async fn pass_time<T>(&self, others: usize, until: impl Future<Output = T>) -> T {
         let mut until = std::pin::pin!(until);
         loop {
             tokio::select! {

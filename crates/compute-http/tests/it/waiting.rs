@@ -4,7 +4,8 @@ use compute_domain::time::{Clock as _, Span};
 use compute_http::{Limits, Settings};
 use compute_testkit::scripted_provider::CreateFault;
 use compute_testkit::scripted_rail::SettleFault;
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use crate::shop::{ORDER, Shop, extend_path, settings};
 use crate::visitor::{Visitor, paid, paid_at};
@@ -116,8 +117,12 @@ async fn an_owner_waits_in_so_many_places_and_is_answered_at_once_beyond() {
     let shop = Shop::open_with(Settings { limits, ..base }).await;
     let buyer = Visitor::new(1);
     let path = format!("{}?wait=60", begin(&shop, &buyer).await);
-    let all = join_all((0..5).map(|_| buyer.send(&shop, "GET", &path)));
-    let answers = shop.patiently(all).await;
+    let all = (0..5).map(|_| buyer.send(&shop, "GET", &path));
+    let mut all: FuturesUnordered<_> = all.collect();
+    // Time stands still until all are in their places, or have been answered for want of one.
+    let mut answers: Vec<_> = all.by_ref().take(3).collect().await;
+    // Both wait for a commit, and time must not pass them by while the work is done.
+    answers.extend(shop.pass_time(2, all.collect::<Vec<_>>()).await);
     let ready = |answer: &&crate::shop::Answer| answer.json()["ready"] == true;
     assert!(
         answers.iter().all(|answer| answer.status == 200),

@@ -2,7 +2,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use compute_outbound::{Answer, OutboundClient, OutboundError, OutboundRequest};
+use compute_outbound::{
+    Answer, OutboundClient, OutboundError, OutboundRequest, PublicRules, PublicUrl,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -101,6 +103,26 @@ async fn an_expired_certificate_is_not_sent() {
             .unwrap_err()
             .is_not_sent()
     );
+}
+
+/// No resolver knows the name, and still it is reached: where it was found before, under its own
+/// certificate. So a second answer of DNS would count for nothing.
+#[tokio::test]
+async fn a_name_that_was_looked_up_is_not_looked_up_again() {
+    const NAME: &str = "hooks.nowhere.example";
+    let (address, authority) = server(NAME, &Life::Valid);
+    let url = format!("https://{NAME}/hook");
+    let url = PublicUrl::parse(&url, PublicRules::default()).unwrap();
+    let ask = async |found: Vec<SocketAddr>| {
+        let mut config = url.config(found).unwrap();
+        config.extra_roots_pem = Some(authority.clone().into_bytes());
+        let client = OutboundClient::new(&config).unwrap();
+        client.send(OutboundRequest::post(&[])).await
+    };
+    assert_eq!(ask(vec![address]).await.unwrap().body.as_ref(), b"ok");
+    // Nor does one that holds another name's certificate get anything there.
+    let (stranger, _) = server("other.example", &Life::Valid);
+    assert!(ask(vec![stranger]).await.unwrap_err().is_not_sent());
 }
 
 #[tokio::test]

@@ -11,12 +11,12 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::raw::{execute, execute_all, number};
 
-/// The migration that is disturbed: the last one. It makes tables, then their indices.
-const LAST: i64 = 23;
+/// The migration that is disturbed: the last one. It adds a column, then an index.
+const LAST: i64 = 24;
 
 /// So that it fails in its middle.
 const OBSTACLE: &str = "CREATE TABLE obstacle (at BIGINT);
-    CREATE INDEX webhook_deliveries_by_at ON obstacle (at)";
+    CREATE INDEX webhooks_by_api_key ON obstacle (at)";
 
 fn folder(test: &TestDatabase) -> PathBuf {
     let kind = if test.database().is_sqlite() {
@@ -60,12 +60,11 @@ async fn apply_all_but_the_last(test: &TestDatabase) {
     apply(test, migrations(test).await.len() - 1).await;
 }
 
-/// Whether one of the last migration's tables is there.
-async fn tables_of_last(test: &TestDatabase) -> i64 {
-    let sqlite = "SELECT COUNT(*) FROM sqlite_master
-        WHERE type = 'table' AND name = 'webhook_deliveries'";
-    let postgres = "SELECT COUNT(*) FROM pg_catalog.pg_class
-        WHERE oid = to_regclass('webhook_deliveries')";
+/// Whether the last migration's column is there.
+async fn columns_of_last(test: &TestDatabase) -> i64 {
+    let sqlite = "SELECT COUNT(*) FROM pragma_table_info('webhooks') WHERE name = 'api_key_id'";
+    let postgres = "SELECT COUNT(*) FROM pg_catalog.pg_attribute
+        WHERE attrelid = to_regclass('webhooks') AND attname = 'api_key_id'";
     number(
         test,
         if test.database().is_sqlite() {
@@ -88,7 +87,7 @@ async fn expect_behind(test: &TestDatabase, wanted: usize) {
 async fn expect_complete(test: &TestDatabase) {
     test.database().migrate().await.unwrap();
     test.database().check_schema().await.unwrap();
-    assert_eq!(tables_of_last(test).await, 1);
+    assert_eq!(columns_of_last(test).await, 1);
     let rows = number(test, "SELECT COUNT(*) FROM _sqlx_migrations WHERE success").await;
     assert_eq!(usize::try_from(rows).unwrap(), migrations(test).await.len());
 }
@@ -117,7 +116,7 @@ async fn a_migration_that_fails_leaves_nothing_of_itself(fresh: Fresh) {
             matches!(outcome, Err(SchemaError::Failed(_))),
             "{outcome:?}"
         );
-        assert_eq!(tables_of_last(&test).await, 0);
+        assert_eq!(columns_of_last(&test).await, 0);
         expect_behind(&test, 1).await;
     }
     execute_all(&test, "DROP TABLE obstacle".to_owned()).await;

@@ -11,6 +11,8 @@ use compute_store::{Database, DatabaseConfig, install, put_copy};
 use compute_testkit::database::TestDatabase;
 use uuid::Uuid;
 
+use crate::raw::execute_all;
+
 const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn folder(test: &TestDatabase) -> PathBuf {
@@ -32,7 +34,7 @@ async fn announce(database: &Database, owner: OwnerId, number: u128) {
     tx.announce(NewEvent {
         id: EventId::from_uuid(Uuid::from_u128(number)),
         owner,
-        kind: EventKind::InstanceActive,
+        kind: EventKind::InstanceActive.into(),
         at: AT,
         instance: None,
         operation: None,
@@ -70,6 +72,36 @@ async fn no_number_of_an_event_is_given_again_after_a_restore() {
     assert_eq!(sequences(&restored, told).await, [1, 1_000_002]);
     assert_eq!(sequences(&restored, silent).await, [1_000_001]);
     restored.close().await;
+}
+
+/// What the manual has whoever restores PostgreSQL run.
+fn statements_of_the_manual() -> String {
+    let manual = include_str!("../../../../docs/operations.md");
+    let mut blocks = manual.split("```sql\n").skip(1);
+    let block = blocks.find(|block| block.contains("owner_event_counters"));
+    let (statements, _) = block.unwrap().split_once("```").unwrap();
+    statements.to_owned()
+}
+
+async fn the_statements_of_the_manual_skip_numbers(test: TestDatabase) {
+    let told = add_owner(test.database(), 1).await;
+    let silent = add_owner(test.database(), 2).await;
+    announce(test.database(), told, 1).await;
+    execute_all(&test, statements_of_the_manual()).await;
+    announce(test.database(), told, 2).await;
+    announce(test.database(), silent, 3).await;
+    assert_eq!(sequences(test.database(), told).await, [1, 1_000_002]);
+    assert_eq!(sequences(test.database(), silent).await, [1_000_001]);
+}
+
+#[tokio::test]
+async fn the_manual_restores_the_counters_of_postgres() {
+    the_statements_of_the_manual_skip_numbers(TestDatabase::postgres().await).await;
+}
+
+#[tokio::test]
+async fn the_manual_and_restore_do_the_same() {
+    the_statements_of_the_manual_skip_numbers(TestDatabase::sqlite().await).await;
 }
 
 #[tokio::test]

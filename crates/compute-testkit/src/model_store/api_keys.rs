@@ -126,6 +126,13 @@ impl ApiKeys for ModelTx {
         })
     }
 
+    async fn is_api_key_live(&mut self, id: ApiKeyId, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.read(|state, at| {
+            let row = state.api_keys.get(at, &id);
+            row.is_some_and(|row| row.api_key.is_live(now))
+        }))
+    }
+
     async fn uncharge_api_key(&mut self, id: ApiKeyId, amount: Usd) -> Result<(), StoreError> {
         self.write(|state| {
             let row = state.api_keys.get(None, &id);

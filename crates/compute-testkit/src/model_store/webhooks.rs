@@ -1,7 +1,7 @@
 //! Webhooks and their delivery logs.
 
 use async_trait::async_trait;
-use compute_domain::id::{OwnerId, WebhookId};
+use compute_domain::id::{ApiKeyId, OwnerId, WebhookId};
 use compute_domain::time::Timestamp;
 use compute_engine::ports::{Delivery, StoreError, Webhook, WebhookState, Webhooks};
 
@@ -57,6 +57,7 @@ impl Webhooks for ModelTx {
             row.webhook.attempts = webhook.attempts;
             row.webhook.failures = webhook.failures;
             row.webhook.due_at = webhook.due_at;
+            row.webhook.api_key = webhook.api_key;
             let version = state.writing();
             state.webhooks.put(version, webhook.id, row);
             Ok(true)
@@ -171,6 +172,24 @@ impl Webhooks for ModelTx {
                 state.webhooks.put(version, id, row);
             }
             Ok(())
+        })
+    }
+
+    async fn end_webhooks_of(&mut self, api_key: ApiKeyId) -> Result<u64, StoreError> {
+        self.write(|state| {
+            let all = state.webhooks.iter(None);
+            let own = all.filter(|(_, row)| row.webhook.api_key == Some(api_key));
+            let own: Vec<_> = own.map(|(id, row)| (*id, row.clone())).collect();
+            let count = u64::try_from(own.len()).unwrap_or(u64::MAX);
+            let version = state.writing();
+            for (id, mut row) in own {
+                if row.webhook.state == WebhookState::Active {
+                    row.webhook.state = WebhookState::Disabled;
+                }
+                row.held = None;
+                state.webhooks.put(version, id, row);
+            }
+            Ok(count)
         })
     }
 

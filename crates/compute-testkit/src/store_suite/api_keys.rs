@@ -209,9 +209,15 @@ pub(super) async fn a_key_that_is_revoked_or_has_expired_is_not_charged(store: A
     insert(&mut tx, &revoked, &revoked_mac, 5).await;
     assert!(tx.charge_api_key(brief.id, usd(1), at(4)).await.unwrap());
     assert!(!tx.charge_api_key(brief.id, usd(1), at(5)).await.unwrap());
+    assert!(tx.is_api_key_live(brief.id, at(4)).await.unwrap());
+    assert!(!tx.is_api_key_live(brief.id, at(5)).await.unwrap());
+    assert!(tx.is_api_key_live(revoked.id, at(4)).await.unwrap());
+    let unknown = ApiKeyId::from_uuid(fresh_uuid());
+    assert!(!tx.is_api_key_live(unknown, at(4)).await.unwrap());
     assert!(tx.charge_api_key(revoked.id, usd(1), at(4)).await.unwrap());
     tx.revoke_api_key(owner, revoked.id, at(4)).await.unwrap();
     assert!(!tx.charge_api_key(revoked.id, usd(1), at(4)).await.unwrap());
+    assert!(!tx.is_api_key_live(revoked.id, at(4)).await.unwrap());
     // What was charged before can still be taken back.
     tx.uncharge_api_key(revoked.id, usd(1)).await.unwrap();
     for (mac, spent) in [(brief_mac, usd(1)), (revoked_mac, usd(0))] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use compute_domain::event::EventKind;
+use compute_domain::event::{EventKind, EventType};
 use compute_domain::id::{EventId, InstanceId, OperationId, OwnerId};
 use compute_engine::ports::{NewEvent, OwnerEvent, Store};
 
@@ -14,7 +14,7 @@ fn event(owner: OwnerId, millis: i64) -> NewEvent {
     NewEvent {
         id: EventId::from_uuid(fresh_uuid()),
         owner,
-        kind: EventKind::InstanceActive,
+        kind: EventKind::InstanceActive.into(),
         at: at(millis),
         instance: Some(InstanceId::from_uuid(fresh_uuid())),
         operation: Some(OperationId::from_uuid(fresh_uuid())),
@@ -63,6 +63,19 @@ pub(super) async fn events_read_back_in_order(store: Arc<dyn Store>) {
     }
     assert_eq!(feed(&store, other, 0, 9).await, numbered(&[(1, &theirs)]));
     assert_eq!(feed(&store, fresh_owner(), 0, 9).await, []);
+}
+
+/// A newer version that shares the database tells more than this one knows.
+pub(super) async fn a_kind_that_is_not_known_reads_back_as_it_is(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let newer = NewEvent {
+        kind: EventType::Newer("instance.moved".to_owned()),
+        ..event(owner, 1)
+    };
+    let known = event(owner, 2);
+    announce(&store, &[&newer, &known]).await;
+    let all = numbered(&[(1, &newer), (2, &known)]);
+    assert_eq!(feed(&store, owner, 0, 9).await, all);
 }
 
 pub(super) async fn what_is_rolled_back_was_never_told(store: Arc<dyn Store>) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use compute_domain::event::EventKind;
-use compute_domain::id::{EventId, OwnerId, WebhookId};
+use compute_domain::event::{EventKind, EventType};
+use compute_domain::id::{ApiKeyId, EventId, OwnerId, WebhookId};
 use compute_engine::ports::{Delivery, NewEvent, Store, Webhook, WebhookState};
 
 use super::fixture::{RACERS, add_owner, at, begin_read, begin_write, count, fresh_uuid, race};
@@ -12,8 +12,12 @@ fn webhook(owner: OwnerId) -> Webhook {
     Webhook {
         id: WebhookId::from_uuid(fresh_uuid()),
         owner,
+        api_key: None,
         url: "https://hooks.example.com/a?b=c".to_owned(),
-        kinds: vec![EventKind::InstanceActive, EventKind::CreditsAdded],
+        kinds: vec![
+            EventKind::InstanceActive.into(),
+            EventType::Newer("instance.moved".to_owned()),
+        ],
         secret: vec![1, 2, 3],
         previous: None,
         state: WebhookState::Waiting,
@@ -37,7 +41,7 @@ async fn announce(store: &Arc<dyn Store>, owner: OwnerId) {
     tx.announce(NewEvent {
         id: EventId::from_uuid(fresh_uuid()),
         owner,
-        kind: EventKind::InstanceActive,
+        kind: EventKind::InstanceActive.into(),
         at: at(1),
         instance: None,
         operation: None,
@@ -53,6 +57,7 @@ pub(super) async fn webhooks_read_back_up_to_the_limit(store: Arc<dyn Store>) {
     let mut bare = webhook(owner);
     bare.kinds = Vec::new();
     bare.previous = Some((vec![9], at(77)));
+    bare.api_key = Some(ApiKeyId::from_uuid(fresh_uuid()));
     let all = [first, bare, webhook(owner)];
     for webhook in &all {
         assert!(insert(&store, webhook).await);
@@ -96,6 +101,7 @@ pub(super) async fn a_webhook_is_written_by_its_holder(store: Arc<dyn Store>) {
     assert!(tx.rotate_webhook(&own, &before.secret).await.unwrap());
     let moved = Webhook {
         state: WebhookState::Active,
+        api_key: Some(ApiKeyId::from_uuid(fresh_uuid())),
         after: 4,
         attempts: 2,
         failures: 3,
@@ -116,6 +122,50 @@ pub(super) async fn a_webhook_is_written_by_its_holder(store: Arc<dyn Store>) {
     tx.release_webhook(own.id, "a").await.unwrap();
     assert!(tx.hold_webhook(own.id, "b", at(10), at(30)).await.unwrap());
     assert!(!tx.save_webhook(&moved, "a", at(11)).await.unwrap());
+    tx.commit().await.unwrap();
+}
+
+/// Whoever sends to one of them, or pings it, began before its key ended, and writes nothing any more.
+pub(super) async fn the_webhooks_of_a_key_end_with_it(store: Arc<dyn Store>) {
+    let owner = add_owner(&store).await;
+    let api_key = ApiKeyId::from_uuid(fresh_uuid());
+    let own = |state, api_key| Webhook {
+        state,
+        api_key,
+        ..webhook(owner)
+    };
+    let (active, waiting) = (WebhookState::Active, WebhookState::Waiting);
+    let all = [
+        own(active, Some(api_key)),
+        own(waiting, Some(api_key)),
+        own(active, None),
+    ];
+    for webhook in &all {
+        assert!(insert(&store, webhook).await);
+    }
+    let mut tx = begin_write(&store).await;
+    for webhook in &all {
+        assert!(
+            tx.hold_webhook(webhook.id, "a", at(0), at(10))
+                .await
+                .unwrap()
+        );
+    }
+    tx.commit().await.unwrap();
+    let mut tx = begin_write(&store).await;
+    let other = ApiKeyId::from_uuid(fresh_uuid());
+    assert_eq!(tx.end_webhooks_of(other).await.unwrap(), 0);
+    assert_eq!(tx.end_webhooks_of(api_key).await.unwrap(), 2);
+    tx.commit().await.unwrap();
+    let mut tx = begin_write(&store).await;
+    for (webhook, is_held) in all.iter().zip([false, false, true]) {
+        let is_saved = tx.save_webhook(webhook, "a", at(1)).await.unwrap();
+        assert_eq!(is_saved, is_held, "{webhook:?}");
+    }
+    let states = tx.list_webhooks(owner).await.unwrap();
+    let states: Vec<_> = states.iter().map(|webhook| webhook.state).collect();
+    assert_eq!(states, [WebhookState::Disabled, waiting, active]);
+    assert!(tx.hold_webhook(all[0].id, "b", at(1), at(9)).await.unwrap());
     tx.commit().await.unwrap();
 }
 

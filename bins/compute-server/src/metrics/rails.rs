@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use compute_engine::ports::{
     AnyRail, ArrivalPage, CardDesk, Check, ClaimedPayment, Lookup, Mpp, Protocol, Rail, RailHealth,
-    RailUnavailable, Settlement, X402,
+    RailUnavailable, Settlement, WalletBalance, X402,
 };
 use compute_x402::PaymentPayload;
 use metrics::{counter, histogram};
@@ -68,6 +68,10 @@ impl<P: Protocol> Rail<P> for MeteredRail<P> {
 
     fn account(&self) -> Option<String> {
         self.rail.account()
+    }
+
+    fn wallet(&self) -> Option<WalletBalance> {
+        self.rail.wallet()
     }
 
     async fn check(&self, proof: &P::Proof) -> Result<Check, RailUnavailable> {

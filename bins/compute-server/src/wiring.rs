@@ -115,6 +115,7 @@ impl Ingredients {
             drives: self.drives,
             shutdown_wait: self.timing.shutdown_wait,
             counting: None,
+            is_traced: false,
         })
     }
 }

@@ -25,6 +25,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Events and pings that this process sent to webhooks, by outcome.",
     ),
     (
+        "compute_trace_spans_total",
+        "Spans that ended here, by outcome: sent to the collector of traces, or dropped.",
+    ),
+    (
         "compute_operations_rested_total",
         "Operations that this process brought to rest, by kind and state.",
     ),

@@ -27,7 +27,7 @@ pub(crate) use self::counting::{Allowance, Counting};
 pub(crate) use self::opening::open;
 pub(crate) use self::providers::MeteredProvider;
 pub(crate) use self::rails::metered;
-pub(crate) use self::requests::meter_requests;
+pub(crate) use self::requests::{NO_ROUTE, meter_requests, method_word};
 use self::standing::Standing;
 pub(crate) use self::webhooks::MeteredCourier;
 pub(crate) use self::workers::{note_audit, note_begin, note_failure, note_panic, note_round};

@@ -12,6 +12,7 @@ mod running;
 mod settings;
 mod supervisor;
 mod telemetry;
+mod traces;
 mod wiring;
 mod workers;
 

@@ -21,6 +21,7 @@ use crate::metrics::{Counting, meter_requests};
 use crate::settings::limits::{ListenerLimits, duration};
 use crate::settings::timing::Intervals;
 use crate::supervisor::Supervisor;
+use crate::traces::trace_requests;
 use crate::workers::{Workers, synchronise};
 
 /// How long the first catalogue and the first health checks may delay the start.
@@ -42,6 +43,8 @@ pub(crate) struct Shop {
     pub(crate) shutdown_wait: compute_domain::time::Span,
     /// What counts for the metrics, where there are any.
     pub(crate) counting: Option<Arc<Counting>>,
+    /// Whether somebody takes traces of requests.
+    pub(crate) is_traced: bool,
 }
 
 /// An address that is ours and not yet listened on.
@@ -131,6 +134,9 @@ impl Shop {
         let mut router: Router = compute_http::router(self.app.clone());
         if self.counting.is_some() {
             router = router.layer(axum::middleware::from_fn(meter_requests));
+        }
+        if self.is_traced {
+            router = router.layer(axum::middleware::from_fn(trace_requests));
         }
         let serve = |(socket, router)| {
             let (limits, clock) = (self.limits.clone(), Arc::clone(&self.clock));

@@ -4,30 +4,40 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
+use compute_engine::TRACED;
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::settings::log::{Log, LogFormat};
+use crate::traces;
 
-/// Starts logging; call it once.
+/// Starts logging, and tracing where there is somebody to take the traces; call it once.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
+pub(crate) fn start(log: &Log, tracer: Option<SdkTracer>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter)
         .with_context(|| format!("log.filter: {:?} is not a filter", log.filter))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Otherwise each line would carry the spans that are for traces.
+    let untraced = format!("{TRACED}=off").parse();
+    let filter = filter.add_directive(untraced.context("leave traces out of the log")?);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_span_events(FmtSpan::NONE);
-    let started = match log.format {
-        LogFormat::Text => builder
+    let lines = match log.format {
+        LogFormat::Text => lines
             .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    started
-        .map_err(|error| anyhow::anyhow!(error))
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(tracer.map(traces::layer))
+        .try_init()
         .context("start logging")?;
     log_panics();
     Ok(())

@@ -19,7 +19,7 @@ use secrecy::SecretBox;
 
 use crate::ambient::{OsEntropy, ServerClock, TokioTimer};
 use crate::courier::PublicCourier;
-use crate::metrics::{MeteredProvider, metered};
+use crate::metrics::{MeteredCourier, MeteredProvider, metered};
 use crate::running::Shop;
 use crate::settings::database::{DatabaseConfig, DatabaseMode};
 use crate::settings::limits::{ListenerLimits, duration};
@@ -90,7 +90,7 @@ impl Ingredients {
         let courier = PublicCourier::new(self.public_url.host(), self.loopback_webhooks);
         let engine = Engine::new(config, adapters, self.secrets)
             .context("put the engine together")?
-            .with_courier(Arc::new(courier));
+            .with_courier(Arc::new(MeteredCourier(courier)));
         let engine = Arc::new(engine);
         let settings = HttpSettings {
             public_url: self.public_url,
@@ -115,6 +115,7 @@ impl Ingredients {
             drives: self.drives,
             shutdown_wait: self.timing.shutdown_wait,
             counting: None,
+            is_traced: false,
         })
     }
 }

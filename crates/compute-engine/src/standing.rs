@@ -9,6 +9,7 @@ use compute_domain::time::Timestamp;
 
 use crate::cloud::Closed;
 use crate::engine::Engine;
+use crate::ports::WalletBalance;
 
 /// How the service stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct RailStanding {
     pub label: RailLabel,
     /// Whether it is offered.
     pub is_ready: bool,
+    /// What pays for its work on the chain, where that is an account of ours.
+    pub wallet: Option<WalletBalance>,
 }
 
 impl Engine {
@@ -54,6 +57,7 @@ impl Engine {
         let rails = self.rails.iter().map(|rail| RailStanding {
             label: rail.label().clone(),
             is_ready: self.is_ready(rail.label()),
+            wallet: rail.wallet(),
         });
         Standing {
             providers: providers.collect(),

@@ -12,13 +12,14 @@ use compute_domain::id::{InstanceId, OperationId, OwnerId};
 use compute_domain::operation::{Operation, OperationKind};
 use compute_domain::payment::RailLabel;
 use compute_domain::time::Span;
-use compute_engine::{Engine, Error, Goal, OperationView, Readiness, Submitted};
+use compute_engine::{Engine, Error, Goal, OperationView, Readiness, Submitted, operation_span};
 use compute_x402::Network;
 use compute_x402::offer_receipt::ReceiptIssuer;
 use futures::FutureExt as _;
 use http::Uri;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::discovery::{Library, Pages};
 use crate::error::{ApiError, Work};
@@ -482,8 +483,10 @@ impl App {
     /// a panic nothing else.
     pub(crate) fn work(&self, submitted: Submitted) {
         let engine = Arc::clone(&self.0.engine);
-        self.0.tasks.spawn(async move {
-            let operation = submitted.operation();
+        let operation = submitted.operation();
+        // Made here, so that it belongs to the trace of the request.
+        let span = operation_span(operation);
+        let work = async move {
             let work = AssertUnwindSafe(engine.work(submitted)).catch_unwind();
             if work.await.is_err() {
                 tracing::error!(
@@ -491,7 +494,8 @@ impl App {
                     "the work on an operation broke off; it continues when its lease ends"
                 );
             }
-        });
+        };
+        self.0.tasks.spawn(work.instrument(span));
     }
 
     /// The state of an operation at its goal, or after `patience`.

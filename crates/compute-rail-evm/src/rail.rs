@@ -1,13 +1,13 @@
 //! The rail: what the engine asks of it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::time::{Clock, Span, Timestamp};
 use compute_engine::StoredProof;
 use compute_engine::ports::{
     ArrivalPage, Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
-    SeenTransfer, Settlement, Store,
+    SeenTransfer, Settlement, Store, WalletBalance,
 };
 use compute_evm::{Chain, Fate, Inbox, Node};
 use compute_wallet::{EvmAddress, WalletAddress};
@@ -101,6 +101,7 @@ impl EvmRail {
                 limits,
                 sync_wait: config.sync_send.then_some(config.timeouts.node / 2),
                 rechecked_at: Mutex::default(),
+                balance: Mutex::default(),
             },
             sweep_cap: Amount::new(config.sweep_cap),
             timeouts: config.timeouts,
@@ -290,6 +291,11 @@ impl Rail for EvmRail {
                 reason: "time ran out".to_owned(),
             },
         }
+    }
+
+    fn wallet(&self) -> Option<WalletBalance> {
+        let balance = self.sender.balance.lock();
+        *balance.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {

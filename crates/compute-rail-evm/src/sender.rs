@@ -4,12 +4,12 @@
 //! holds the lane, so that two replicas never give one number to two payments, and nothing is sent
 //! that was not written down. What the network must be asked is asked before.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use compute_domain::time::{Clock, Span, Timestamp};
 use compute_engine::ports::{
-    ChainTransaction, Lane, Purpose, SentState, Store, StoreError, Tx, TxMode,
+    ChainTransaction, Lane, Purpose, SentState, Store, StoreError, Tx, TxMode, WalletBalance,
 };
 use compute_evm::{Call as Simulated, Node, NodeError};
 use compute_wallet::EvmAddress;
@@ -43,6 +43,8 @@ pub(crate) struct Sender {
     /// How long a node that can wait for a block is asked to.
     pub(crate) sync_wait: Option<Duration>,
     pub(crate) rechecked_at: Mutex<Option<Timestamp>>,
+    /// What there was for gas when the node was last asked.
+    pub(crate) balance: Mutex<Option<WalletBalance>>,
 }
 
 /// How far the sender goes.
@@ -252,7 +254,14 @@ impl Sender {
     /// When it could not, or the node does not say.
     pub(crate) async fn can_pay(&self) -> Result<(), SendError> {
         let price = self.market().await?.max.saturating_mul(MIN_GAS.into());
-        if self.node.balance(self.address()).await? < price {
+        let held = self.node.balance(self.address()).await?;
+        let found = WalletBalance {
+            unit: "wei",
+            held,
+            floor: price,
+        };
+        *self.balance.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        if held < price {
             return Err(SendError::not_now("the hot wallet cannot pay for gas"));
         }
         self.has_room(price).await

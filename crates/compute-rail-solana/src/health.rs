@@ -1,5 +1,8 @@
 //! Whether the rail may be offered.
 
+use std::sync::PoisonError;
+
+use compute_engine::ports::WalletBalance;
 use compute_wallet::SolanaAddress;
 
 use crate::accounts::{CLOCK, TokenAccount, find_mint_fault, read_clock, read_token_account};
@@ -51,6 +54,12 @@ impl SolanaRail {
             }
         }
         let balance = self.balance().await.map_err(text)?;
+        let found = WalletBalance {
+            unit: "lamports",
+            held: balance.into(),
+            floor: self.min_balance_lamports.into(),
+        };
+        *self.wallet.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         if balance < self.min_balance_lamports {
             let fee_payer = self.fee_payer();
             return Err(format!(

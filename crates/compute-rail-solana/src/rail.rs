@@ -1,13 +1,13 @@
 //! The rail: what the engine asks of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use compute_domain::time::Clock;
 use compute_engine::StoredProof;
 use compute_engine::ports::{
     ArrivalPage, Check, ClaimedPayment, Lane, Lookup, Rail, RailHealth, RailSpec, RailUnavailable,
-    Settlement, Store,
+    Settlement, Store, WalletBalance,
 };
 use compute_wallet::{SolanaAddress, WalletAddress};
 use compute_x402::exact_svm::SvmToken;
@@ -28,6 +28,8 @@ pub struct SolanaRail {
     pub(crate) timeouts: SolanaTimeouts,
     pub(crate) min_balance_lamports: u64,
     pub(crate) finalized_above: u128,
+    /// What the fee payer had when its node was last asked for the rail's health.
+    pub(crate) wallet: Mutex<Option<WalletBalance>>,
 }
 
 impl SolanaRail {
@@ -75,6 +77,7 @@ impl SolanaRail {
             timeouts: config.timeouts,
             min_balance_lamports: config.min_balance_lamports,
             finalized_above: config.finalized_above,
+            wallet: Mutex::default(),
             token,
             spec,
         })
@@ -113,6 +116,10 @@ impl Rail for SolanaRail {
                 reason: "time ran out".to_owned(),
             },
         }
+    }
+
+    fn wallet(&self) -> Option<WalletBalance> {
+        *self.wallet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check(&self, proof: &StoredProof) -> Result<Check, RailUnavailable> {

@@ -15,7 +15,7 @@ pub(crate) async fn run(arguments: &ConfigArguments) -> anyhow::Result<()> {
     let loaded = settings::load(arguments.config.as_deref())?;
     let log = loaded.settings.log.clone();
     let config = loaded.check()?;
-    telemetry::start(&log)?;
+    telemetry::start(&log, None)?;
     let database = Database::connect(&wiring::store_config(&config.database))
         .await
         .context("open the database")?;

@@ -26,8 +26,9 @@ use crate::settings::mpp::{StripeConfig as StripeSettings, TempoConfig as TempoS
 use crate::settings::rails::{EmbeddedConfig, FeePayerConfig, RailConfig, Settlement};
 use crate::settings::timing::TimingConfig;
 use crate::settings::{Config, PrivateUrl};
+use crate::traces::Outgoing;
 use crate::wiring::Ingredients;
-use crate::{settings, telemetry, wiring};
+use crate::{settings, telemetry, traces, wiring};
 
 /// How long a client may take to pay; clients date their payments by it (reliability rules: a price is locked for 300 s).
 const MAX_TIMEOUT_SECONDS: u32 = 300;
@@ -43,7 +44,13 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let loaded = settings::load(arguments.config.config.as_deref())?;
     let log = loaded.settings.log.clone();
     let config = loaded.check()?;
-    telemetry::start(&log)?;
+    let (tracer, outgoing) = config
+        .traces
+        .as_ref()
+        .map(traces::prepare)
+        .transpose()?
+        .unzip();
+    telemetry::start(&log, tracer)?;
     if config.database.mode == DatabaseMode::Test {
         tracing::warn!("this is a rehearsal: the database is for tests");
     }
@@ -65,7 +72,12 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         greeting.push_str(&format!("\n{}", metrics.greeting()));
         sides.push(metrics.watch(&mut shop, &database, allowance, "live"));
     }
+    shop.is_traced = outgoing.is_some();
+    let sending = outgoing.map(Outgoing::start);
     let outcome = shop.run(place, sides, &greeting).await;
+    if let Some(sending) = sending {
+        sending.finish().await;
+    }
     database.close().await;
     outcome
 }

@@ -25,6 +25,9 @@ pub(crate) const WORKER: &str = "statistics";
 /// How long one round may keep a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Webhooks that have something to be sent are counted up to this: with more, something is wrong anyway.
+const MOST_DUE: u32 = 1_000;
+
 /// Thousandths in the whole.
 const PERMILLE: u64 = 1_000;
 
@@ -110,6 +113,8 @@ impl Counting {
         self.show_machines(tx.as_mut(), now).await?;
         self.show_dangers(tx.as_mut(), now).await?;
         show_money_under_way(tx.as_mut(), now).await?;
+        let due = tx.list_due_webhooks(now, MOST_DUE).await?.len();
+        gauge!("compute_webhooks_due").set(natural(u64::try_from(due).unwrap_or(u64::MAX)));
         if with_sums {
             show_sums(tx.as_mut()).await?;
         }

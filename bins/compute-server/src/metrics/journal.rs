@@ -21,6 +21,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Calls of providers, by provider, call and outcome.",
     ),
     (
+        "compute_webhook_deliveries_total",
+        "Events and pings that this process sent to webhooks, by outcome.",
+    ),
+    (
+        "compute_trace_spans_total",
+        "Spans that ended here, by outcome: sent to the collector of traces, or dropped.",
+    ),
+    (
         "compute_operations_rested_total",
         "Operations that this process brought to rest, by kind and state.",
     ),
@@ -113,6 +121,14 @@ const GAUGES: &[(&str, &str)] = &[
         "Since when a provider has not confirmed its catalogue.",
     ),
     ("compute_rail_ready", "Whether a way to pay is offered."),
+    (
+        "compute_rail_wallet_atomic",
+        "What the hot wallet or the fee payer of a rail held for fees at the last look, in the smallest unit of the chain's coin; only of rails that settle by themselves.",
+    ),
+    (
+        "compute_rail_wallet_floor_atomic",
+        "With less than this in it, the rail is withdrawn; by the price of gas at the last look.",
+    ),
     ("compute_machines", "Live machines, by provider and state."),
     (
         "compute_machines_in_trouble",
@@ -149,6 +165,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "compute_chain_transactions_oldest_seconds",
         "How long ago the oldest of them was signed.",
+    ),
+    (
+        "compute_webhooks_due",
+        "Webhooks that have something to be sent now, counted up to 1000.",
     ),
     (
         "compute_suspects",
@@ -209,4 +229,7 @@ pub(super) fn describe() {
         counter!("compute_worker_failures_total", "worker" => worker).increment(0);
     }
     counter!("compute_store_errors_total", "error" => "unavailable").increment(0);
+    for outcome in super::webhooks::OUTCOMES {
+        counter!("compute_webhook_deliveries_total", "outcome" => outcome).increment(0);
+    }
 }

@@ -12,6 +12,7 @@ mod providers;
 mod rails;
 mod requests;
 mod standing;
+mod webhooks;
 mod workers;
 
 use std::sync::Arc;
@@ -26,8 +27,9 @@ pub(crate) use self::counting::{Allowance, Counting};
 pub(crate) use self::opening::open;
 pub(crate) use self::providers::MeteredProvider;
 pub(crate) use self::rails::metered;
-pub(crate) use self::requests::meter_requests;
+pub(crate) use self::requests::{NO_ROUTE, meter_requests, method_word};
 use self::standing::Standing;
+pub(crate) use self::webhooks::MeteredCourier;
 pub(crate) use self::workers::{note_audit, note_begin, note_failure, note_panic, note_round};
 
 /// The text format of Prometheus.
@@ -92,6 +94,15 @@ impl Registry {
 )]
 fn number(count: i64) -> f64 {
     count as f64
+}
+
+/// An amount of a chain's own coin, of which some have 18 decimals.
+#[expect(
+    clippy::as_conversions,
+    reason = "Prometheus knows only floating-point numbers; nothing is decided by them"
+)]
+fn wide(amount: u128) -> f64 {
+    amount as f64
 }
 
 /// The same of what cannot be negative.

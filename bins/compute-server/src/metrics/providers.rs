@@ -5,12 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use compute_domain::catalog::{Catalog, Plan, PlanId, ProviderId, ProviderInstanceId, RegionId};
 use compute_domain::id::OperationId;
+use compute_engine::TRACED;
 use compute_engine::ports::{
     ActionId, ActionState, CreateSpec, Created, Observed, Power, Provider, ProviderAccount,
     ProviderError, ResizeCheck, Stock,
 };
 use metrics::{counter, histogram};
 use secrecy::SecretString;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::ambient::Stopwatch;
 
@@ -29,10 +32,16 @@ impl MeteredProvider {
         call: &'static str,
         answer: impl Future<Output = Result<T, ProviderError>> + Send,
     ) -> Result<T, ProviderError> {
-        let stopwatch = Stopwatch::start();
-        let answer = answer.await;
         let provider = self.0.id().as_str();
+        let span = tracing::info_span!(
+            target: TRACED, "provider",
+            otel.name = format!("{provider} {call}"), otel.kind = "client",
+            provider, call, outcome = Empty
+        );
+        let stopwatch = Stopwatch::start();
+        let answer = answer.instrument(span.clone()).await;
         let outcome = answer.as_ref().err().map_or("ok", outcome);
+        span.record("outcome", outcome);
         counter!(
             "compute_provider_calls_total",
             "provider" => provider, "call" => call, "outcome" => outcome

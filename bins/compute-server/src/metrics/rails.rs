@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use compute_engine::TRACED;
 use compute_engine::ports::{
     AnyRail, ArrivalPage, CardDesk, Check, ClaimedPayment, Lookup, Mpp, Protocol, Rail, RailHealth,
-    RailUnavailable, Settlement, X402,
+    RailUnavailable, Settlement, WalletBalance, X402,
 };
 use compute_x402::PaymentPayload;
 use metrics::{counter, histogram};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::ambient::Stopwatch;
 
@@ -36,12 +39,19 @@ impl<P: Protocol> MeteredRail<P> {
         answer: impl Future<Output = T> + Send,
         outcome: impl FnOnce(&T) -> &'static str + Send,
     ) -> T {
+        let span = tracing::info_span!(
+            target: TRACED, "rail",
+            otel.name = format!("{} {call}", self.label), otel.kind = "client",
+            rail = self.label, call, outcome = Empty
+        );
         let stopwatch = Stopwatch::start();
-        let answer = answer.await;
+        let answer = answer.instrument(span.clone()).await;
+        let outcome = outcome(&answer);
+        span.record("outcome", outcome);
         let rail = self.label.clone();
         counter!(
             "compute_rail_calls_total",
-            "rail" => rail.clone(), "call" => call, "outcome" => outcome(&answer)
+            "rail" => rail.clone(), "call" => call, "outcome" => outcome
         )
         .increment(1);
         histogram!("compute_rail_call_seconds", "rail" => rail, "call" => call)
@@ -68,6 +78,10 @@ impl<P: Protocol> Rail<P> for MeteredRail<P> {
 
     fn account(&self) -> Option<String> {
         self.rail.account()
+    }
+
+    fn wallet(&self) -> Option<WalletBalance> {
+        self.rail.wallet()
     }
 
     async fn check(&self, proof: &P::Proof) -> Result<Check, RailUnavailable> {

@@ -9,7 +9,7 @@ use metrics::{counter, gauge, histogram};
 use crate::ambient::Stopwatch;
 
 /// What is not in the table of routes.
-const NO_ROUTE: &str = "none";
+pub(crate) const NO_ROUTE: &str = "none";
 
 /// Counts a request that is being answered, also when its client leaves.
 struct InFlight;
@@ -30,7 +30,7 @@ impl Drop for InFlight {
 /// The middleware around the public routes.
 pub(crate) async fn meter_requests(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = word(request.method().as_str());
+    let method = method_word(request.method().as_str());
     let in_flight = InFlight::enter();
     let stopwatch = Stopwatch::start();
     let response = next.run(request).await;
@@ -53,7 +53,7 @@ pub(crate) async fn meter_requests(request: Request, next: Next) -> Response {
 }
 
 /// A client may invent methods.
-fn word(method: &str) -> &'static str {
+pub(crate) fn method_word(method: &str) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
         .into_iter()
         .find(|known| *known == method)
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn labels_have_few_values() {
-        assert_eq!(word("POST"), "POST");
-        assert_eq!(word("BREW"), "other");
+        assert_eq!(method_word("POST"), "POST");
+        assert_eq!(method_word("BREW"), "other");
         for (status, expected) in [
             (200, "2xx"),
             (204, "2xx"),

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use compute_domain::time::Timestamp;
-use compute_engine::{Closed, Engine};
+use compute_engine::{Closed, Engine, RailStanding};
 use compute_store::Database;
 use metrics::gauge;
 
 use super::process::show_disk;
 use super::workers::seconds;
-use super::{flag, natural, number};
+use super::{flag, natural, number, wide};
 use crate::ambient::ServerClock;
 
 /// Why a provider sells nothing new, each with its word.
@@ -55,8 +55,8 @@ impl Standing {
                 gauge!("compute_catalog_age_seconds", "provider" => name).set(number(age));
             }
         }
-        for rail in standing.rails {
-            gauge!("compute_rail_ready", "rail" => rail.label.to_string()).set(flag(rail.is_ready));
+        for rail in &standing.rails {
+            show_rail(rail);
         }
         if let Some(folder) = self.database.folder() {
             show_disk(folder);
@@ -71,5 +71,57 @@ impl Standing {
                     .set(natural(u64::from(count)));
             }
         }
+    }
+}
+
+/// A rail that somebody else pays for has no wallet to show.
+fn show_rail(rail: &RailStanding) {
+    let label = rail.label.to_string();
+    if let Some(wallet) = rail.wallet {
+        let labels = [("rail", label.clone()), ("unit", wallet.unit.to_owned())];
+        gauge!("compute_rail_wallet_atomic", &labels).set(wide(wallet.held));
+        gauge!("compute_rail_wallet_floor_atomic", &labels).set(wide(wallet.floor));
+    }
+    gauge!("compute_rail_ready", "rail" => label).set(flag(rail.is_ready));
+}
+
+#[cfg(test)]
+mod tests {
+    use compute_domain::payment::RailLabel;
+    use compute_engine::ports::WalletBalance;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_wallet_is_shown_where_there_is_one() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let rail = |label, wallet| RailStanding {
+            label: RailLabel::parse(label).unwrap(),
+            is_ready: true,
+            wallet,
+        };
+        let wallet = WalletBalance {
+            unit: "wei",
+            held: 20_000_000_000_000_000_000,
+            floor: 150_000,
+        };
+        metrics::with_local_recorder(&recorder, || {
+            show_rail(&rail("base", Some(wallet)));
+            show_rail(&rail("solana", None));
+        });
+        let text = recorder.handle().render();
+        for line in [
+            r#"compute_rail_wallet_atomic{rail="base",unit="wei"} 20000000000000000000"#,
+            r#"compute_rail_wallet_floor_atomic{rail="base",unit="wei"} 150000"#,
+            r#"compute_rail_ready{rail="base"} 1"#,
+            r#"compute_rail_ready{rail="solana"} 1"#,
+        ] {
+            assert!(
+                text.lines().any(|it| it == line),
+                "{line} is not in\n{text}"
+            );
+        }
+        assert_eq!(text.matches("wallet_atomic{").count(), 1, "{text}");
     }
 }

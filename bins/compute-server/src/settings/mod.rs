@@ -25,6 +25,7 @@ pub(crate) mod rails;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod timing;
+pub(crate) mod traces;
 pub(crate) mod webhooks;
 pub(crate) mod work;
 
@@ -65,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) facilitator: facilitator::FacilitatorService,
     pub(crate) limits: limits::Limits,
     pub(crate) metrics: metrics::Metrics,
+    pub(crate) traces: traces::Traces,
     pub(crate) webhooks: webhooks::Webhooks,
     pub(crate) work: work::Work,
     pub(crate) timing: timing::Timing,
@@ -90,6 +92,7 @@ pub(crate) struct Config {
     pub(crate) loopback_webhooks: bool,
     pub(crate) work: work::Work,
     pub(crate) metrics: metrics::Metrics,
+    pub(crate) traces: Option<traces::TracesConfig>,
 }
 
 /// What an operator's commands need of it.
@@ -171,6 +174,7 @@ impl Loaded {
             facilitator: Section::read(&mut reader, "facilitator"),
             limits: Section::read(&mut reader, "limits"),
             metrics: Section::read(&mut reader, "metrics"),
+            traces: Section::read(&mut reader, "traces"),
             webhooks: Section::read(&mut reader, "webhooks"),
             work: Section::read(&mut reader, "work"),
             timing: Section::read(&mut reader, "timing"),
@@ -273,6 +277,7 @@ impl Settings {
         sections.push(entry("facilitator", &self.facilitator));
         sections.push(entry("limits", &self.limits));
         sections.push(entry("metrics", &self.metrics));
+        sections.push(entry("traces", &self.traces));
         sections.push(entry("webhooks", &self.webhooks));
         sections.push(entry("work", &self.work));
         sections.push(entry("timing", &self.timing));
@@ -289,6 +294,7 @@ impl Settings {
         self.credits.check(check);
         self.work.check(check);
         self.metrics.check(check);
+        let traces = self.traces.check(check);
         let loopback_webhooks = self.webhooks.check(check, self.database.mode);
         let mut rails = Vec::new();
         for (label, settings) in &self.rails {
@@ -347,6 +353,7 @@ impl Settings {
             loopback_webhooks,
             work: self.work.clone(),
             metrics: self.metrics.clone(),
+            traces,
         })
     }
 

@@ -6,6 +6,7 @@ mod money;
 mod mpp;
 mod service;
 mod solana;
+mod traces;
 
 use super::*;
 

@@ -36,6 +36,7 @@ mod secrets;
 mod server;
 mod shared_credits;
 mod shutdown;
+mod traces;
 mod webhooks;
 mod workers;
 

@@ -1,5 +1,5 @@
 //! Secrets of the operator and of buyers are planted everywhere they belong, and found nowhere else: not in the log
-//! at its most talkative, not in metrics, not in what is refused, and not in the database.
+//! at its most talkative, not in metrics and traces, not in what is refused, and not in the database.
 
 use axum::http::Method;
 use base64::Engine as _;
@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::on_both_databases;
 use crate::rehearsal::serve_with;
 use crate::server::{Backend, Home, Server};
+use crate::traces::Collector;
 
 /// Everything that anybody says, our own crates and all others.
 const FILTER: &str = "trace";
@@ -38,6 +39,7 @@ struct Operator {
     network: facilitator::Handle,
     chain: tempo::Handle,
     cards: stripe::Handle,
+    collector: Collector,
     secrets: Secrets,
 }
 
@@ -55,6 +57,7 @@ impl Operator {
             "key of the node",
             "key of the other node",
             "secret of Stripe's webhooks",
+            "token of the collector",
         ];
         let mut secrets: Secrets = secrets.map(secret).into();
         secrets.push(("key of Stripe", stripe::SECRET_KEY.to_owned()));
@@ -68,6 +71,7 @@ impl Operator {
             network: network.await.unwrap(),
             chain: tempo::spawn(tempo::Options::default()).await.unwrap(),
             cards: stripe::spawn(now_ms() / 1_000).await.unwrap(),
+            collector: Collector::spawn().await,
             secrets,
         }
     }
@@ -88,6 +92,8 @@ impl Operator {
             ("LOG__FILTER", FILTER),
             ("METRICS__ENABLED", "true"),
             ("METRICS__LISTEN", "127.0.0.1:0"),
+            ("TRACES__ENDPOINT", self.collector.url()),
+            ("TRACES__TOKEN", secret("token of the collector")),
             ("SECRETS__SEALING_KEYS", &sealing_keys),
             ("SECRETS__API_KEY_PEPPER", secret("pepper")),
             ("SERVER__RECEIPT_KEY", secret("key of receipts")),
@@ -135,12 +141,24 @@ async fn secrets_are_nowhere_in_clear(backend: Backend) {
     server.terminate();
     assert_eq!(server.wait().await.code(), Some(0));
 
+    let collected = operator.collector.bodies();
     secrets.extend(operator.secrets);
     injected("F084");
     expect_clean_log(&server.log(), &secrets);
     expect_clean_database(&dump(&home.absolute_url()).await, &secrets);
     assert!(shown.contains("compute_http_requests_total"), "{shown}");
     expect_clean("metrics", &shown, &secrets);
+    for word in [
+        "POST /compute/provision",
+        "provision settle",
+        "vultr create",
+    ] {
+        assert!(
+            collected.contains(word),
+            "{word} is in no trace: nothing was checked"
+        );
+    }
+    expect_clean("traces", &collected, &secrets);
     // The others were shown where they belong.
     let refused: Vec<_> = answers.iter().filter(|it| it.status >= 400).collect();
     assert!(
@@ -201,14 +219,7 @@ async fn use_everything(server: &Server, operator: &Operator) -> (Secrets, Vec<A
     assert_eq!(http2::status_of(server, look, &signed).await, 401);
 
     let (credential, management_key) = buy_by_credential(server, operator).await;
-    // A cloud that says the key aloud.
-    let error = format!("no {}", named(&operator.secrets, "vendor key"));
-    operator
-        .cloud
-        .inject(Fault::RefuseCreate { status: 400, error });
-    let another = buyer.sign(server, &order()).await;
-    let unlucky = pay(server, &order(), &another).await;
-
+    let unlucky = buy_in_vain(server, operator, &buyer).await;
     assert_eq!(buyer.signed(server, "DELETE", &path, "").await.status, 200);
     buyer.wait_for(server, id, "destroyed").await;
     let mut lines = signed.iter();
@@ -236,6 +247,15 @@ async fn use_everything(server: &Server, operator: &Operator) -> (Secrets, Vec<A
     let mut answers = be_refused(server, &buyer, &secrets, &wanted, &path).await;
     answers.push(unlucky);
     (secrets, answers)
+}
+
+/// From a cloud that says the key aloud.
+async fn buy_in_vain(server: &Server, operator: &Operator, buyer: &Buyer) -> Answer {
+    let error = format!("no {}", named(&operator.secrets, "vendor key"));
+    let refusal = Fault::RefuseCreate { status: 400, error };
+    operator.cloud.inject(refusal);
+    let payment = buyer.sign(server, &order()).await;
+    pay(server, &order(), &payment).await
 }
 
 /// The credential and the key in the answer.

@@ -35,7 +35,7 @@ pub use provider::{
 };
 pub use rail::{
     AnyRail, ArrivalPage, Check, ClaimedPayment, Lookup, Mpp, Protocol, Rail, RailHealth, RailSpec,
-    RailUnavailable, SeenTransfer, Settlement, Settler, X402,
+    RailUnavailable, SeenTransfer, Settlement, Settler, WalletBalance, X402,
 };
 pub use reserves::Reserves;
 pub use secrets::{KeptKey, ManagementKeys, TakenPassword, Vault};

@@ -112,6 +112,17 @@ pub enum RailHealth {
     },
 }
 
+/// The account that pays for what a rail sends to its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalletBalance {
+    /// The smallest unit of the chain's own coin, such as `wei`.
+    pub unit: &'static str,
+    /// What it held when the chain was last asked.
+    pub held: u128,
+    /// With less than this the rail is withdrawn; on some chains it follows the price of gas.
+    pub floor: u128,
+}
+
 /// The payment network's word on a payment before it settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
@@ -213,6 +224,11 @@ pub trait Rail<P: Protocol = X402>: Send + Sync + core::fmt::Debug {
     fn account(&self) -> Option<String> {
         None
     }
+    /// What pays for its work on the chain, as [`Rail::health`] last found it; asks nobody. None where
+    /// somebody else pays, or before it was found out.
+    fn wallet(&self) -> Option<WalletBalance> {
+        None
+    }
     /// Balance, nonce, simulation: what only the network knows. Moves nothing.
     async fn check(&self, proof: &P::Proof) -> Result<Check, RailUnavailable>;
     /// Whether the payer, a contract, says that it signed this payment (ERC-1271): what a payment
@@ -286,6 +302,14 @@ impl AnyRail {
         match self {
             Self::X402(rail) => rail.account(),
             Self::Mpp(rail) => rail.account(),
+        }
+    }
+
+    /// As [`Rail::wallet`].
+    pub fn wallet(&self) -> Option<WalletBalance> {
+        match self {
+            Self::X402(rail) => rail.wallet(),
+            Self::Mpp(rail) => rail.wallet(),
         }
     }
 

@@ -10,6 +10,7 @@ use compute_domain::payment::Payment;
 use compute_domain::prepaid::Prepaid;
 use compute_domain::time::{Span, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
+use tracing::Instrument as _;
 
 use super::decide::{Context, Decision, Outcome, PasswordWrite, Work, decide};
 use super::failpoints;
@@ -25,6 +26,7 @@ use crate::ports::{
 };
 use crate::proof::StoredProof;
 use crate::purchase::Submitted;
+use crate::traced::step_span;
 
 /// What a decision changes.
 #[derive(Clone, Copy)]
@@ -99,7 +101,8 @@ impl Engine {
     }
 
     async fn act(&self, work: Work, effect: Effect, lease: &Lease) -> Result<Turn, Error> {
-        let outcome = self.perform(&work, effect).await?;
+        let span = step_span(&work.operation, work.step());
+        let outcome = self.perform(&work, effect).instrument(span).await?;
         failpoints::reached(&work.operation, "effect.after");
         let (before, instance_before) = (work.operation.clone(), work.instance.clone());
         let mut jitter = [0_u8; 2];

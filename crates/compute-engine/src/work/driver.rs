@@ -5,11 +5,13 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::FutureExt as _;
 use futures::future::join_all;
+use tracing::Instrument as _;
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ports::{Lease, TxMode};
 use crate::saga::failpoints::Ended;
+use crate::traced::operation_span;
 
 /// How many operations one round takes on.
 const BATCH: u32 = 8;
@@ -40,7 +42,8 @@ impl Engine {
     /// its lease ends.
     async fn try_run(&self, lease: Lease) -> Option<Box<dyn Any + Send>> {
         let operation = lease.operation;
-        let panic = AssertUnwindSafe(self.run(lease))
+        let span = operation_span(operation);
+        let panic = AssertUnwindSafe(self.run(lease).instrument(span))
             .catch_unwind()
             .await
             .err()?;

@@ -125,6 +125,7 @@ mod tests {
         let rail = |label, is_ready| RailStanding {
             label: RailLabel::parse(label).unwrap(),
             is_ready,
+            wallet: None,
         };
         let standing = Standing {
             providers: vec![

@@ -101,6 +101,9 @@ async fn empty_wallet(town: &Town) {
         chain.give_coin(till.hot, 1_000).await;
         injected("F076");
         assert!(till.withdrawn().await.contains("cannot pay for gas"));
+        let wallet = till.rail.wallet().unwrap();
+        assert_eq!((wallet.unit, wallet.held), ("wei", 1_000));
+        assert!(wallet.floor > wallet.held);
         not_sent(&till.settle(&bill).await);
         till.rail.tend().await;
         assert_eq!(till.signed_for(&bill).await, []);

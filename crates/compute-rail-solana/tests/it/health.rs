@@ -1,4 +1,4 @@
-use compute_engine::ports::{Rail as _, RailHealth};
+use compute_engine::ports::{Rail as _, RailHealth, WalletBalance};
 use compute_testkit::faults_log;
 
 use crate::{Market, ata, fee_payer, merchant, terms};
@@ -77,8 +77,15 @@ async fn the_mint_is_looked_at() {
 async fn an_empty_fee_payer_is_not_offered() {
     let market = Market::open().await;
     let account = *fee_payer().address().as_bytes();
+    assert_eq!(market.rail.wallet(), None, "nobody has asked");
     market.node.fund(account, 19_999_999);
     withdrawn(&market, "19999999 lamports").await;
+    let found = WalletBalance {
+        unit: "lamports",
+        held: 19_999_999,
+        floor: 20_000_000,
+    };
+    assert_eq!(market.rail.wallet(), Some(found));
 }
 
 #[tokio::test]

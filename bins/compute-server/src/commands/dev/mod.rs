@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: DevArguments) -> anyhow::Result<()> {
     );
     let files = Files::beside(&arguments.database)?;
     let loaded = profile(&arguments, &files)?;
-    telemetry::start(&loaded.settings.log)?;
+    telemetry::start(&loaded.settings.log, None)?;
     let config = loaded.check_dev()?;
     let database = Database::connect(&wiring::store_config(&config.database))
         .await

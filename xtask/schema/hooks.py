@@ -1,7 +1,7 @@
 """Signs and pays where the API asks for a wallet, listens where its webhooks call, and counts the answers."""
 
 import os
-import secrets
+import random
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +16,9 @@ PURCHASES = {
     ("POST", "/compute/instances/{id}/extend"),
     ("POST", "/compute/provision"),
 }
+
+# The same every time.
+DICE = random.Random(1)
 
 # One line for each answer: operation and status.
 SEEN_LOCK = threading.Lock()
@@ -48,7 +51,7 @@ def name_of(case):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Every other purchase of ours is paid."""
-    if name_of(case) in PURCHASES and secrets.randbelow(2):
+    if name_of(case) in PURCHASES and DICE.randrange(2):
         kwargs["auth"] = Payment()
 
 

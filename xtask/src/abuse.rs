@@ -34,14 +34,15 @@ const SLOWER: u64 = 10;
 /// Memory that an attack may cost, in KiB.
 const GROWTH: u64 = 64 * 1_024;
 
-/// How long an attack lasts before its effect is looked at.
-const BUILD_UP: Duration = Duration::from_secs(1);
+/// How long an attack lasts before its effect is looked at, once all of it has come: not long, for whoever floods is
+/// turned away soon.
+const BUILD_UP: Duration = Duration::from_millis(100);
 
 /// Kinds of attack, and how many connections each has at once.
 const ATTACKS: &[(&str, u32)] = &[
     ("idle", 10_000),
     ("slow-heads", 1_000),
-    ("header-bombs", 32),
+    ("header-bombs", 16),
     ("rapid-reset", 16),
     ("endless-head", 16),
     ("pings", 16),

@@ -45,34 +45,31 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Builds them beside what the tests have built, for most of it is the same, and moves them into a folder of
-    /// their own, so that no other command ever finds a server with fail points.
+    /// Builds them into a folder of their own, so that no other command ever finds a server with
+    /// fail points.
     pub(super) fn build() -> Result<Self> {
+        let target = failpoints_target();
         let mut build = cargo::cargo();
         build
-            .args(["build", "--locked", "--workspace"])
+            .env("CARGO_TARGET_DIR", &target)
+            .args(["build", "--locked", "-p", SERVER, "-p", "compute-testkit"])
             .args(["--features", FEATURE])
             .args(["--bin", SERVER, "--bin", STAND_INS])
             .args(["--example", TOOL]);
         cargo::run(&mut build)?;
-        let (built, own) = (cargo::target_dir().join("debug"), programs_folder());
-        fresh_folder(&own)?;
-        let take = |from: PathBuf, name: &str| {
-            let to = own.join(name);
-            fs::rename(&from, &to).with_context(|| format!("move {}", from.display()))?;
-            Ok::<_, anyhow::Error>(to)
-        };
+        let folder = target.join("debug");
         Ok(Self {
-            server: take(built.join(SERVER), SERVER)?,
-            tool: take(built.join("examples").join(TOOL), TOOL)?,
-            stand_ins: take(built.join(STAND_INS), STAND_INS)?,
+            server: folder.join(SERVER),
+            tool: folder.join("examples").join(TOOL),
+            stand_ins: folder.join(STAND_INS),
         })
     }
 
     /// Runs the tests behind the feature: no other command builds with it.
     pub(super) fn test() -> Result<()> {
         let mut test = cargo::cargo();
-        test.args(["test", "--quiet", "--locked", "--workspace"])
+        test.env("CARGO_TARGET_DIR", failpoints_target())
+            .args(["test", "--quiet", "--locked", "-p", SERVER])
             .args(["--features", FEATURE])
             .args(["--bin", SERVER, "failpoints::"]);
         cargo::run(&mut test)
@@ -85,7 +82,7 @@ impl Programs {
     }
 }
 
-fn programs_folder() -> PathBuf {
+fn failpoints_target() -> PathBuf {
     cargo::target_dir().join("failpoints")
 }
 

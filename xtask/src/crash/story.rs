@@ -12,10 +12,10 @@ pub(super) const LARGER: &str = "vc2-2c-4gb";
 /// What a story tops up, in atomic units of the token: a dollar.
 pub(super) const TOPUP: u64 = 1_000_000;
 
-/// A purchase with what goes wrong in it.
 /// More often than anything is tried in a story.
 const ALWAYS: u32 = 50;
 
+/// A purchase with what goes wrong in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Story {
     /// Nothing goes wrong; the buyer logs in with a password.

@@ -299,4 +299,5 @@ pub(super) const CATALOGUE: &[Fault] = &[
         "F254",
         "a newer version writes what an older one does not know",
     ),
+    fault("F255", "the collector of traces is silent or gone"),
 ];

@@ -1,8 +1,7 @@
 //! What a connection has done lately, and what follows from it.
 //!
 //! Requests only count up; one timer per connection looks at the counts. So a limit is kept to
-//! within one interval, and a request costs no timer. How much is sent without a request is judged at
-//! every read: frames of HTTP/2 that ask for nothing cost their sender less than us.
+//! within one interval, and a request costs no timer. Only floods are judged at every read.
 
 use std::io;
 use std::pin::Pin;
@@ -13,14 +12,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
 use crate::settings::limits::ListenerLimits;
 
-/// Bytes that a connection may send beyond its requests in progress, before another one begins or ends: the greeting,
-/// the head of the next request, and some pings.
-const BESIDE_REQUESTS: u64 = 48 * 1_024;
-
-/// Bytes of a request in progress: the largest body, in small pieces.
-const OF_A_REQUEST: u64 = 256 * 1_024;
+/// Frames of HTTP/2 that ask for nothing which a connection may send between two looks, and as many more for each request
+/// that begins meanwhile: pings, and windows that are opened while answers are read.
+const IDLE_FRAMES: u32 = 1_000;
+const IDLE_FRAMES_OF_A_REQUEST: u32 = 100;
 
 /// Counts of one connection.
 #[derive(Debug)]
@@ -30,13 +28,16 @@ pub(super) struct Activity {
     /// `happened` at the last answer, or at the begin.
     last_use: AtomicU64,
     received: AtomicU64,
-    /// What `received` may grow to until a request begins or ends.
-    allowed: AtomicU64,
     /// `received` when the last request was answered: what is beyond it belongs to the next head.
     received_until_answer: AtomicU64,
     begun: AtomicU32,
     ended: AtomicU32,
     is_http2: AtomicBool,
+    /// Frames that ask for nothing, since the last look.
+    idle_frames: AtomicU32,
+    /// `begun` at the last look.
+    begun_at_look: AtomicU32,
+    has_flooded: AtomicBool,
 }
 
 impl Activity {
@@ -46,27 +47,24 @@ impl Activity {
             happened,
             last_use: AtomicU64::new(now),
             received: AtomicU64::new(0),
-            allowed: AtomicU64::new(BESIDE_REQUESTS),
             received_until_answer: AtomicU64::new(0),
             begun: AtomicU32::new(0),
             ended: AtomicU32::new(0),
             is_http2: AtomicBool::new(false),
+            idle_frames: AtomicU32::new(0),
+            begun_at_look: AtomicU32::new(0),
+            has_flooded: AtomicBool::new(false),
         }
     }
 
     /// Whether a request is in progress.
     pub(super) fn is_busy(&self) -> bool {
-        self.in_progress() > 0
+        self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed)
     }
 
-    fn in_progress(&self) -> u32 {
-        let begun = self.begun.load(Ordering::Relaxed);
-        begun.wrapping_sub(self.ended.load(Ordering::Relaxed))
-    }
-
-    /// Whether more has come than its requests take.
-    pub(super) fn is_flooding(&self) -> bool {
-        self.received.load(Ordering::Relaxed) > self.allowed.load(Ordering::Relaxed)
+    /// Whether it ever sent too much that asks for nothing.
+    pub(super) fn has_flooded(&self) -> bool {
+        self.has_flooded.load(Ordering::Relaxed)
     }
 
     /// Whether a request has been answered.
@@ -91,7 +89,6 @@ impl Activity {
         if is_http2 {
             self.is_http2.store(true, Ordering::Relaxed);
         }
-        self.allow();
     }
 
     /// The answer to a request is ready.
@@ -101,20 +98,32 @@ impl Activity {
         self.ended.fetch_add(1, Ordering::Relaxed);
         self.received_until_answer
             .store(self.received.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.allow();
-    }
-
-    /// What is left over is not saved up.
-    fn allow(&self) {
-        let requests = u64::from(self.in_progress()).saturating_mul(OF_A_REQUEST);
-        let received = self.received.load(Ordering::Relaxed);
-        let allowed = received.saturating_add(BESIDE_REQUESTS.saturating_add(requests));
-        self.allowed.store(allowed, Ordering::Relaxed);
     }
 
     fn receive(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Frames that ask for nothing have come; whether they are too many.
+    fn idles(&self, frames: u32) -> bool {
+        let idle = self.idle_frames.fetch_add(frames, Ordering::Relaxed);
+        let begun = self.begun.load(Ordering::Relaxed);
+        let requests = begun.wrapping_sub(self.begun_at_look.load(Ordering::Relaxed));
+        let allowed = requests
+            .saturating_mul(IDLE_FRAMES_OF_A_REQUEST)
+            .saturating_add(IDLE_FRAMES);
+        let is_flood = idle.saturating_add(frames) > allowed;
+        if is_flood {
+            self.has_flooded.store(true, Ordering::Relaxed);
+        }
+        is_flood
+    }
+
+    /// Begins to count anew.
+    fn forgive(&self, begun: u32) {
+        self.idle_frames.store(0, Ordering::Relaxed);
+        self.begun_at_look.store(begun, Ordering::Relaxed);
     }
 }
 
@@ -176,6 +185,7 @@ impl Watch {
     /// Looks once.
     pub(super) fn look(&mut self, activity: &Activity) -> Verdict {
         let begun = activity.begun.load(Ordering::Relaxed);
+        activity.forgive(begun);
         if activity.is_busy() || begun != self.begun {
             self.begun = begun;
             self.looks_with_half_a_head = 0;
@@ -209,11 +219,17 @@ impl Watch {
 pub(super) struct Metered<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// Nothing, where many clients stand behind it.
+    frames: Option<Frames>,
 }
 
 impl<S> Metered<S> {
-    pub(super) const fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    pub(super) fn new(stream: S, activity: Arc<Activity>, is_exempt: bool) -> Self {
+        Self {
+            stream,
+            activity,
+            frames: (!is_exempt).then(Frames::new),
+        }
     }
 }
 
@@ -225,11 +241,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.activity
-            .receive(buffer.filled().len().saturating_sub(before));
-        if self.activity.is_flooding() {
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        self.activity.receive(new.len());
+        let idle = self.frames.as_mut().map_or(0, |frames| frames.read(new));
+        if self.activity.idles(idle) {
             return Poll::Ready(Err(io::Error::other(
-                "more was sent than its requests take",
+                "a flood of frames that ask for nothing",
             )));
         }
         polled
@@ -367,26 +384,16 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_more_than_its_requests_take_floods() {
-        let beside = usize::try_from(BESIDE_REQUESTS).unwrap();
-        let of_a_request = usize::try_from(OF_A_REQUEST).unwrap();
-        let activity = activity();
-        activity.receive(beside);
-        assert!(!activity.is_flooding());
+    fn too_many_frames_that_ask_for_nothing_are_a_flood() {
+        let (activity, mut watch) = (activity(), watch());
+        assert!(!activity.idles(IDLE_FRAMES));
+        watch.look(&activity);
+        assert!(!activity.idles(IDLE_FRAMES));
         activity.request_begins(true);
-        activity.request_begins(true);
-        activity.receive(beside + 2 * of_a_request);
-        assert!(!activity.is_flooding());
-        activity.request_ends();
-        activity.receive(beside + of_a_request);
-        assert!(!activity.is_flooding());
-        // What a request has left over is nobody's.
-        activity.request_ends();
-        activity.request_begins(true);
-        activity.request_ends();
-        activity.receive(beside);
-        assert!(!activity.is_flooding());
-        activity.receive(1);
-        assert!(activity.is_flooding());
+        assert!(!activity.idles(IDLE_FRAMES_OF_A_REQUEST));
+        assert!(!activity.has_flooded());
+        assert!(activity.idles(1));
+        watch.look(&activity);
+        assert!(activity.has_flooded());
     }
 }

@@ -1,12 +1,16 @@
 //! How many connections each address has.
 //!
 //! While places are free, an address may have as many as the limit says. Once all are taken, one that has
-//! its share of them already gets no more, so that whoever opens ten thousand cannot push others out, nor
-//! keep the listener busy with making room.
+//! its share of them already, and more than a few, gets no more: so whoever opens ten thousand cannot push
+//! others out, nor keep the listener busy with making room.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// This part of an address's limit is few connections: so many can be had by pushing the idle out, however many addresses
+/// share the places.
+const FEW: u32 = 16;
 
 /// Counts connections by address; an IPv6 network of 64 bits counts as one.
 #[derive(Debug)]
@@ -51,8 +55,9 @@ impl Crowd {
         let network = network_of(address);
         let mut present = self.present();
         let count = present.get(&network).copied().unwrap_or(0);
-        let allowed =
-            contested.map_or(self.limit, |places| self.limit.min(share(&present, places)));
+        let few = self.limit / FEW;
+        let share = contested.map(|places| share(&present, places).max(few));
+        let allowed = share.map_or(self.limit, |share| share.min(self.limit));
         if count >= allowed {
             return None;
         }
@@ -187,5 +192,14 @@ mod tests {
         drop((second, third));
         assert!(enter("192.0.2.1").is_some());
         drop(on_its_own);
+    }
+
+    #[test]
+    fn a_few_connections_can_always_be_had() {
+        let crowd = Arc::new(Crowd::new(32));
+        let enter = |text: &str| crowd.enter(address(text), false, Some(2));
+        let _others = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|text| enter(text).unwrap());
+        let _few = [(); 2].map(|()| enter("192.0.2.4").unwrap());
+        assert!(enter("192.0.2.4").is_none());
     }
 }

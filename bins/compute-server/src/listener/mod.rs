@@ -6,6 +6,7 @@
 mod activity;
 mod crowd;
 mod exhaustion;
+mod frames;
 mod seats;
 
 use std::convert::Infallible;
@@ -155,16 +156,12 @@ async fn find_place(places: &Arc<Semaphore>, seats: &Seats) -> Option<OwnedSemap
     }
 }
 
-/// Whether it was our side that ended a connection: a head that is too large, or what HTTP/2 forbids, be it too many
-/// resets or streams, or frames that are none.
+/// Whether it was our side of HTTP/2 that ended a connection: too many resets or streams, or frames that are none.
 fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let http1 = error.downcast_ref::<hyper::Error>();
-        let http2 = error.downcast_ref::<h2::Error>();
-        if http1.is_some_and(hyper::Error::is_parse_too_large)
-            || http2.is_some_and(h2::Error::is_library)
-        {
+        let own = error.downcast_ref::<h2::Error>();
+        if own.is_some_and(h2::Error::is_library) {
             return true;
         }
         cause = error.source();
@@ -212,7 +209,7 @@ impl House {
                 }
             })
         };
-        let io = TokioIo::new(Metered::new(stream, Arc::clone(activity)));
+        let io = TokioIo::new(Metered::new(stream, Arc::clone(activity), seat.is_exempt()));
         let connection = self.builder.serve_connection(io, service);
         tokio::pin!(connection);
         let mut watch = Watch::new(&self.limits);
@@ -228,7 +225,7 @@ impl House {
                         return false;
                     };
                     tracing::debug!(peer = %address, %error, "connection ended with an error");
-                    return activity.is_flooding() || is_refusal(&*error);
+                    return activity.has_flooded() || is_refusal(&*error);
                 }
                 () = self.shutdown.cancelled(), if !is_ending => {
                     is_ending = true;

@@ -122,6 +122,11 @@ impl Seat {
         &self.place.activity
     }
 
+    /// Whether many clients are behind it.
+    pub(super) fn is_exempt(&self) -> bool {
+        self.place.is_exempt
+    }
+
     /// Waits until the connection is asked to end while no request is in progress on it.
     pub(super) async fn asked_to_leave(&self) {
         loop {

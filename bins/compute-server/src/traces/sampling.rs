@@ -7,7 +7,8 @@ use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 /// Thousandths in the whole.
 const WHOLE: u64 = 1_000;
 
-/// A share of all traces. A client that continues its own trace does not decide for us.
+/// A share of all traces. Which ones goes by their ids, so that all servers choose the same; a client that names the id of
+/// its own trace can choose among its own, and what it says of sampling counts for nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Share {
     permille: u64,

@@ -241,7 +241,11 @@ async fn use_everything(server: &Server, operator: &Operator) -> (Secrets, Vec<A
             hook["secret"].as_str().unwrap().to_owned(),
         ),
         ("signature of a request", signature.unwrap().1.clone()),
-        ("credential", credential),
+        ("credential", credential.clone()),
+        (
+            "token of the credential",
+            credential.trim_start_matches("Payment ").to_owned(),
+        ),
         ("management key", management_key),
     ];
     let mut answers = be_refused(server, &buyer, &secrets, &wanted, &path).await;

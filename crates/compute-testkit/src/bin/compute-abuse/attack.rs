@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -64,17 +65,26 @@ impl Kind {
             _ => PAUSE,
         }
     }
+
+    /// The first of its addresses: each kind has a network of its own, so that it does not begin where another one was
+    /// already turned away.
+    fn network(self) -> anyhow::Result<Ipv4Addr> {
+        let place = Self::value_variants().iter().position(|own| *own == self);
+        let place = u8::try_from(place.context("a kind without a place")?)?;
+        Ok(Ipv4Addr::new(127, place.saturating_add(1), 0, 1))
+    }
 }
 
 /// Attacks over so many connections until the standard input ends.
 pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> anyhow::Result<()> {
+    let network = kind.network()?;
     let mut attackers = JoinSet::new();
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     for number in 0..connections {
         let arrived = arrived.clone();
         attackers.spawn(async move {
             loop {
-                let connected = connect(server, number).await;
+                let connected = connect(server, network, number).await;
                 // Nobody listens any more once all have come.
                 let _ = arrived.send(connected.is_ok());
                 // However it ends, it begins again.
@@ -97,9 +107,8 @@ pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> any
 }
 
 /// A connection from one of the many addresses of the loopback network.
-async fn connect(server: SocketAddr, number: u32) -> std::io::Result<TcpStream> {
-    let network = u32::from(Ipv4Addr::new(127, 0, 1, 0));
-    let address = network.saturating_add(number / PER_ADDRESS);
+async fn connect(server: SocketAddr, network: Ipv4Addr, number: u32) -> std::io::Result<TcpStream> {
+    let address = u32::from(network).saturating_add(number / PER_ADDRESS);
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((Ipv4Addr::from(address), 0)))?;
     socket.connect(server).await

@@ -80,12 +80,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     empty(&folder)?;
     let shop = Shop::open(folder)?;
     let api_key = shop.fund()?;
-    cargo::run(
-        &mut shop
-            .tool("python", &api_key)
-            .arg(shop.program("seed.py"))
-            .arg(shop.server.url()),
-    )?;
+    let mut seed_shop = shop.tool("python", &api_key);
+    seed_shop
+        .arg(shop.program("seed.py"))
+        .arg(shop.server.url());
+    cargo::run(&mut seed_shop)?;
     let status = cargo::status(&mut shop.test(examples, seed, &api_key))?;
     let unseen = shop.unseen()?;
     for success in &unseen {
@@ -132,13 +131,16 @@ impl Shop {
         })
     }
 
-    /// An API key of an owner with credits.
-    fn fund(&self) -> Result<String> {
+    /// An API key of an owner with credits, and its id.
+    fn fund(&self) -> Result<[String; 2]> {
         self.call("topup", &["credits", "topup", CREDITS, "--yes"])?;
         let made = self.call("key", &["keys", "create", "--label", "schema"])?;
-        let key = made.pointer("/reply/api_key").and_then(Value::as_str);
-        let key = key.with_context(|| format!("no API key in {made}"))?;
-        Ok(key.to_owned())
+        let text = |pointer: &str| {
+            let text = made.pointer(pointer).and_then(Value::as_str);
+            text.map(str::to_owned)
+                .with_context(|| format!("no {pointer} in {made}"))
+        };
+        Ok([text("/reply/api_key")?, text("/reply/id")?])
     }
 
     /// Calls the command of our own, and reads the document it prints.
@@ -160,12 +162,13 @@ impl Shop {
     }
 
     /// A program that was installed, with what ours need to know.
-    fn tool(&self, name: &str, api_key: &str) -> Command {
+    fn tool(&self, name: &str, [api_key, id]: &[String; 2]) -> Command {
         let mut command = Command::new(TOOL.path().join("venv/bin").join(name));
         command
             .env("SCHEMATHESIS_HOOKS", "hooks")
             .env("PYTHONPATH", TOOL.path())
             .env("SCHEMA_API_KEY", api_key)
+            .env("SCHEMA_API_KEY_ID", id)
             .env("SCHEMA_WALLET_KEY", WALLET)
             .env("SCHEMA_SEEN", self.seen())
             .env("SCHEMA_RECEIVER_PORT", self.receiver_port.to_string())
@@ -173,7 +176,8 @@ impl Shop {
         command
     }
 
-    fn test(&self, examples: &str, seed: &str, api_key: &str) -> Command {
+    fn test(&self, examples: &str, seed: &str, api_key: &[String; 2]) -> Command {
+        let [key, _] = api_key;
         let mut command = self.tool("st", api_key);
         command
             .arg("run")
@@ -187,7 +191,7 @@ impl Shop {
                 "--generation-database",
                 "none",
             ])
-            .args(["--header", &format!("X-API-Key: {api_key}")])
+            .args(["--header", &format!("X-API-Key: {key}")])
             .args(["--report", "ndjson", "--report-dir"])
             .arg(self.folder.join("report"));
         command

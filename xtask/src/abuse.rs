@@ -91,6 +91,7 @@ struct Siege {
     server: Service,
     quiet: Figures,
     visits: AtomicU8,
+    attacks: AtomicU8,
 }
 
 /// What was measured.
@@ -120,6 +121,7 @@ impl Siege {
             server,
             quiet: Figures { p99: 0, memory: 0 },
             visits: AtomicU8::new(1),
+            attacks: AtomicU8::new(1),
         };
         // The first questions warm it up.
         siege.measure()?;
@@ -133,17 +135,19 @@ impl Siege {
     fn endure(&self, attacks: &[(&str, u32)]) -> Result<bool> {
         let mut is_fine = true;
         for &(kind, connections) in attacks {
-            let attack = Attack::begin(self, kind, connections)?;
-            thread::sleep(BUILD_UP);
-            let seen = self.measure().with_context(|| format!("during {kind}"))?;
-            attack.end()?;
+            let mut seen = self.attacked(kind, connections)?;
+            if self.is_slow(seen) {
+                // A machine that others use, too, can be slow for once, but hardly twice in the same attack.
+                println!("{kind:14} p99 {:>8} us: once more", seen.p99);
+                seen = self.attacked(kind, connections)?;
+            }
             let factor = seen.p99 / self.quiet.p99.max(1);
             let growth = seen.memory.saturating_sub(self.quiet.memory);
             println!(
                 "{kind:14} p99 {:>8} us  {factor:>3} times  {growth:>+8} KiB",
                 seen.p99
             );
-            if seen.p99 > self.quiet.p99.saturating_mul(SLOWER) {
+            if self.is_slow(seen) {
                 println!("VIOLATION {kind}: more than {SLOWER} times as slow as in quiet");
                 is_fine = false;
             }
@@ -155,6 +159,19 @@ impl Siege {
         // And everybody is served as before.
         self.measure().context("after the attacks")?;
         Ok(is_fine)
+    }
+
+    const fn is_slow(&self, seen: Figures) -> bool {
+        seen.p99 > self.quiet.p99.saturating_mul(SLOWER)
+    }
+
+    /// How the orderly client fares during an attack.
+    fn attacked(&self, kind: &str, connections: u32) -> Result<Figures> {
+        let attack = Attack::begin(self, kind, connections)?;
+        thread::sleep(BUILD_UP);
+        let seen = self.measure().with_context(|| format!("during {kind}"))?;
+        attack.end()?;
+        Ok(seen)
     }
 
     /// Asks in an orderly way.
@@ -193,9 +210,11 @@ struct Attack {
 impl Attack {
     fn begin(siege: &Siege, kind: &str, connections: u32) -> Result<Self> {
         let mut command = with_files(&siege.programs.join(CLIENT))?;
+        let network = siege.attacks.fetch_add(1, Ordering::Relaxed);
         command
             .args(["--server", siege.address(), "attack", kind, "--connections"])
             .arg(connections.to_string())
+            .args(["--network", &network.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().context("start an attack")?;

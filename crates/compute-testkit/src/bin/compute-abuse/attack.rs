@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -65,19 +64,16 @@ impl Kind {
             _ => PAUSE,
         }
     }
-
-    /// The first of its addresses: each kind has a network of its own, so that it does not begin where another one was
-    /// already turned away.
-    fn network(self) -> anyhow::Result<Ipv4Addr> {
-        let place = Self::value_variants().iter().position(|own| *own == self);
-        let place = u8::try_from(place.context("a kind without a place")?)?;
-        Ok(Ipv4Addr::new(127, place.saturating_add(1), 0, 1))
-    }
 }
 
-/// Attacks over so many connections until the standard input ends.
-pub(crate) async fn run(server: SocketAddr, kind: Kind, connections: u32) -> anyhow::Result<()> {
-    let network = kind.network()?;
+/// Attacks from a network of 127.0.0.0/8 over so many connections, until the standard input ends.
+pub(crate) async fn run(
+    server: SocketAddr,
+    kind: Kind,
+    network: u8,
+    connections: u32,
+) -> anyhow::Result<()> {
+    let network = Ipv4Addr::new(127, network, 0, 1);
     let mut attackers = JoinSet::new();
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     for number in 0..connections {

@@ -35,6 +35,10 @@ enum Side {
     Attack {
         /// In which way.
         kind: attack::Kind,
+        /// The second byte of its addresses: each attack should have its own, so that it does not begin where another
+        /// one was already turned away.
+        #[arg(long)]
+        network: u8,
         /// Connections at once.
         #[arg(long)]
         connections: u32,
@@ -46,7 +50,11 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.side {
         Side::Visit { from, count } => visit::run(arguments.server, from, count).await,
-        Side::Attack { kind, connections } => attack::run(arguments.server, kind, connections)
+        Side::Attack {
+            kind,
+            network,
+            connections,
+        } => attack::run(arguments.server, kind, network, connections)
             .await
             .with_context(|| format!("attack by {kind:?}")),
     }

@@ -1,6 +1,6 @@
 //! Webhooks that an API key stands for: they end with it, and go on when somebody else stands for them.
 
-use compute_domain::id::WebhookId;
+use compute_domain::id::{ApiKeyId, WebhookId};
 use compute_domain::time::Span;
 use compute_engine::ports::{Webhook, WebhookEnd, WebhookState};
 use compute_engine::{ApiKeyTerms, Caller, Error};
@@ -9,6 +9,12 @@ use compute_testkit::market::now;
 use crate::hooks::{Stage, URL};
 
 impl Stage {
+    /// Whoever holds a key of the buyer's, and the key.
+    async fn thief(&self) -> (Caller, ApiKeyId) {
+        let terms = ApiKeyTerms::default();
+        self.world.keyed(&self.buyer, terms).await
+    }
+
     /// A webhook that this caller makes.
     async fn made_by(&self, caller: &Caller) -> WebhookId {
         let made = self.engine.create_webhook(caller, URL, Vec::new()).await;
@@ -29,11 +35,7 @@ impl Stage {
     }
 
     /// Ends a key while its caller waits for a receiver.
-    async fn revoke_meanwhile<T>(
-        &self,
-        id: compute_domain::id::ApiKeyId,
-        sending: impl Future<Output = T>,
-    ) -> T {
+    async fn revoke_meanwhile<T>(&self, id: ApiKeyId, sending: impl Future<Output = T>) -> T {
         let before = self.receiver.bodies().len();
         self.receiver.gate.forget_permits(1_000);
         let revoking = async {
@@ -50,10 +52,7 @@ impl Stage {
 #[tokio::test]
 async fn a_key_that_is_revoked_takes_its_webhooks_with_it() {
     let stage = Stage::open().await;
-    let (thief, key) = stage
-        .world
-        .keyed(&stage.buyer, ApiKeyTerms::default())
-        .await;
+    let (thief, key) = stage.thief().await;
     let id = stage.active_by(&thief).await;
     let (own, _) = stage.active(Vec::new()).await;
     // A ping of one that is on takes nothing over.
@@ -108,10 +107,7 @@ async fn a_webhook_ends_when_its_key_expires() {
 #[tokio::test]
 async fn a_ping_that_began_before_the_revocation_switches_nothing_on() {
     let stage = Stage::open().await;
-    let (thief, key) = stage
-        .world
-        .keyed(&stage.buyer, ApiKeyTerms::default())
-        .await;
+    let (thief, key) = stage.thief().await;
     let id = stage.made_by(&thief).await;
     let pinged = stage
         .revoke_meanwhile(key, stage.engine.ping_webhook(&thief, id))
@@ -124,10 +120,7 @@ async fn a_ping_that_began_before_the_revocation_switches_nothing_on() {
     stage.tell().await;
     assert_eq!(stage.deliver().await, 0);
     // Even one that is switched on by somebody who was recognised before is not sent to.
-    let (thief, key) = stage
-        .world
-        .keyed(&stage.buyer, ApiKeyTerms::default())
-        .await;
+    let (thief, key) = stage.thief().await;
     let late = stage.made_by(&thief).await;
     stage.world.revoke(&stage.buyer, key).await;
     let pinged = stage.engine.ping_webhook(&thief, late).await.unwrap();
@@ -140,10 +133,7 @@ async fn a_ping_that_began_before_the_revocation_switches_nothing_on() {
 #[tokio::test]
 async fn a_delivery_under_way_does_not_outlast_the_revocation() {
     let stage = Stage::open().await;
-    let (thief, key) = stage
-        .world
-        .keyed(&stage.buyer, ApiKeyTerms::default())
-        .await;
+    let (thief, key) = stage.thief().await;
     let id = stage.active_by(&thief).await;
     stage.tell().await;
     stage.tell().await;
